@@ -1,0 +1,121 @@
+"""Candidate rows of a star table: its SQL over the mirrors, held against its contract.
+
+Promises: every column comes out in its declared type or its row is *bad*, with a reason that names column and value;
+nothing is silently turned into NULL. Dates given as text must be ``YYYY-MM-DD``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import functions as F  # noqa: N812
+
+from tidemark import names
+from tidemark.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import Column as SparkColumn
+    from pyspark.sql import DataFrame, SparkSession
+
+    from tidemark.model import Column, StarTable
+
+ISO_DATE: Final = r"^\d{4}-\d{2}-\d{2}$"
+TIME_OF_DAY: Final = r"^([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?$"
+REASON: Final = "_reason"
+RAW: Final = "_row"
+_LONGEST_VALUE: Final = 60
+
+
+def evaluate(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFrame]) -> DataFrame:
+    """Run a star table's SQL over the given frames, one per source table it names.
+
+    Raises
+    ------
+    ModelError
+        If the SQL does not run, or does not give exactly the declared columns.
+    """
+    parts = []
+    for name, frame in inputs.items():
+        view = f"_{table.name}_{name}"
+        frame.createOrReplaceTempView(names.spark(view))
+        parts.append(f"{names.spark(name)} AS (SELECT * FROM {names.spark(view)})")  # noqa: S608 - quoted names
+    try:
+        found = spark.sql(f"WITH {', '.join(parts)} SELECT * FROM (\n{table.sql}\n)")  # noqa: S608 - the model's own SQL
+    except AnalysisException as error:
+        raise ModelError(
+            f"{table.name}.sql: {str(error).splitlines()[0]}",
+            expected=f"a SELECT over {', '.join(inputs)}",
+            do="mend the SQL, or name further tables under joins in star.yml",
+        ) from None
+    wanted = [column.name for column in table.columns]
+    if sorted(found.columns) != sorted(wanted):
+        missing = ", ".join(sorted(set(wanted) - set(found.columns))) or "none"
+        extra = ", ".join(sorted(set(found.columns) - set(wanted))) or "none"
+        raise ModelError(
+            f"{table.name}.sql gives other columns than star.yml declares (missing: {missing}; not declared: {extra})",
+            do="make the two agree",
+        )
+    return found
+
+
+def conform(found: DataFrame, table: StarTable) -> DataFrame:
+    """Cast every column to its declared type; add ``_reason`` (NULL if good) and ``_row`` (JSON, if bad)."""
+    kinds = dict(found.dtypes)
+    cast = {column.name: _cast(column, kinds[column.name]) for column in table.columns}
+    problems = [_problem(column, cast[column.name]) for column in table.columns]
+    reason = F.nullif(F.concat_ws("; ", *problems), F.lit(""))
+    raw = F.to_json(F.struct(*(F.col(names.spark(name)) for name in found.columns)))
+    return found.select(
+        *(expression.alias(name) for name, expression in cast.items()),
+        reason.alias(REASON),
+        F.when(reason.isNotNull(), raw).alias(RAW),
+    )
+
+
+def _cast(column: Column, kind: str) -> SparkColumn:
+    raw = F.col(names.spark(column.name))
+    base = column.type.base
+    if base == "date" and kind == "string":
+        return F.when(raw.rlike(ISO_DATE), raw.try_cast("date"))
+    if base == "time":
+        if kind.startswith("timestamp"):
+            return F.date_format(raw.cast("timestamp"), "HH:mm:ss.SSSSSS")
+        return F.when(raw.rlike(TIME_OF_DAY), raw)
+    if base == "smallint":
+        return raw.try_cast("smallint").cast("int")
+    if base in ("varchar", "char") and column.type.args:
+        return F.when(F.length(raw.cast("string")) <= column.type.args[0], raw.cast("string"))
+    return raw.try_cast(column.type.spark) if kind != column.type.spark else raw
+
+
+def _problem(column: Column, cast: SparkColumn) -> SparkColumn:
+    """What is wrong with one value, or NULL."""
+    raw = F.col(names.spark(column.name))
+    shown = F.substring(raw.cast("string"), 1, _LONGEST_VALUE)
+    unfit = F.concat(F.lit(f"{column.name}: '"), shown, F.lit(f"' is no {column.type}"))
+    problem = F.when(raw.isNotNull() & cast.isNull(), unfit)
+    if not column.nullable:
+        problem = problem.when(raw.isNull(), F.lit(f"{column.name} is NULL"))
+    return problem
+
+
+def check_one_row_per_key(found: DataFrame, table: StarTable) -> None:
+    """Raise if joins multiplied rows.
+
+    Raises
+    ------
+    ModelError
+        Naming a key that came out more than once.
+    """
+    if not table.joins:
+        return
+    twice = found.groupBy(names.spark(table.key)).count().where("count > 1").limit(1).collect()
+    if twice:
+        raise ModelError(
+            f"{table.name}.sql gives {twice[0]['count']} rows for {table.key} {twice[0][0]}",
+            expected=f"one row per {table.driver}",
+            do="join on the other tables' keys",
+        )

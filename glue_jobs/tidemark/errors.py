@@ -1,0 +1,84 @@
+"""Errors a person can act on, and how a job ends when it meets one.
+
+Owns the one exception that users see. Promises: a :class:`TidemarkError` reaches the log as a single line that says
+what was found, where, what was expected and what to do; never a stack trace, never a secret.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_log = logging.getLogger("tidemark")
+
+
+class TidemarkError(Exception):
+    """A condition that the user can mend.
+
+    Parameters
+    ----------
+    what
+        What was found, and where.
+    expected
+        What was expected instead, if that is not obvious.
+    do
+        What to do about it.
+    """
+
+    def __init__(self, what: str, *, expected: str = "", do: str = "") -> None:
+        self.what, self.expected, self.do = what, expected, do
+        parts = [what.rstrip(".")]
+        if expected:
+            parts.append(f"expected: {expected.rstrip('.')}")
+        if do:
+            parts.append(f"to do: {do.rstrip('.')}")
+        super().__init__("; ".join(" ".join(part.split()) for part in parts) + ".")
+
+
+class ModelError(TidemarkError):
+    """The model folder says something that cannot be: names file, table and column."""
+
+
+class SourceError(TidemarkError):
+    """The source database cannot be reached, read, or trusted to have given one consistent cut."""
+
+
+class ContractError(SourceError):
+    """The source's tables or columns are not what the model says."""
+
+
+class ShrinkError(SourceError):
+    """A source table lost more rows than the shrink guard lets pass unasked."""
+
+
+class LandingError(TidemarkError):
+    """The landing area and the run disagree (a lost race, a missing or foreign object)."""
+
+
+class WarehouseError(TidemarkError):
+    """The warehouse cannot be reached, written, or does not fit the lake."""
+
+
+class ReconcileError(WarehouseError):
+    """Row counts of source, lake and warehouse differ: nothing was committed."""
+
+
+def run_job(name: str, job: Callable[[], object]) -> None:
+    """Run ``job`` as a process' main function: plain log lines, one last line on failure.
+
+    A :class:`TidemarkError` ends with exit code 1 and its own sentence; anything else is a defect of ours and ends
+    with its stack trace in the log and ``Type: message`` as the last line, which is what Glue shows as ErrorMessage.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout, force=True)
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    try:
+        job()
+    except TidemarkError as error:
+        sys.stdout.flush()
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
+    _log.info("%s: done", name)

@@ -1,0 +1,181 @@
+"""One tick of the extract: from the previous manifest and a new cut to the next manifest.
+
+The way of a tick: open the cut; choose the baseline; scan every table; plan the reads; read; wait until the cut is
+safe; commit the manifest. Promises: a tick that finds no change leaves nothing but a heartbeat; whatever happens
+before the commit, nothing is visible and the next tick starts from the same baseline.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from tidemark.errors import ShrinkError
+from tidemark.landing import Identity, KeyList, Landing, Manifest, TableEntry
+from tidemark.plan import TablePlan, plan_table
+from tidemark.session import spark_session
+from tidemark.source.readers import Landed, Read, read_all
+from tidemark.source.snapshot import SourceSnapshot, open_snapshot
+from tidemark.source.sql import comparable
+
+if TYPE_CHECKING:
+    from tidemark.credentials import Credentials
+    from tidemark.model import Model
+
+FRESH_MANIFEST_EVERY = timedelta(days=1)
+_log = logging.getLogger("tidemark.extract")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractRequest:
+    """What one run of the extract is asked to do.
+
+    ``accept_deletes`` names tables that may shrink beyond their guard; ``*`` stands for all.
+    """
+
+    run_id: str
+    landing_format: str
+    accept_deletes: frozenset[str] = frozenset()
+    full_compare: bool = False
+
+
+def extract(model: Model, source: Credentials, landing: Landing, request: ExtractRequest) -> Manifest | None:
+    """Take one cut of the source into the landing area; return its manifest, or None if nothing had changed.
+
+    Raises
+    ------
+    SourceError, ContractError, ShrinkError
+        If the source cannot be reached, read or trusted; nothing was committed.
+    LandingError
+        If another run committed first.
+    """
+    previous = landing.latest()
+    landing.mend_pending(previous)
+    with open_snapshot(source, model, "tidemark-extract") as snapshot:
+        reason = _full_reason(previous, snapshot, request)
+        plans = {
+            name: plan_table(snapshot, table, previous, reason)
+            for name, table in model.tables.items()
+        }
+        _report_surroundings(model, snapshot)
+        _guard_shrinking(model, previous, plans, request.accept_deletes)
+        idle = not reason and not any(plan.changed for plan in plans.values())
+        if previous is not None and idle and not _is_stale(previous, model, snapshot):
+            _log.info("nothing has changed since manifest %d", previous.seq)
+            landing.heartbeat({"time": snapshot.cut.time, "run_id": request.run_id, "seq": previous.seq})
+            return None
+        manifest = _land(model, snapshot, landing, previous, plans, request, reason)
+        snapshot.wait_durable()
+        landing.commit(manifest)
+    _log.info("committed manifest %d", manifest.seq)
+    return manifest
+
+
+def _full_reason(previous: Manifest | None, snapshot: SourceSnapshot, request: ExtractRequest) -> str:
+    """Why every table must be read in full, or an empty text if the difference to ``previous`` is enough."""
+    if previous is None:
+        return "first run"
+    if request.full_compare:
+        return "full compare asked for"
+    if previous.identity != snapshot.identity:
+        return f"another server than before: {_difference(previous.identity, snapshot.identity)}"
+    if not comparable(previous.cut, snapshot.cut):
+        return f"transaction ids cannot be compared ({previous.cut.xmin} to {snapshot.cut.xmax})"
+    return ""
+
+
+def _difference(before: Identity, now: Identity) -> str:
+    names = ("system_identifier", "timeline", "started", "database")
+    return ", ".join(name for name in names if getattr(before, name) != getattr(now, name)) + " changed"
+
+
+def _is_stale(previous: Manifest, model: Model, snapshot: SourceSnapshot) -> bool:
+    """Whether a manifest is due although nothing changed: the model did, or the last one is a day old."""
+    if previous.model_digest != model.digest:
+        return True
+    age = datetime.fromisoformat(snapshot.cut.time) - datetime.fromisoformat(previous.cut.time)
+    return age >= FRESH_MANIFEST_EVERY
+
+
+def _report_surroundings(model: Model, snapshot: SourceSnapshot) -> None:
+    for name, found in snapshot.tables.items():
+        if found.extra_columns:
+            _log.info("%s has columns the model does not name, ignored: %s", name, ", ".join(found.extra_columns))
+    writable = [name for name in model.tables if snapshot.tables[name].writable]
+    if writable:
+        user = snapshot.credentials.username
+        _log.warning("source user %s may write to %d tables; SELECT is all that is needed", user, len(writable))
+
+
+def _guard_shrinking(
+    model: Model, previous: Manifest | None, plans: dict[str, TablePlan], accepted: frozenset[str]
+) -> None:
+    """Stop before anything lands if a table lost more than its guard allows, or everything."""
+    if previous is None or "*" in accepted:
+        return
+    losses = []
+    for name, plan in plans.items():
+        before = previous.tables[name].count if name in previous.tables else 0
+        lost = before - plan.scan.count
+        guard = model.tables[name].shrink_guard
+        if lost > 0 and name not in accepted and (plan.scan.count == 0 or lost > guard * before):
+            losses.append(f"{name} fell from {before} to {plan.scan.count} rows")
+    if losses:
+        tables = ",".join(loss.split(" ", 1)[0] for loss in losses)
+        raise ShrinkError(
+            f"source tables shrank beyond their guard: {'; '.join(losses)}",
+            expected="fewer deletes in one tick",
+            do=f"if they are meant, start an execution with input {{\"accept_deletes\": \"{tables}\"}} "
+            f"(locally: tidemark tick --accept-deletes {tables}); nothing was landed",
+        )
+
+
+def _land(
+    model: Model,
+    snapshot: SourceSnapshot,
+    landing: Landing,
+    previous: Manifest | None,
+    plans: dict[str, TablePlan],
+    request: ExtractRequest,
+    reason: str,
+) -> Manifest:
+    """Read what the plans say and describe it in a manifest, not yet committed."""
+    attempt = f"{request.run_id}-{uuid.uuid4().hex[:8]}"
+    reads, owners = [], []
+    for name, plan in plans.items():
+        for keys_only, conditions, expected in plan.reads:
+            target = landing.data_uri(attempt, f"{name}-keys" if keys_only else name)
+            reads.append(Read(table=model.tables[name], keys_only=keys_only, conditions=conditions, expected_rows=expected, target=target))
+            owners.append((name, keys_only))
+    landed: dict[tuple[str, bool], Landed] = {}
+    if reads:
+        spark = spark_session("tidemark-extract")
+        landed = dict(zip(owners, read_all(spark, snapshot, reads, request.landing_format), strict=True))
+    tables = {name: _entry(plan, landed.get((name, False)), landed.get((name, True))) for name, plan in plans.items()}
+    for name, entry in tables.items():
+        _log.info("%-20s %8d rows, %s: %d landed (%s)", name, entry.count, entry.mode, entry.rows, entry.why)
+    return Manifest(
+        seq=previous.seq + 1 if previous else 1,
+        run_id=request.run_id,
+        lake_id=previous.lake_id if previous else uuid.uuid4().hex,
+        model=model.name,
+        model_digest=model.digest,
+        landing_format=request.landing_format,
+        identity=snapshot.identity,
+        cut=replace(snapshot.cut, seen=snapshot.seen(model)),
+        tables=tables,
+        full_compare_at=snapshot.cut.time if reason or previous is None else previous.full_compare_at,
+    )
+
+
+def _entry(plan: TablePlan, rows: Landed | None, keys: Landed | None) -> TableEntry:
+    return replace(
+        plan.entry,
+        rows=rows.rows if rows else 0,
+        files=rows.files if rows else (),
+        columns=rows.columns if rows else {},
+        keys=KeyList(files=keys.files, rows=keys.rows, groups=plan.listed_groups, shift=plan.entry.shift) if keys else None,
+    )

@@ -1,0 +1,185 @@
+"""The lake: Iceberg tables in the Glue Catalog, as the transform writes them.
+
+Owns names, DDL and evolution of mirrors, dimensions, facts, ``etl_runs`` and ``quarantine``; every table is declared
+by the model, never by what happens to arrive. Promises: creating and evolving are idempotent; evolution only adds
+columns and widens types, so old data files stay readable.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from tidemark import names
+from tidemark.model import DATE_COLUMNS, Dimension, Fact, Model
+from tidemark.session import CATALOG
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import DataFrame, SparkSession
+
+Columns = dict[str, tuple[str, str]]
+
+_PROPERTIES: Final = {
+    "format-version": "2",
+    "write.parquet.compression-codec": "zstd",
+    "write.merge.mode": "merge-on-read",
+    "write.update.mode": "merge-on-read",
+    "write.delete.mode": "merge-on-read",
+    "write.distribution-mode": "none",
+    "write.merge.distribution-mode": "none",
+    "write.spark.fanout.enabled": "true",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "50",
+}
+
+MIRROR_COLUMNS: Final[Columns] = {"_seq": ("bigint", "Manifest that last changed this row")}
+DIMENSION_COLUMNS: Final[Columns] = {
+    "is_deleted": ("boolean", "The source row is gone; kept because facts refer to it"),
+    "is_inferred": ("boolean", "Stands in for a row that is in quarantine or missing"),
+    "recorded_seq": ("bigint", "Run that last changed this row"),
+}
+FACT_COLUMNS: Final[Columns] = {
+    "version": ("int", "1, 2, … per key"),
+    "valid_from": ("timestamp", "From when this version was true in the source (UTC)"),
+    "valid_to": ("timestamp", "Until when it was true (UTC); NULL while current"),
+    "is_current": ("boolean", "Whether this is the key's present version"),
+    "is_deleted": ("boolean", "Whether this version ended because the source row was deleted"),
+    "recorded_seq": ("bigint", "Run that wrote this version"),
+    "closed_seq": ("bigint", "Run that closed this version; NULL while current"),
+    "_updated_at": ("timestamp", "The source's own time of change, to tell whether it moved"),
+}
+RUN_COLUMNS: Final[Columns] = {
+    "seq": ("bigint", "Manifest that was applied"),
+    "run_id": ("string", "Execution that applied it"),
+    "lake_id": ("string", "Identity of the landing area"),
+    "model_digest": ("string", "Digest of the model folder that was used"),
+    "cut_time": ("timestamp", "Time of the cut (the source's clock, UTC)"),
+    "applied_at": ("timestamp", "When the transform ended"),
+    "changes": ("string", "JSON: rows written per table"),
+    "held_back": ("string", "JSON: rows per star table that only quarantine holds"),
+    "open_quarantine": ("bigint", "Quarantine entries open after this run"),
+    "snapshots": ("string", "JSON: Iceberg snapshot of every star table after this run"),
+}
+QUARANTINE_COLUMNS: Final[Columns] = {
+    "table_name": ("string", "Star table the row was meant for"),
+    "key": ("string", "Its key there, as text"),
+    "seq": ("bigint", "Run that put it here"),
+    "reason": ("string", "What breaks the contract"),
+    "row": ("string", "The row as JSON"),
+    "resolved_seq": ("bigint", "Run that found it mended or gone; NULL while open"),
+}
+
+
+class Lake:
+    """The lake of one model, through one Spark session."""
+
+    def __init__(self, spark: SparkSession, model: Model) -> None:
+        self.spark = spark
+        self.model = model
+        self.touched: set[str] = set()
+
+    def mirror(self, table: str) -> str:
+        """Spark's name of a source table's mirror."""
+        return names.spark(CATALOG, self.model.source_database, table)
+
+    def star(self, table: str) -> str:
+        """Spark's name of a star table."""
+        return names.spark(CATALOG, self.model.star_database, table)
+
+    def create_databases(self) -> None:
+        """Create the two databases if they are missing."""
+        for database in (self.model.source_database, self.model.star_database):
+            self.spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {names.spark(CATALOG, database)}")
+
+    def ensure_mirror(self, table: str, landed: Mapping[str, str]) -> str:
+        """Create or evolve the mirror of ``table`` to hold the landed columns (name -> Spark type)."""
+        spec = self.model.tables[table]
+        columns = {name: (kind, spec.column(name).description) for name, kind in landed.items()}
+        name = self.mirror(table)
+        self._ensure(name, {**columns, **MIRROR_COLUMNS}, spec.description)
+        return name
+
+    def ensure_star(self, table: Dimension | Fact) -> str:
+        """Create or evolve a dimension or fact."""
+        columns: Columns = {column.name: (column.type.spark, column.description) for column in table.columns}
+        partition = ""
+        if isinstance(table, Fact):
+            columns |= FACT_COLUMNS
+            if table.partition_by:
+                partition = f"PARTITIONED BY (month({names.spark(table.partition_by)}))"
+        else:
+            columns |= DIMENSION_COLUMNS
+        name = self.star(table.name)
+        self._ensure(name, columns, table.description, partition)
+        return name
+
+    def ensure_dates(self, name: str) -> str:
+        """Create the calendar dimension."""
+        columns = {column.name: (column.type.spark, column.description) for column in DATE_COLUMNS}
+        recorded = {"recorded_seq": DIMENSION_COLUMNS["recorded_seq"]}
+        self._ensure(self.star(name), {**columns, **recorded}, "One row per day of the years that the facts touch")
+        return self.star(name)
+
+    def ensure_runs(self) -> str:
+        """Create the run ledger."""
+        self._ensure(self.star("etl_runs"), RUN_COLUMNS, "One row per manifest that was applied to this lake")
+        return self.star("etl_runs")
+
+    def ensure_quarantine(self) -> str:
+        """Create the quarantine."""
+        self._ensure(self.star("quarantine"), QUARANTINE_COLUMNS, "Rows that break the star's contract")
+        return self.star("quarantine")
+
+    def exists(self, name: str) -> bool:
+        """Whether a table is there."""
+        return self.spark.catalog.tableExists(name.replace("`", ""))
+
+    def snapshot_id(self, name: str) -> int | None:
+        """Return the id of the table's current Iceberg snapshot, or None while it never had data."""
+        jvm: Any = self.spark._jvm  # noqa: SLF001 - Iceberg's API has no Python side in Spark
+        session = self.spark._jsparkSession  # noqa: SLF001
+        table = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(session, name)
+        table.refresh()
+        snapshot = table.currentSnapshot()
+        return None if snapshot is None else int(snapshot.snapshotId())
+
+    def is_empty(self, name: str) -> bool:
+        """Whether the table never had data."""
+        return self.snapshot_id(name) is None
+
+    def append(self, frame: DataFrame, name: str) -> None:
+        """Append a frame, columns by name, as one commit."""
+        frame.writeTo(name).append()
+
+    def _ensure(self, name: str, columns: Columns, comment: str, partition: str = "") -> None:
+        if not self.exists(name):
+            listed = ", ".join(
+                f"{names.spark(column)} {kind} COMMENT {names.spark_literal(text)}" for column, (kind, text) in columns.items()
+            )
+            properties = ", ".join(f"'{key}'='{value}'" for key, value in _PROPERTIES.items())
+            self.spark.sql(
+                f"CREATE TABLE IF NOT EXISTS {name} ({listed}) USING iceberg {partition} "
+                f"COMMENT {names.spark_literal(comment)} TBLPROPERTIES ({properties})"
+            )
+            return
+        found = {field.name: field for field in self.spark.table(name).schema.fields}
+        for column, (kind, text) in columns.items():
+            quoted = names.spark(column)
+            if column not in found:
+                self.spark.sql(f"ALTER TABLE {name} ADD COLUMN {quoted} {kind} COMMENT {names.spark_literal(text)}")
+                continue
+            if _is_wider(found[column].dataType.simpleString(), kind):
+                self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quoted} TYPE {kind}")
+            if found[column].metadata.get("comment") != text:
+                self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quoted} COMMENT {names.spark_literal(text)}")
+
+
+def _is_wider(have: str, want: str) -> bool:
+    """Whether ``want`` is a promotion of ``have`` that Iceberg allows."""
+    if (have, want) in (("int", "bigint"), ("float", "double")):
+        return True
+    if have.startswith("decimal(") and want.startswith("decimal("):
+        (mine, scale), (other, other_scale) = (map(int, kind[8:-1].split(",")) for kind in (have, want))
+        return scale == other_scale and other > mine
+    return False

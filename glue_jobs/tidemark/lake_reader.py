@@ -1,0 +1,115 @@
+"""Reads the lake without a JVM: pyiceberg to Arrow.
+
+Promises: a table is read at the very Iceberg snapshot that the run ledger names, so that what is read is one state of
+the whole star even while a transform is writing the next.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.expressions import AlwaysTrue, And, EqualTo, GreaterThan, GreaterThanOrEqual, Or
+
+from tidemark import storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.expressions import BooleanExpression
+    from pyiceberg.table import Table
+
+    from tidemark.model import Dimension, Fact, Model
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of ``etl_runs``."""
+
+    seq: int
+    run_id: str
+    lake_id: str
+    cut_time: datetime
+    held_back: dict[str, int]
+    snapshots: dict[str, int | None]
+    changes: dict[str, dict[str, int]]
+
+
+class LakeReader:
+    """The star tables and mirrors of one model, read only."""
+
+    def __init__(self, model: Model, processed_uri: str) -> None:
+        self.model = model
+        self._catalog = _catalog(processed_uri)
+
+    def last_run(self, at_least: int = 0) -> Run | None:
+        """Return the newest applied run, or None; ``at_least`` is a seq known to be applied."""
+        found = self.runs(GreaterThanOrEqual("seq", at_least))
+        return found[-1] if found else None
+
+    def runs(self, condition: BooleanExpression | None = None) -> list[Run]:
+        """Return the applied runs, oldest first."""
+        table = self._table(self.model.star_database, "etl_runs")
+        if table is None:
+            return []
+        rows = table.scan(row_filter=condition or AlwaysTrue()).to_arrow().to_pylist()
+        return [
+            Run(
+                row["seq"],
+                row["run_id"],
+                row["lake_id"],
+                row["cut_time"],
+                json.loads(row["held_back"]),
+                json.loads(row["snapshots"]),
+                json.loads(row["changes"]),
+            )
+            for row in sorted(rows, key=lambda row: row["seq"])
+        ]
+
+    def delta(self, name: str, run: Run, after: int) -> pa.Table | None:
+        """Rows of a star table, at the run's state, that runs beyond ``after`` wrote or closed; None if there are none."""
+        snapshot = run.snapshots.get(name)
+        table = self._table(self.model.star_database, name)
+        if snapshot is None or table is None:
+            return None
+        newer: BooleanExpression = GreaterThan("recorded_seq", after)
+        if name in self.model.facts:
+            newer = Or(newer, GreaterThan("closed_seq", after))
+        found = table.scan(row_filter=newer if after else AlwaysTrue(), snapshot_id=snapshot).to_arrow()
+        return found if found.num_rows else None
+
+    def current_rows(self, table: Dimension | Fact, run: Run) -> int:
+        """Number of present rows of a star table at the run's state."""
+        snapshot = run.snapshots.get(table.name)
+        found = self._table(self.model.star_database, table.name)
+        if snapshot is None or found is None:
+            return 0
+        if table.name in self.model.facts:
+            alive: BooleanExpression = EqualTo("is_current", True)  # noqa: FBT003
+        else:
+            alive = And(EqualTo("is_deleted", False), EqualTo("is_inferred", False))  # noqa: FBT003
+        scan = found.scan(row_filter=alive, snapshot_id=snapshot, selected_fields=(table.key,))
+        return int(scan.to_arrow().num_rows)
+
+    def mirror_rows(self, table: str) -> int:
+        """Number of rows in a source mirror now."""
+        found = self._table(self.model.source_database, table)
+        if found is None:
+            return 0
+        return int(found.scan(selected_fields=self.model.tables[table].key).to_arrow().num_rows)
+
+    def _table(self, database: str, name: str) -> Table | None:
+        try:
+            return self._catalog.load_table((database, name))
+        except NoSuchTableError:
+            return None
+
+
+def _catalog(processed_uri: str) -> Catalog:
+    properties = {"type": "glue", "warehouse": processed_uri}
+    if storage.endpoint():
+        properties |= {"s3.endpoint": str(storage.endpoint()), "glue.endpoint": str(storage.endpoint())}
+    return load_catalog("lake", **properties)

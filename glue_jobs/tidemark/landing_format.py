@@ -1,0 +1,64 @@
+"""Landing files: Parquet or CSV, both exact round trips.
+
+CSV promises the same as Parquet because nothing is left to a dialect: every value is its Spark text in quotes, NULL is
+``%N``, the empty text ``%E``, and ``%``, double quotes and line ends are percent-encoded. So a line is a row, and every
+text comes back as it was. Decoding is sequential replacement; ``%25`` comes last, hence a literal ``%0A`` survives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tidemark.names import spark as quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import DataFrame, SparkSession
+
+_CODES: Final = (("%", "%25"), ('"', "%22"), ("\\n", "%0A"), ("\\r", "%0D"))
+_OPTIONS: Final[dict[str, str]] = {
+    "header": "true",
+    "escape": '"',
+    "nullValue": "%Z",
+    "ignoreLeadingWhiteSpace": "false",
+    "ignoreTrailingWhiteSpace": "false",
+    "encoding": "UTF-8",
+}
+
+
+def write(frame: DataFrame, target: str, file_format: str) -> None:
+    """Write a frame below ``target`` (``s3://…``) as ``parquet`` or ``csv``."""
+    writer = frame.write.mode("overwrite")
+    if file_format == "csv":
+        texts = frame.selectExpr(*(_encode(name, kind) for name, kind in frame.dtypes))
+        writer = texts.write.mode("overwrite").options(**_OPTIONS, quoteAll="true", compression="gzip")
+        writer.csv(target)
+    else:
+        writer.option("compression", "zstd").parquet(target)
+
+
+def read(spark: SparkSession, files: Sequence[str], columns: Mapping[str, str], file_format: str) -> DataFrame:
+    """Read landed files back in the manifest's schema (column -> Spark type)."""
+    if file_format == "csv":
+        schema = ", ".join(f"{quoted(name)} string" for name in columns)
+        options = {**_OPTIONS, "mode": "FAILFAST", "maxCharsPerColumn": "-1"}
+        raw = spark.read.schema(schema).options(**options).csv(list(files))
+        return raw.selectExpr(*(_decode(name, kind) for name, kind in columns.items()))
+    schema = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
+    return spark.read.schema(schema).parquet(*files)
+
+
+def _encode(name: str, kind: str) -> str:
+    text = f"base64({quoted(name)})" if kind == "binary" else f"CAST({quoted(name)} AS STRING)"
+    for plain, code in _CODES:
+        text = f"replace({text}, '{plain}', '{code}')"
+    return f"CASE WHEN {quoted(name)} IS NULL THEN '%N' ELSE coalesce(nullif({text}, ''), '%E') END AS {quoted(name)}"
+
+
+def _decode(name: str, kind: str) -> str:
+    text = f"CASE WHEN {quoted(name)} = '%E' THEN '' ELSE {quoted(name)} END"
+    for plain, code in reversed(_CODES):
+        text = f"replace({text}, '{code}', '{plain}')"
+    value = f"unbase64({text})" if kind == "binary" else f"CAST({text} AS {kind})"
+    return f"CASE WHEN {quoted(name)} <> '%N' THEN {value} END AS {quoted(name)}"

@@ -1,0 +1,288 @@
+"""Reads and checks a model folder, from a path or from S3.
+
+Promises: either a consistent :class:`~tidemark.model.Model`, or a :class:`~tidemark.errors.ModelError` that names the
+file, the table and the column, says what was found and what is expected. Unknown keys are errors: a typo is never
+silently ignored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from tidemark import storage
+from tidemark.errors import ModelError
+from tidemark.model import Column, Dimension, Fact, Model, SourceTable
+from tidemark.types import PgType, star_type
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+_MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+_STAR_NAME = re.compile(r"[a-z_][a-z0-9_]{0,54}")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_T = TypeVar("_T", bound=_Strict)
+
+
+class _ColumnFile(_Strict):
+    type: str
+    nullable: bool = True
+    description: str = Field(min_length=1)
+    references: Name | None = None
+
+
+class _SourceTableFile(_Strict):
+    description: str = Field(min_length=1)
+    key: list[Name] = Field(min_length=1)
+    columns: dict[Name, _ColumnFile] = Field(min_length=1)
+    db_schema: Name | None = Field(default=None, alias="schema")
+    relation: Name | None = None
+    incremental: Literal["snapshot", "full", "cursor"] = "snapshot"
+    cursor: Name | None = None
+    cursor_overlap_seconds: int = Field(default=3600, ge=0)
+    shrink_guard: float = Field(default=0.1, ge=0, le=1)
+
+
+class _SourceFile(_Strict):
+    name: Name
+    description: str = Field(min_length=1)
+    db_schema: Name = Field(default="public", alias="schema")
+    tables: dict[Name, _SourceTableFile] = Field(min_length=1)
+
+
+class _DimensionFile(_Strict):
+    description: str = Field(min_length=1)
+    key: Name
+    driver: Name = Field(alias="from")
+    driver_key: Name | None = None
+    joins: list[Name] = []
+    complete: bool = True
+    columns: dict[Name, _ColumnFile] = Field(min_length=1)
+
+
+class _FactFile(_DimensionFile):
+    record_id: Name
+    updated_at: Name | None = None
+    partition_by: Name | None = None
+
+
+class _StarFile(_Strict):
+    date_dimension: Name | None = None
+    dimensions: dict[Name, _DimensionFile] = {}
+    facts: dict[Name, _FactFile] = {}
+
+
+def load_model(uri: str) -> Model:
+    """Read the model folder at ``uri`` (a path, or ``s3://bucket/prefix``).
+
+    Raises
+    ------
+    ModelError
+        If a file is missing or says something that cannot be.
+    """
+    folder = _Folder(uri)
+    source = _parse(folder, "source.yml", _SourceFile)
+    star = _parse(folder, "star.yml", _StarFile)
+    if not _MODEL_NAME.fullmatch(source.name):
+        raise ModelError(
+            f"{folder.at('source.yml')}: name is {source.name!r}",
+            expected="lower-case letters, digits and _, beginning with a letter: it names schemas and databases",
+            do="mend name",
+        )
+    tables = {name: _source_table(folder, source, name) for name in source.tables}
+    dimensions = {name: _dimension(folder, tables, name, spec) for name, spec in star.dimensions.items()}
+    facts = {name: _fact(folder, tables, name, spec) for name, spec in star.facts.items()}
+    _check_references(folder, star, dimensions, facts)
+    return Model(
+        name=source.name,
+        description=source.description,
+        tables=tables,
+        dimensions=dimensions,
+        facts=facts,
+        date_dimension=star.date_dimension,
+        digest=folder.digest(),
+    )
+
+
+class _Folder:
+    """The files of a model folder, and the digest of all that was read from it."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/")
+        self._read: dict[str, bytes] = {}
+
+    def at(self, file: str) -> str:
+        return f"{self.uri}/{file}"
+
+    def text(self, file: str, why: str) -> str:
+        try:
+            if self.uri.startswith("s3://"):
+                content = storage.get(self.at(file))
+            else:
+                path = Path(self.uri, file)
+                content = path.read_bytes() if path.is_file() else None
+        except OSError as error:
+            raise ModelError(f"{self.at(file)} cannot be read: {error.strerror}", do="mend its permissions") from None
+        if content is None:
+            raise ModelError(
+                f"{self.at(file)} does not exist", expected=why, do="add the file, or name another model folder"
+            )
+        self._read[file] = content
+        try:
+            return content.decode()
+        except UnicodeDecodeError:
+            raise ModelError(f"{self.at(file)} is not UTF-8 text", do="save it as UTF-8") from None
+
+    def digest(self) -> str:
+        whole = hashlib.sha256()
+        for file in sorted(self._read):
+            whole.update(file.encode() + b"\0" + self._read[file] + b"\0")
+        return whole.hexdigest()
+
+
+def _parse(folder: _Folder, file: str, shape: type[_T]) -> _T:
+    where = folder.at(file)
+    try:
+        content: Any = yaml.load(folder.text(file, "a model folder has source.yml and star.yml"), _UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise ModelError(f"{where} is not valid YAML: {' '.join(str(error).split())}", do="mend the line") from None
+    try:
+        return shape.model_validate(content if content is not None else {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        found = "" if isinstance(first.get("input"), (dict, list)) else f" (found {first.get('input')!r})"
+        more = f" and {error.error_count() - 1} more" if error.error_count() > 1 else ""
+        what = "unknown entry" if first["type"] == "extra_forbidden" else first["msg"]
+        raise ModelError(f"{where}: {place}: {what}{found}{more}", do="mend it; see docs/model.md") from None
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A safe loader to which a key given twice is an error, not a silent choice of the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        for key, (key_node, _) in zip(keys, node.value, strict=True):
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(problem=f"{key!r} stands twice", problem_mark=key_node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _columns(folder: _Folder, file: str, table: str, spec: _SourceTableFile | _DimensionFile) -> tuple[Column, ...]:
+    star = file == "star.yml"
+    return tuple(
+        Column(
+            name=name,
+            type=star_type(column.type, f"{folder.at(file)}: {table}.{name}") if star else PgType.parse(column.type),
+            nullable=column.nullable,
+            description=" ".join(column.description.split()),
+            references=column.references,
+        )
+        for name, column in spec.columns.items()
+    )
+
+
+def _source_table(folder: _Folder, source: _SourceFile, name: str) -> SourceTable:
+    spec = source.tables[name]
+    where = f"{folder.at('source.yml')}: {name}"
+    columns = _columns(folder, "source.yml", name, spec)
+    known = {column.name for column in columns}
+    for key in spec.key:
+        _need(key in known, f"{where}: key column {key!r} is not among its columns", sorted(known))
+    _need(spec.incremental != "cursor" or spec.cursor is not None, f"{where}: incremental: cursor without cursor", known)
+    if spec.cursor is not None:
+        _need(spec.cursor in known, f"{where}: cursor {spec.cursor!r} is not among its columns", known)
+    return SourceTable(
+        name=name,
+        schema=spec.db_schema or source.db_schema,
+        relation=spec.relation or name,
+        description=" ".join(spec.description.split()),
+        key=tuple(spec.key),
+        columns=columns,
+        strategy=spec.incremental,
+        cursor=spec.cursor,
+        cursor_overlap_seconds=spec.cursor_overlap_seconds,
+        shrink_guard=spec.shrink_guard,
+    )
+
+
+def _star_fields(folder: _Folder, tables: dict[str, SourceTable], name: str, spec: _DimensionFile) -> dict[str, Any]:
+    where = f"{folder.at('star.yml')}: {name}"
+    _need(bool(_STAR_NAME.fullmatch(name)), f"{where}: not a table name", ["lower-case letters, digits and _"])
+    for table in (spec.driver, *spec.joins):
+        _need(table in tables, f"{where}: {table!r} is not a table of source.yml", tables)
+    columns = _columns(folder, "star.yml", name, spec)
+    for column in columns:
+        good = bool(_STAR_NAME.fullmatch(column.name)) and column.name not in _RESERVED
+        _need(good, f"{where}: column {column.name!r}", ["lower-case letters, digits and _, and none of Tidemark's own"])
+    known = [column.name for column in columns]
+    _need(spec.key in known, f"{where}: key {spec.key!r} is not among its columns", known)
+    driver = tables[spec.driver]
+    driver_key = spec.driver_key or spec.key
+    one_key = list(driver.key) == [driver_key]
+    _need(one_key, f"{where}: driver_key {driver_key!r} is not the key of {spec.driver}", [", ".join(driver.key)])
+    return {
+        "name": name,
+        "description": " ".join(spec.description.split()),
+        "key": spec.key,
+        "columns": columns,
+        "sql": folder.text(f"{name}.sql", f"the SELECT of {name} over the source tables").strip().rstrip(";"),
+        "driver": spec.driver,
+        "driver_key": driver_key,
+        "joins": tuple(spec.joins),
+        "complete": spec.complete,
+    }
+
+
+_RESERVED = frozenset(
+    "version valid_from valid_to is_current is_deleted is_inferred recorded_seq closed_seq".split()  # noqa: SIM905
+)
+
+
+def _dimension(folder: _Folder, tables: dict[str, SourceTable], name: str, spec: _DimensionFile) -> Dimension:
+    return Dimension(**_star_fields(folder, tables, name, spec))
+
+
+def _fact(folder: _Folder, tables: dict[str, SourceTable], name: str, spec: _FactFile) -> Fact:
+    fields = _star_fields(folder, tables, name, spec)
+    where = f"{folder.at('star.yml')}: {name}"
+    known = [column.name for column in fields["columns"]]
+    if spec.partition_by is not None:
+        _need(spec.partition_by in known, f"{where}: partition_by {spec.partition_by!r} is not among its columns", known)
+    if spec.updated_at is not None:
+        source = {column.name: column.type.base for column in tables[spec.driver].columns}
+        stamps = [column for column, base in source.items() if base in ("timestamp", "timestamptz")]
+        _need(spec.updated_at in stamps, f"{where}: updated_at {spec.updated_at!r} of {spec.driver}", stamps)
+    _need(spec.record_id not in known, f"{where}: record_id {spec.record_id!r} is also a column", ["a name of its own"])
+    return Fact(**fields, record_id=spec.record_id, updated_at=spec.updated_at, partition_by=spec.partition_by)
+
+
+def _check_references(
+    folder: _Folder, star: _StarFile, dimensions: dict[str, Dimension], facts: dict[str, Fact]
+) -> None:
+    for fact in facts.values():
+        for column in fact.references:
+            where = f"{folder.at('star.yml')}: {fact.name}.{column.name}"
+            if column.references == star.date_dimension:
+                _need(column.type.base == "date", f"{where} refers to {column.references}, but is {column.type}", ["date"])
+                continue
+            _need(
+                column.references in dimensions, f"{where} refers to {column.references!r}, which is not there", dimensions
+            )
+            target = dimensions[str(column.references)]
+            fits = column.type.family == target.column(target.key).type.family
+            _need(fits, f"{where} is {column.type}", [f"{target.column(target.key).type}, as {target.name}.{target.key}"])
+
+
+def _need(condition: bool, what: str, expected: object) -> None:
+    if not condition:
+        known = ", ".join(str(item) for item in expected) if hasattr(expected, "__iter__") else str(expected)
+        raise ModelError(what, expected=known or "nothing", do="mend it; see docs/model.md")

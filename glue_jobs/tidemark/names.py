@@ -1,0 +1,30 @@
+"""Quoting of identifiers and literals: the only place where a name becomes SQL text.
+
+Promises: whatever a table or column is called, the SQL that comes out refers to that name and nothing else. Values
+are bound as parameters wherever the driver can; where it cannot (Spark's JDBC readers, DDL comments), they pass
+through :func:`pg_literal` or :func:`spark_literal`.
+"""
+
+from __future__ import annotations
+
+
+def pg(*parts: str) -> str:
+    """Quote a PostgreSQL identifier, dotted if several parts are given."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+
+
+def spark(*parts: str) -> str:
+    """Quote a Spark SQL identifier, dotted if several parts are given."""
+    return ".".join("`" + part.replace("`", "``") + "`" for part in parts)
+
+
+def pg_literal(text: str) -> str:
+    r"""Quote a text as a PostgreSQL literal (``E''`` form, so that ``\`` is safe under either setting)."""
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{escaped}'" if "\\" in text else f"'{escaped}'"
+
+
+def spark_literal(text: str) -> str:
+    """Quote a text as a Spark SQL literal."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,93 @@
+"""Quarantine: rows that break the star's contract, kept with the reason until the source mends them.
+
+Promises: a bad row is listed once per distinct state, with table, key, run, reason and the row as JSON; an entry is
+resolved by the run that finds its row mended, changed or gone; nothing is ever removed from it.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+
+from tidemark import names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tidemark.lake import Lake
+    from tidemark.star_tables import StarChange
+
+_STATE = ["table_name", "key", "reason", "row"]
+
+
+def record(lake: Lake, changes: Mapping[str, StarChange], seq: int, was_open: int) -> int:
+    """Enter new bad rows, resolve mended ones, as one commit; return how many entries are open afterwards."""
+    bad = _bad(changes)
+    if bad is None and not was_open:
+        return 0
+    target = lake.ensure_quarantine()
+    entries = lake.spark.table(target).where("resolved_seq IS NULL")
+    if bad is None:
+        bad = entries.select(*_STATE).limit(0)
+    bad = bad.persist()
+    run = F.lit(seq).cast("bigint")
+    fresh = bad.join(entries, _STATE, "left_anti").select(
+        "table_name", "key", run.alias("seq"), "reason", "row", F.lit(None).cast("bigint").alias("resolved_seq")
+    )
+    mended = _looked_at(entries, changes).join(bad, _STATE, "left_anti").withColumn("resolved_seq", run)
+    rows = fresh.unionByName(mended.select(*fresh.columns)).persist()
+    if rows.limit(1).count():
+        _merge(lake, rows, target)
+    return lake.spark.table(target).where("resolved_seq IS NULL").count()
+
+
+def held_back(lake: Lake) -> dict[str, int]:
+    """Per star table, rows of the source that only the open quarantine holds: they have no current row."""
+    result = {}
+    entries = lake.spark.table(lake.star("quarantine")).where("resolved_seq IS NULL")
+    for name in [row[0] for row in entries.select("table_name").distinct().collect()]:
+        if name in lake.model.facts:
+            here = lake.spark.table(lake.star(name)).where("is_current")
+            key = lake.model.facts[name].key
+        elif name in lake.model.dimensions:
+            here = lake.spark.table(lake.star(name)).where("NOT is_deleted AND NOT is_inferred")
+            key = lake.model.dimensions[name].key
+        else:
+            continue
+        present = here.select(F.col(names.spark(key)).cast("string").alias("key"))
+        result[name] = entries.where(F.col("table_name") == name).select("key").distinct().join(present, "key", "left_anti").count()
+    return result
+
+
+def _bad(changes: Mapping[str, StarChange]) -> DataFrame | None:
+    parts = [
+        change.bad.select(F.lit(name).alias("table_name"), "key", "reason", "row")
+        for name, change in changes.items()
+        if change.bad is not None
+    ]
+    return reduce(DataFrame.unionAll, parts) if parts else None
+
+
+def _looked_at(entries: DataFrame, changes: Mapping[str, StarChange]) -> DataFrame:
+    """Open entries whose row this run evaluated again."""
+    whole = [name for name, change in changes.items() if change.in_scope and change.scope_keys is None]
+    parts = [entries.where(F.col("table_name").isin(whole) if whole else F.lit(False))]
+    for name, change in changes.items():
+        if change.scope_keys is not None:
+            keys = change.scope_keys.select(F.col("_key").cast("string").alias("key"))
+            parts.append(entries.where(F.col("table_name") == name).join(keys, "key", "left_semi").select(*entries.columns))
+    return reduce(DataFrame.unionByName, parts)
+
+
+def _merge(lake: Lake, rows: DataFrame, target: str) -> None:
+    rows.createOrReplaceTempView("_quarantine_rows")
+    lake.spark.sql(
+        f"MERGE INTO {target} t USING _quarantine_rows s "  # noqa: S608 - quoted name
+        "ON t.table_name = s.table_name AND t.key = s.key AND t.seq = s.seq AND t.reason = s.reason AND t.row = s.row "
+        "WHEN MATCHED THEN UPDATE SET t.resolved_seq = s.resolved_seq "
+        "WHEN NOT MATCHED THEN INSERT (table_name, key, seq, reason, row, resolved_seq) "
+        "VALUES (s.table_name, s.key, s.seq, s.reason, s.row, s.resolved_seq)"
+    )

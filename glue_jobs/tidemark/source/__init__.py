@@ -1,0 +1,1 @@
+"""The source side: contract, snapshot, change scan, JDBC readers."""

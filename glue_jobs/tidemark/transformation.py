@@ -1,0 +1,150 @@
+"""One run of the transform: pending manifests, in order, into mirrors, dimensions, facts and the run ledger.
+
+The way of a manifest: mirrors; dimensions and facts; members that the facts need; quarantine; ``etl_runs``. The row in
+``etl_runs`` is the commit: it names the Iceberg snapshot of every star table, and the load reads exactly those.
+Promises: manifests are applied strictly in order, each idempotently; a run killed anywhere is simply done again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from tidemark import members, mirror, quarantine, star_tables
+from tidemark.errors import LandingError
+from tidemark.lake import RUN_COLUMNS, Lake
+from tidemark.model import Dimension, Fact
+from tidemark.session import spark_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tidemark.landing import Landing, Manifest
+    from tidemark.model import Model
+    from tidemark.star_tables import StarChange
+
+CONCURRENT_COMMITS = 4
+_log = logging.getLogger("tidemark.transform")
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """The newest row of ``etl_runs``; all empty before the first."""
+
+    seq: int = 0
+    lake_id: str = ""
+    model_digest: str = ""
+    open_quarantine: int = 0
+
+
+def transform(model: Model, landing: Landing, processed_uri: str, run_id: str) -> list[int]:
+    """Apply all pending manifests; return their seqs.
+
+    Raises
+    ------
+    ModelError
+        If a star table's SQL does not fit its declaration.
+    LandingError
+        If manifests are missing, or belong to another lake.
+    """
+    lake = Lake(spark_session("tidemark-transform", processed_uri), model)
+    last = last_run(lake, landing.published())
+    applied = []
+    for seq in landing.after(last.seq):
+        manifest = landing.read(seq)
+        if last.lake_id and last.lake_id != manifest.lake_id:
+            raise LandingError(
+                f"manifest {seq} in {landing.uri} belongs to another landing area than the lake at {processed_uri}",
+                expected=f"lake id {last.lake_id}",
+                do="give every landing area its own processed bucket or prefix",
+            )
+        last = _apply(lake, manifest, last, run_id)
+        applied.append(seq)
+    if not applied:
+        _log.info("nothing to apply: the lake is at manifest %d", last.seq)
+    return applied
+
+
+def last_run(lake: Lake, at_least: int) -> LastRun:
+    """Read how far the lake is; ``at_least`` is a seq known to be applied, to skip older files."""
+    name = lake.star("etl_runs")
+    if not lake.exists(name):
+        return LastRun()
+    runs = lake.spark.table(name).where(F.col("seq") >= at_least).orderBy(F.desc("seq")).limit(1).collect()
+    if not runs:
+        return LastRun()
+    row = runs[0]
+    return LastRun(row["seq"], row["lake_id"], row["model_digest"], row["open_quarantine"])
+
+
+def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str) -> LastRun:
+    model_changed = last.model_digest != lake.model.digest
+    if model_changed:
+        lake.create_databases()
+    changed = [table for name, table in lake.model.tables.items() if _is_needed(lake, manifest, name, model_changed)]
+    mirrored = _each(changed, lambda table: mirror.apply(lake, table, manifest))
+    for table, change in zip(changed, mirrored, strict=True):
+        _log.info("%-22s %7d written, %d deleted", f"mirror {table.name}", change.written, change.deleted)
+    touched = [t for t in lake.model.star_tables if star_tables.is_touched(t, manifest, model_changed)]
+    refreshed = _each(touched, lambda table: star_tables.refresh(lake, table, manifest, model_changed))
+    changes = {table.name: change for table, change in zip(touched, refreshed, strict=True)}
+    for name, change in changes.items():
+        _log.info("%-22s %s", name, ", ".join(f"{n} {kind}" for kind, n in sorted(change.counts.items())) or "as before")
+    opened = {n: c.opened for n, c in changes.items() if c.opened is not None and _has_new(c)}
+    added = members.complete(lake, opened, manifest.seq)
+    still_open = quarantine.record(lake, changes, manifest.seq, last.open_quarantine)
+    _commit_run(lake, manifest, run_id, changes, added, still_open)
+    _log.info("applied manifest %d", manifest.seq)
+    return LastRun(manifest.seq, manifest.lake_id, lake.model.digest, still_open)
+
+
+def _is_needed(lake: Lake, manifest: Manifest, name: str, model_changed: bool) -> bool:
+    return name in manifest.tables and (manifest.tables[name].changed or model_changed)
+
+
+def _has_new(change: StarChange) -> bool:
+    return bool(change.counts.get("new") or change.counts.get("changed"))
+
+
+def _each(items: Iterable[Any], work: Callable[[Any], Any]) -> list[Any]:
+    """Do independent commits a few at a time, results in order."""
+    with ThreadPoolExecutor(CONCURRENT_COMMITS) as pool:
+        return list(pool.map(work, items))
+
+
+def _commit_run(
+    lake: Lake,
+    manifest: Manifest,
+    run_id: str,
+    changes: dict[str, StarChange],
+    added: dict[str, int],
+    still_open: int,
+) -> None:
+    """Append the run's row: from now on the load may read this state."""
+    target = lake.ensure_runs()
+    tables: list[Dimension | Fact] = list(lake.model.star_tables)
+    star = [table.name for table in tables] + ([lake.model.date_dimension] if lake.model.date_dimension else [])
+    present = [name for name in star if lake.exists(lake.star(name))]
+    snapshots = dict(zip(present, _each(present, lambda name: lake.snapshot_id(lake.star(name))), strict=True))
+    values = {
+        "seq": manifest.seq,
+        "run_id": run_id,
+        "lake_id": manifest.lake_id,
+        "model_digest": lake.model.digest,
+        "cut_time": manifest.cut.time,
+        "applied_at": None,
+        "changes": json.dumps({**{name: change.counts for name, change in changes.items()}, "members": added}),
+        "held_back": json.dumps(quarantine.held_back(lake) if still_open else {}),
+        "open_quarantine": still_open,
+        "snapshots": json.dumps(snapshots),
+    }
+    columns = [
+        (F.current_timestamp() if name == "applied_at" else F.lit(values[name]).cast(kind)).alias(name)
+        for name, (kind, _) in RUN_COLUMNS.items()
+    ]
+    lake.append(lake.spark.range(1).select(*columns), target)

@@ -1,0 +1,158 @@
+"""PostgreSQL types and their forms on the way: reader expression, landing and lake (Spark), warehouse.
+
+One table, :data:`_FAMILIES`, decides for every type. Promises: a value that is landed is exact. Dates and timestamps
+travel from the readers as whole days and microseconds, so neither the JVM's time zone nor its calendar can bend them;
+types that have no exact lake form (unbounded numeric, time, uuid, json, enums, arrays …) travel as their text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from tidemark.errors import ModelError
+from tidemark.names import pg
+
+_MAX_DECIMAL: Final = 38
+_INTEGER_RANK: Final = {"smallint": 1, "integer": 2, "bigint": 3}
+_FLOAT_RANK: Final = {"real": 1, "double precision": 2}
+_ALIASES: Final = {
+    "int": "integer",
+    "int2": "smallint",
+    "int4": "integer",
+    "int8": "bigint",
+    "bool": "boolean",
+    "float4": "real",
+    "float8": "double precision",
+    "decimal": "numeric",
+    "character varying": "varchar",
+    "character": "char",
+    "bpchar": "char",
+    "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamptz",
+    "time without time zone": "time",
+    "time with time zone": "timetz",
+}
+_SPARK: Final = {
+    "smallint": "int",
+    "integer": "int",
+    "bigint": "bigint",
+    "real": "float",
+    "double precision": "double",
+    "boolean": "boolean",
+    "date": "date",
+    "timestamp": "timestamp_ntz",
+    "timestamptz": "timestamp",
+    "bytea": "binary",
+}
+STAR_TYPES: Final = frozenset([*_SPARK, "numeric", "text", "varchar", "char", "time"]) - {"bytea"}
+_TYPE: Final = re.compile(r"^(?P<base>[^(]+?)\s*(?:\((?P<args>[\d\s,]+)\))?\s*(?P<tail>with(?:out)? time zone)?$")
+
+
+@dataclass(frozen=True)
+class PgType:
+    """A PostgreSQL type: base name and arguments, e.g. ``numeric`` and ``(10, 2)``."""
+
+    base: str
+    args: tuple[int, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> PgType:
+        """Read a type as the model or ``format_type`` writes it; a type we have no own form for keeps its name."""
+        match = _TYPE.match(text.strip())
+        if not match:
+            return cls(text.strip())
+        base = " ".join(filter(None, (match["base"].strip(), match["tail"])))
+        args = tuple(int(arg) for arg in (match["args"] or "").replace(" ", "").split(",") if arg)
+        return cls(_ALIASES.get(base, base), args)
+
+    def __str__(self) -> str:
+        return self.base + (f"({','.join(map(str, self.args))})" if self.args else "")
+
+    @property
+    def precision_scale(self) -> tuple[int, int] | None:
+        """Precision and scale of a numeric that fits a lake decimal, else None."""
+        if self.base != "numeric" or not self.args:
+            return None
+        precision, scale = self.args[0], self.args[1] if len(self.args) > 1 else 0
+        return (precision, scale) if precision <= _MAX_DECIMAL and 0 <= scale <= precision else None
+
+    @property
+    def family(self) -> str:
+        """Types of one family can be widened into each other; everything without a native form is ``text``."""
+        if self.base in _INTEGER_RANK:
+            return "integer"
+        if self.base in _FLOAT_RANK:
+            return "float"
+        if self.base == "numeric" or self.base in _SPARK:
+            return self.base
+        return "text"
+
+    @property
+    def spark(self) -> str:
+        """Landing and lake type, as Spark SQL writes it."""
+        if self.precision_scale:
+            return "decimal({},{})".format(*self.precision_scale)
+        return _SPARK.get(self.base, "string")
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether keys of this type can be grouped by ranges."""
+        return self.base in _INTEGER_RANK
+
+    def fits_in(self, wider: PgType) -> bool:
+        """Whether every value of this type is a value of ``wider`` of the same family, without loss."""
+        if self.family != wider.family:
+            return False
+        if self.family == "integer":
+            return _INTEGER_RANK[self.base] <= _INTEGER_RANK[wider.base]
+        if self.family == "float":
+            return _FLOAT_RANK[self.base] <= _FLOAT_RANK[wider.base]
+        if self.family == "numeric":
+            mine, other = self.precision_scale, wider.precision_scale
+            if not (mine and other):
+                return not other
+            return mine[1] == other[1] and mine[0] <= other[0]
+        return True
+
+    def reader_expression(self, column: str) -> str:
+        """SQL by which a JDBC reader fetches the column; undone by :meth:`landing_expression`."""
+        name = pg(column)
+        if self.base == "date":
+            return f"({name} - DATE '1970-01-01') AS {name}"
+        if self.base in ("timestamp", "timestamptz"):
+            return f"(EXTRACT(EPOCH FROM {name}) * 1000000)::bigint AS {name}"
+        return f"{name}::text AS {name}" if self.spark == "string" else name
+
+    def landing_expression(self, column: str) -> str:
+        """Spark SQL that turns what the reader fetched into the landing type."""
+        quoted = "`" + column.replace("`", "``") + "`"
+        if self.base == "date":
+            return f"date_from_unix_date({quoted}) AS {quoted}"
+        if self.base in ("timestamp", "timestamptz"):
+            return f"CAST(timestamp_micros({quoted}) AS {self.spark}) AS {quoted}"
+        return f"CAST({quoted} AS {self.spark}) AS {quoted}"
+
+    @property
+    def warehouse(self) -> str:
+        """Type of a star column in the warehouse."""
+        return str(self)
+
+
+def star_type(text: str, where: str) -> PgType:
+    """Read the type of a star column.
+
+    Raises
+    ------
+    ModelError
+        If the star cannot hold that type.
+    """
+    found = PgType.parse(text)
+    if found.base not in STAR_TYPES or (found.base == "numeric" and not found.precision_scale):
+        raise ModelError(
+            f"{where}: type {text!r} cannot be held by a star",
+            expected="one of " + ", ".join(sorted(STAR_TYPES)) + "; numeric with precision and scale, e.g. numeric(10,2)",
+            do="mend the type",
+        )
+    return found

@@ -1,0 +1,127 @@
+"""Versions of a fact: the rules of history, as pure functions of DataFrames.
+
+A fact's row is a *version*: what the source row was from ``valid_from`` to ``valid_to``. Rules:
+
+* A version begins at the source's own ``last_updated`` where that moved forward, else at the time of the cut that
+  first showed it. It never begins in the future of its cut, and never before or at the begin of the version that it
+  follows, nor before that one's end: intervals of a key never overlap and are never empty.
+* A change closes the current version at the new one's begin. A delete closes it at the cut's time, flagged.
+* A key that comes back after a delete goes on counting: its next version begins at or after the last one's end.
+* Equal contents make no version. A row that breaks its contract makes none either: the last good one stays current.
+
+Promises: :func:`decide` gives every key at most one decision; applying its outcome and deciding again gives none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from tidemark import names
+from tidemark.candidates import RAW, REASON
+from tidemark.lake import FACT_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyspark.sql import Column, DataFrame
+
+DECISION: Final = "_decision"
+UPDATED: Final = "_updated_at"
+NEW, CHANGED, GONE, BAD = "new", "changed", "gone", "bad"
+_MICROSECOND: Final = "INTERVAL '0.000001' SECOND"
+
+
+def latest_versions(fact: DataFrame, key: str) -> DataFrame:
+    """Return the last version of every key: columns ``key`` and ``last`` (a struct of all columns)."""
+    whole = F.struct(*(F.col(names.spark(name)) for name in fact.columns))
+    return fact.groupBy(F.col(names.spark(key)).alias("_key")).agg(F.max_by(whole, F.col("version")).alias("last"))
+
+
+def decide(candidates: DataFrame, latest: DataFrame, key: str, columns: Sequence[str]) -> DataFrame:
+    """Say for every key what has to happen.
+
+    Parameters
+    ----------
+    candidates
+        Rows as the source has them at the cut: ``columns``, ``_updated_at``, ``_reason``, ``_row``.
+    latest
+        :func:`latest_versions` of exactly the keys in scope; a key without a candidate is gone.
+    columns
+        The published columns, which decide whether anything changed.
+
+    Returns
+    -------
+    DataFrame
+        The candidates' columns, ``_key``, ``last`` and ``_decision``: new, changed, gone or bad.
+    """
+    quoted = names.spark(key)
+    joined = candidates.alias("c").join(latest.alias("l"), F.col(f"c.{quoted}") == F.col("l._key"), "full_outer")
+    now = F.struct(*(F.col(f"c.{names.spark(name)}") for name in columns))
+    before = F.struct(*(F.col(f"l.last.{names.spark(name)}").alias(name) for name in columns))
+    current = F.col("l.last.is_current")
+    has_candidate = F.coalesce(F.col("c._present"), F.lit(False))
+    decision = (
+        F.when(~has_candidate, F.when(current, F.lit(GONE)))
+        .when(F.col(f"c.{REASON}").isNotNull(), F.lit(BAD))
+        .when(F.col("l._key").isNull() | ~current, F.lit(NEW))
+        .when(~now.eqNullSafe(before), F.lit(CHANGED))
+    )
+    kept = [F.col(f"c.{names.spark(name)}").alias(name) for name in (*columns, UPDATED, REASON, RAW)]
+    return joined.select(
+        *kept, F.coalesce(F.col("l._key"), F.col(f"c.{quoted}")).alias("_key"), F.col("l.last"), decision.alias(DECISION)
+    ).where(F.col(DECISION).isNotNull())
+
+
+def present(candidates: DataFrame) -> DataFrame:
+    """Mark rows that come from the candidates, so that a full join can tell them from gaps."""
+    return candidates.withColumn("_present", F.lit(True))
+
+
+def begin(cut: Column) -> Column:
+    """``valid_from`` of a new or changed key, from the rules at the top of this module."""
+    updated, last = F.col(UPDATED), F.col("last")
+    honest = F.least(updated, cut)
+    floor = F.coalesce(last["valid_to"], last["valid_from"] + F.expr(_MICROSECOND))
+    moved = last.isNull() | last[UPDATED].isNull() | (updated > last[UPDATED])
+    own = F.when(updated.isNotNull() & moved & (last.isNull() | (honest >= floor)), honest)
+    return F.coalesce(own, F.greatest(cut, floor), cut)
+
+
+def to_write(decided: DataFrame, columns: Sequence[str], cut: Column, seq: int) -> DataFrame:
+    """Return the version rows to insert and to close, as the fact's own columns.
+
+    A row whose ``(key, version)`` exists is the closed form of that version; any other is a new version.
+    """
+    run = F.lit(seq).cast("bigint")
+    opened = decided.where(F.col(DECISION).isin(NEW, CHANGED)).select(
+        *(F.col(names.spark(name)) for name in columns),
+        (F.coalesce(F.col("last.version"), F.lit(0)) + 1).cast("int").alias("version"),
+        begin(cut).alias("valid_from"),
+        F.lit(None).cast("timestamp").alias("valid_to"),
+        F.lit(True).alias("is_current"),
+        F.lit(False).alias("is_deleted"),
+        run.alias("recorded_seq"),
+        F.lit(None).cast("bigint").alias("closed_seq"),
+        F.col(UPDATED),
+    )
+    gone = F.col(DECISION) == GONE
+    end = F.when(gone, F.greatest(cut, F.col("last.valid_from") + F.expr(_MICROSECOND))).otherwise(begin(cut))
+    closed = decided.where(F.col(DECISION).isin(GONE, CHANGED)).select(
+        *(F.col(f"last.{names.spark(name)}") for name in columns),
+        F.col("last.version"),
+        F.col("last.valid_from"),
+        end.alias("valid_to"),
+        F.lit(False).alias("is_current"),
+        gone.alias("is_deleted"),
+        F.col("last.recorded_seq"),
+        run.alias("closed_seq"),
+        F.col(f"last.{UPDATED}"),
+    )
+    return opened.unionByName(closed)
+
+
+def column_names(columns: Sequence[str]) -> list[str]:
+    """All columns of a fact in the lake, published ones first."""
+    return [*columns, *FACT_COLUMNS]

@@ -1,0 +1,57 @@
+"""The warehouse behind one small interface; PostgreSQL is its one implementation so far."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    import pyarrow as pa
+
+    from tidemark.lake_reader import Run
+    from tidemark.model import Dimension, Fact
+
+
+class LoadTransaction(Protocol):
+    """One load: everything done through it becomes visible together when its ``with`` block ends well, or not at all."""
+
+    def ledger_seq(self, lake_id: str) -> int:
+        """Return the seq up to which this warehouse was loaded from this lake (0: never); the transaction is exclusive.
+
+        Raises
+        ------
+        WarehouseError
+            If it was loaded from another lake.
+        """
+
+    def evolve(self) -> None:
+        """Create or evolve schema, tables, views and functions to what the model declares."""
+
+    def merge_dimension(self, table: Dimension, rows: pa.Table) -> int:
+        """Insert or update dimension rows; return how many."""
+
+    def merge_dates(self, name: str, rows: pa.Table) -> int:
+        """Insert missing calendar days; return how many."""
+
+    def merge_fact(self, table: Fact, rows: pa.Table) -> int:
+        """Close versions that ended and insert new ones; return how many rows were written."""
+
+    def current_rows(self, table: Dimension | Fact) -> int:
+        """Number of present rows as this transaction sees them."""
+
+    def record(self, run: Run, after: int, written: dict[str, int]) -> None:
+        """Write the ledger row."""
+
+
+class Warehouse(Protocol):
+    """A warehouse that can be loaded."""
+
+    def load(self) -> AbstractContextManager[LoadTransaction]:
+        """Open the one transaction of a load.
+
+        Raises
+        ------
+        WarehouseError
+            If the warehouse cannot be reached or written.
+        """

@@ -1,0 +1,20 @@
+"""Glue job 2: pending manifests into the lake's mirrors, dimensions and versioned facts."""
+
+from __future__ import annotations
+
+from tidemark.arguments import parse_arguments
+from tidemark.errors import run_job
+from tidemark.landing import Landing
+from tidemark.model_loader import load_model
+from tidemark.transformation import transform
+
+
+def main() -> None:
+    """Read the arguments, build the ports, transform."""
+    arguments = parse_arguments("transform")
+    landing = Landing(arguments.landing_uri)
+    transform(load_model(arguments.model_uri), landing, arguments.processed_uri, arguments.run_id)
+
+
+if __name__ == "__main__":
+    run_job("transform", main)
