@@ -71,6 +71,14 @@ QUARANTINE_COLUMNS: Final[Columns] = {
 }
 
 
+def settle(frame: DataFrame) -> DataFrame:
+    """Compute a frame once and cut it loose from the tables it was read from.
+
+    A cached frame will not do: Spark computes it anew, from the new contents, as soon as one of its tables is written.
+    """
+    return frame.localCheckpoint(eager=True)
+
+
 class Lake:
     """The lake of one model, through one Spark session."""
 

@@ -109,7 +109,7 @@ class LakeReader:
 
 
 def _catalog(processed_uri: str) -> Catalog:
-    properties = {"type": "glue", "warehouse": processed_uri}
+    properties = {"type": "glue", "warehouse": processed_uri, "s3.region": storage.client().meta.region_name}
     if storage.endpoint():
         properties |= {"s3.endpoint": str(storage.endpoint()), "glue.endpoint": str(storage.endpoint())}
     return load_catalog("lake", **properties)

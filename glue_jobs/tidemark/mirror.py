@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import landing_format, names
+from tidemark.lake import settle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,14 +46,11 @@ def apply(lake: Lake, table: SourceTable, manifest: Manifest) -> MirrorChange:
         lake.append(landed.withColumn("_seq", F.lit(manifest.seq).cast("bigint")), target)
         return MirrorChange(entry.rows, 0)
     current = lake.spark.table(target)
-    changes = _changes(lake, table, entry, landed, current, manifest).persist()
-    try:
-        counts = {row["_op"]: row["count"] for row in changes.groupBy("_op").count().collect()}
-        if counts:
-            _merge(lake, table, target, changes, [*columns, "_seq"])
-        return MirrorChange(counts.get("write", 0), counts.get("delete", 0))
-    finally:
-        changes.unpersist()
+    changes = settle(_changes(lake, table, entry, landed, current, manifest))
+    counts = {row["_op"]: row["count"] for row in changes.groupBy("_op").count().collect()}
+    if counts:
+        _merge(lake, table, target, changes, [*columns, "_seq"])
+    return MirrorChange(counts.get("write", 0), counts.get("delete", 0))
 
 
 def landed_rows(lake: Lake, entry: TableEntry, file_format: str) -> DataFrame | None:

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import names
+from tidemark.lake import settle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,13 +33,13 @@ def record(lake: Lake, changes: Mapping[str, StarChange], seq: int, was_open: in
     entries = lake.spark.table(target).where("resolved_seq IS NULL")
     if bad is None:
         bad = entries.select(*_STATE).limit(0)
-    bad = bad.persist()
+    bad = settle(bad)
     run = F.lit(seq).cast("bigint")
     fresh = bad.join(entries, _STATE, "left_anti").select(
         "table_name", "key", run.alias("seq"), "reason", "row", F.lit(None).cast("bigint").alias("resolved_seq")
     )
     mended = _looked_at(entries, changes).join(bad, _STATE, "left_anti").withColumn("resolved_seq", run)
-    rows = fresh.unionByName(mended.select(*fresh.columns)).persist()
+    rows = settle(fresh.unionByName(mended.select(*fresh.columns)))
     if rows.limit(1).count():
         _merge(lake, rows, target)
     return lake.spark.table(target).where("resolved_seq IS NULL").count()

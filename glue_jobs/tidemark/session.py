@@ -6,7 +6,6 @@ said here: Glue, or the local stack in its place, gives it to the process from o
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 from pyspark.sql import SparkSession
@@ -22,7 +21,6 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
         "spark.sql.ansi.enabled": "true",
         "spark.sql.timestampType": "TIMESTAMP_LTZ",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-        "spark.sql.shuffle.partitions": os.environ.get("TIDEMARK_SHUFFLE_PARTITIONS", "16"),
         "spark.sql.sources.useV1SourceList": "parquet,csv",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         # A manifest, not a rename, makes files visible: the one-step committer loses nothing and is twice as fast.

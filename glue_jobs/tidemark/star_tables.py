@@ -16,6 +16,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import candidates as cand
 from tidemark import names, versions
+from tidemark.lake import settle
 from tidemark.mirror import landed_rows
 from tidemark.model import Dimension, Fact
 
@@ -77,7 +78,7 @@ def _scope(lake: Lake, table: Dimension | Fact, manifest: Manifest, target: str)
         here = lake.spark.table(target).where("is_current" if isinstance(table, Fact) else "NOT is_deleted")
         there = lake.spark.table(lake.mirror(table.driver)).select(key)
         parts.append(here.select(F.col(names.spark(table.key)).alias("_key")).join(there, "_key", "left_anti"))
-    return reduce(DataFrame.unionAll, parts).distinct().persist()
+    return settle(reduce(DataFrame.unionAll, parts).distinct())
 
 
 def _inputs(lake: Lake, table: Dimension | Fact, scope: DataFrame | None) -> dict[str, DataFrame]:
@@ -108,7 +109,7 @@ def _refresh_fact(
     columns = [column.name for column in fact.columns]
     latest = versions.latest_versions(_in_scope(lake.spark.table(target), fact.key, scope), fact.key)
     stamped = _with_updated_at(lake, fact, found)
-    decided = versions.decide(versions.present(stamped), latest, fact.key, columns).persist()
+    decided = settle(versions.decide(versions.present(stamped), latest, fact.key, columns))
     counts = _counts(decided, versions.DECISION)
     cut = F.lit(manifest.cut.time).cast("timestamp")
     rows = versions.to_write(decided, columns, cut, manifest.seq)
@@ -141,7 +142,7 @@ def _refresh_dimension(
 ) -> StarChange:
     columns = [column.name for column in dimension.columns]
     before = _in_scope(lake.spark.table(target), dimension.key, scope)
-    decided = _decide_dimension(found, before, dimension.key, columns).persist()
+    decided = settle(_decide_dimension(found, before, dimension.key, columns))
     counts = _counts(decided, versions.DECISION)
     if any(counts.get(kind) for kind in (versions.NEW, versions.CHANGED, versions.GONE)):
         gone = F.col(versions.DECISION) == versions.GONE

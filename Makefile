@@ -1,0 +1,41 @@
+# Everything is behind these names; the work is in scripts/. Nothing is installed outside .venv, except the jars, which
+# all clones share (~/.cache/tidemark, or TIDEMARK_CACHE).
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+export PYTHON
+
+CODE := glue_jobs local_stack benchmarks scripts
+
+.PHONY: help setup demo test check lock clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-6s %s\n", $$1, $$2 }'
+
+setup: ## Install everything into .venv (needs Python 3.11-3.13 and Java 17+; PYTHON=... chooses one)
+	@sh scripts/setup.sh
+
+demo: setup ## Run a business day from a real database into a real warehouse, and check every figure
+	@.venv/bin/tidemark demo
+
+test: setup ## Run all tests, with the coverage of the job processes too
+	@.venv/bin/pytest --cov --cov-report=term-missing:skip-covered
+
+check: setup ## Check format, lint, types, security, known vulnerabilities and stray addresses
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy $(CODE) tests
+	@# Low findings ("imports subprocess") are judged line by line by ruff's S rules already.
+	.venv/bin/bandit -q --severity-level medium -c pyproject.toml -r $(CODE)
+	@sh scripts/stray.sh
+	@.venv/bin/python scripts/audit.py
+
+lock: setup ## Write requirements.txt again from requirements.in
+	UV_CUSTOM_COMPILE_COMMAND='make lock' .venv/bin/uv pip compile --quiet --system-certs --universal \
+		--python-version 3.11 --generate-hashes --output-file requirements.txt requirements.in
+
+clean: ## Remove the environment, caches and test leftovers (the shared jars and .tidemark stay)
+	@if [ -d .tidemark ] && [ -x .venv/bin/tidemark ]; then .venv/bin/tidemark down || true; fi
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov build dist cdk.out \
+		spark-warehouse metastore_db derby.log *.egg-info
+	find glue_jobs local_stack benchmarks scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,286 @@
+"""The local AWS from outside: start and stop the daemon, talk to it, and put one deployment's resources into it.
+
+Owns the one place where boto3 clients of the local stack are made. Promises that nothing here can reach the real AWS
+(endpoint and dummy credentials are explicit), that :meth:`LocalAws.provision` may be called again at any time, and that
+:meth:`LocalAws.stop` ends the daemon of this state directory or nothing at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import json
+import os
+import re
+import signal
+import subprocess  # nosec B404 - starts the daemon
+import sys
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
+
+import boto3
+from botocore.config import Config
+from tidemark.jobs import Deployment, JobDefinition, job_definitions, state_machine_substitutions
+
+from local_stack.glue_runner import REGION
+from local_stack.server import LOCK_FILE, LOG_FILE, NOTIFICATIONS_FILE, STACK_FILE
+
+if TYPE_CHECKING:
+    from types_boto3_cloudwatch import CloudWatchClient
+    from types_boto3_glue import GlueClient
+    from types_boto3_s3 import S3Client
+    from types_boto3_secretsmanager import SecretsManagerClient
+    from types_boto3_sns import SNSClient
+    from types_boto3_stepfunctions import SFNClient
+
+REPO: Final = Path(__file__).resolve().parents[1]
+STATE_MACHINE_FILE: Final = REPO / "state_machines" / "etl.asl.json"
+
+_ROLE: Final = "arn:aws:iam::123456789012:role/tidemark-local"
+_NOT_FOR_THE_DAEMON: Final = ("AWS_", "PG", "TIDEMARK_")
+_START_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 20.0
+
+Service = Literal["s3", "glue", "sns", "stepfunctions", "secretsmanager", "cloudwatch"]
+
+
+class LocalStackError(RuntimeError):
+    """The local stack is not in the state that was asked for; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Notification:
+    """One message that people would have got; `time` is aware."""
+
+    time: datetime
+    subject: str
+    message: str
+
+
+@dataclass(frozen=True)
+class LocalAws:
+    """A running local AWS.
+
+    Parameters
+    ----------
+    state_dir
+        Directory of the stack, absolute.
+    endpoint
+        URL that answers for every service.
+    pid
+        Process id of the daemon.
+    """
+
+    state_dir: Path
+    endpoint: str
+    pid: int
+
+    @classmethod
+    def start(cls, state_dir: Path) -> LocalAws:
+        """Start the daemon, detached from this terminal, and wait until it answers.
+
+        Raises
+        ------
+        LocalStackError
+            If one is already running there, or the new one ended at once; then with the end of its log.
+        """
+        state_dir = state_dir.resolve()
+        log = state_dir / LOG_FILE
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if _is_running(state_dir):
+            raise LocalStackError(f"a local stack is already running in {state_dir}; stop it with: tidemark down")
+        (state_dir / STACK_FILE).unlink(missing_ok=True)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_THE_DAEMON)}
+        with log.open("ab") as output:
+            daemon = subprocess.Popen(  # noqa: S603 # nosec B603 - our own module, no shell
+                [sys.executable, "-m", "local_stack.server", "--state", str(state_dir)],
+                cwd=REPO,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not (state_dir / STACK_FILE).exists():
+            if daemon.poll() is not None or time.monotonic() > deadline:
+                daemon.kill()
+                daemon.wait()
+                tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+                raise LocalStackError(f"the local AWS did not start; the end of {log}:\n{tail}")
+            time.sleep(0.05)
+        return cls.attach(state_dir)
+
+    @classmethod
+    def attach(cls, state_dir: Path) -> LocalAws:
+        """Find the stack that runs in a directory.
+
+        Raises
+        ------
+        LocalStackError
+            If there is none.
+        """
+        state_dir = state_dir.resolve()
+        with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
+            found = json.loads((state_dir / STACK_FILE).read_text())
+            if _is_running(state_dir):
+                return cls(state_dir, found["endpoint"], found["pid"])
+        raise LocalStackError(
+            f"no local stack is running in {state_dir}; start it with: tidemark up --state {state_dir}"
+        )
+
+    def stop(self) -> None:
+        """Stop the daemon and its job processes; nothing if it is gone already."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            # The lock is held by nobody but the daemon, so while it is, the process id is the daemon's.
+            if _is_running(self.state_dir):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, number)
+            deadline = time.monotonic() + _STOP_SECONDS
+            while _is_running(self.state_dir) and time.monotonic() < deadline:
+                time.sleep(0.05)
+        (self.state_dir / STACK_FILE).unlink(missing_ok=True)
+
+    @overload
+    def client(self, service: Literal["s3"]) -> S3Client: ...
+    @overload
+    def client(self, service: Literal["glue"]) -> GlueClient: ...
+    @overload
+    def client(self, service: Literal["sns"]) -> SNSClient: ...
+    @overload
+    def client(self, service: Literal["stepfunctions"]) -> SFNClient: ...
+    @overload
+    def client(self, service: Literal["secretsmanager"]) -> SecretsManagerClient: ...
+    @overload
+    def client(self, service: Literal["cloudwatch"]) -> CloudWatchClient: ...
+
+    def client(self, service: Service) -> Any:
+        """Give a boto3 client that talks to this stack and, whatever the user's settings, to nothing else."""
+        return _client(service, self.endpoint)
+
+    def provision(
+        self,
+        deployment: Deployment,
+        scripts_dir: Path = REPO / "glue_jobs",
+        definition: str | None = None,
+    ) -> str:
+        """Create or bring up to date the buckets, topic, jobs and state machine of a deployment.
+
+        Parameters
+        ----------
+        deployment
+            What to create.
+        scripts_dir
+            Folder of the entry scripts.
+        definition
+            The state machine with its placeholders; ``state_machines/etl.asl.json`` unless given.
+
+        Returns
+        -------
+        str
+            ARN of the state machine.
+        """
+        self._create_buckets(deployment)
+        topic = self.client("sns").create_topic(Name=f"{deployment.prefix}-notifications")["TopicArn"]
+        for job in job_definitions(deployment):
+            self._create_job(job, scripts_dir)
+        text = definition if definition is not None else STATE_MACHINE_FILE.read_text(encoding="utf-8")
+        values = state_machine_substitutions(deployment, topic)
+        bound = re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text)
+        return self._create_state_machine(f"{deployment.prefix}-etl", bound)
+
+    def _create_buckets(self, deployment: Deployment) -> None:
+        s3 = self.client("s3")
+        uris = (deployment.model_uri, deployment.landing_uri, deployment.processed_uri)
+        wanted = {uri.removeprefix("s3://").split("/")[0] for uri in uris if uri.startswith("s3://")}
+        for bucket in sorted(wanted - {found["Name"] for found in s3.list_buckets()["Buckets"]}):
+            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+
+    def _create_job(self, job: JobDefinition, scripts_dir: Path) -> None:
+        glue = self.client("glue")
+        script = {"Name": "glueetl", "ScriptLocation": str(scripts_dir / job.script), "PythonVersion": "3"}
+        with contextlib.suppress(glue.exceptions.EntityNotFoundException):
+            found = glue.get_job(JobName=job.name)["Job"]
+            if found["Command"] == script and found["DefaultArguments"] == job.arguments:
+                return
+            glue.delete_job(JobName=job.name)
+        glue.create_job(
+            Name=job.name,
+            Role=_ROLE,
+            Command=script,  # type: ignore[arg-type]
+            DefaultArguments=job.arguments,
+            ExecutionProperty={"MaxConcurrentRuns": 1},
+            MaxRetries=0,
+            Timeout=job.timeout_minutes,
+        )
+
+    def _create_state_machine(self, name: str, definition: str) -> str:
+        states = self.client("stepfunctions")
+        machines = states.list_state_machines()["stateMachines"]
+        arn = next((machine["stateMachineArn"] for machine in machines if machine["name"] == name), None)
+        if arn is None:
+            return states.create_state_machine(name=name, definition=definition, roleArn=_ROLE)["stateMachineArn"]
+        if states.describe_state_machine(stateMachineArn=arn)["definition"] != definition:
+            states.update_state_machine(stateMachineArn=arn, definition=definition)
+        return arn
+
+    def state_machine(self) -> str:
+        """Look up the ARN of the one state machine.
+
+        Raises
+        ------
+        LocalStackError
+            If nothing, or more than one deployment, has been provisioned.
+        """
+        machines = self.client("stepfunctions").list_state_machines()["stateMachines"]
+        if len(machines) != 1:
+            names = ", ".join(machine["name"] for machine in machines) or "none"
+            raise LocalStackError(f"expected one state machine in {self.state_dir}, found: {names}")
+        return machines[0]["stateMachineArn"]
+
+    def put_secret(self, name: str, value: dict[str, str]) -> None:
+        """Create or replace a secret; it lives in the daemon's memory only."""
+        secrets = self.client("secretsmanager")
+        try:
+            secrets.put_secret_value(SecretId=name, SecretString=json.dumps(value))
+        except secrets.exceptions.ResourceNotFoundException:
+            secrets.create_secret(Name=name, SecretString=json.dumps(value))
+
+    def notifications(self) -> list[Notification]:
+        """List what was published to the topic, oldest first; kept in ``notifications.jsonl``."""
+        file = self.state_dir / NOTIFICATIONS_FILE
+        if not file.exists():
+            return []
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        return [
+            Notification(datetime.fromisoformat(line["time"]), line["subject"] or "", line["message"]) for line in lines
+        ]
+
+
+@functools.cache
+def _client(service: Service, endpoint: str) -> Any:
+    """Make a client once: that takes longer than most calls."""
+    return boto3.session.Session().client(
+        service,
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id="local",
+        aws_secret_access_key="local",  # noqa: S106 # nosec B106 - moto wants some value
+        config=Config(proxies={"http": None}, s3={"addressing_style": "path"}),  # type: ignore[dict-item]
+    )
+
+
+def _is_running(state_dir: Path) -> bool:
+    """Whether a daemon holds the lock of a state directory."""
+    try:
+        with (state_dir / LOCK_FILE).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -1,0 +1,179 @@
+"""Executions of the state machine: start one, wait for it, and read what each of its states did.
+
+Owns the reading of Step Functions' execution history. Knows nothing local: with real clients it would read real
+executions just as well.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from types_boto3_stepfunctions.type_defs import HistoryEventTypeDef
+
+    from local_stack.aws import LocalAws
+
+ExecutionStatus = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
+StateStatus = Literal["RUNNING", "SUCCEEDED", "FAILED"]
+
+_POLL_SECONDS: Final = 0.2
+_FAILURES: Final = frozenset({"TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed", "FailStateEntered"})
+
+
+@dataclass(frozen=True)
+class StateRun:
+    """What one state of an execution did; `seconds` up to now while it runs."""
+
+    name: str
+    status: StateStatus
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """One execution; `final_state` is the last state entered, `error` and `cause` are empty unless it failed."""
+
+    arn: str
+    name: str
+    status: ExecutionStatus
+    started: datetime
+    ended: datetime | None
+    final_state: str
+    states: tuple[StateRun, ...]
+    error: str = ""
+    cause: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, or has taken so far."""
+        return ((self.ended or datetime.now(UTC)) - self.started).total_seconds()
+
+
+def execution_name(now: datetime) -> str:
+    """Name an execution by its time: unique, readable, and in the order of time when sorted as text."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
+
+
+def start_execution(aws: LocalAws, given: Mapping[str, str] | None = None, machine: str | None = None) -> str:
+    """Start the state machine.
+
+    Parameters
+    ----------
+    aws
+        Where.
+    given
+        The execution's input: ``accept_deletes`` and ``full_compare`` may be in it.
+    machine
+        ARN of the state machine; the only one there unless given.
+
+    Returns
+    -------
+    str
+        ARN of the execution.
+    """
+    started = aws.client("stepfunctions").start_execution(
+        stateMachineArn=machine or aws.state_machine(),
+        name=execution_name(datetime.now(UTC)),
+        input=json.dumps(dict(given or {})),
+    )
+    return started["executionArn"]
+
+
+def wait(
+    aws: LocalAws, arn: str, on_progress: Callable[[Execution], None] | None = None, timeout: float = 900.0
+) -> Execution:
+    """Wait for an execution's end.
+
+    Parameters
+    ----------
+    aws, arn
+        Which execution.
+    on_progress
+        Called whenever a state begins or ends, and at the end.
+    timeout
+        Seconds to wait at most.
+
+    Raises
+    ------
+    TimeoutError
+        If it still runs after `timeout`.
+    """
+    deadline = time.monotonic() + timeout
+    seen: tuple[object, ...] = ()
+    while True:
+        found = describe(aws, arn)
+        progress = (found.status, *((state.name, state.status) for state in found.states))
+        if on_progress and progress != seen:
+            on_progress(found)
+        seen = progress
+        if found.status != "RUNNING":
+            return found
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"execution {found.name} still runs after {timeout:.0f} s, in {found.final_state}")
+        time.sleep(_POLL_SECONDS)
+
+
+def describe(aws: LocalAws, arn: str) -> Execution:
+    """Read one execution and its history."""
+    client = aws.client("stepfunctions")
+    found = client.describe_execution(executionArn=arn)
+    pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
+    states = states_of((event for page in pages for event in page["events"]), datetime.now(UTC))
+    status: ExecutionStatus = found["status"]  # type: ignore[assignment] # PENDING_REDRIVE is for Map runs only
+    return Execution(
+        arn=arn,
+        name=found.get("name", ""),
+        status=status,
+        started=found["startDate"],
+        ended=found.get("stopDate"),
+        final_state=states[-1].name if states else "",
+        states=states,
+        error=found.get("error", ""),
+        cause=found.get("cause", ""),
+    )
+
+
+def list_executions(aws: LocalAws, machine: str | None = None) -> list[Execution]:
+    """List all executions with their states, oldest first."""
+    pages = (
+        aws.client("stepfunctions")
+        .get_paginator("list_executions")
+        .paginate(stateMachineArn=machine or aws.state_machine())
+    )
+    arns = [item["executionArn"] for page in pages for item in page["executions"]]
+    return sorted((describe(aws, arn) for arn in arns), key=lambda execution: execution.started)
+
+
+def states_of(events: Iterable[HistoryEventTypeDef], now: datetime) -> tuple[StateRun, ...]:
+    """Turn an execution's history into its states, in the order in which they were entered.
+
+    A task that failed and was caught is FAILED here although the execution went on; one whose retry succeeded is not.
+    """
+    entered: list[tuple[str, datetime]] = []
+    ended: dict[int, datetime] = {}
+    failed: set[int] = set()
+    for event in events:
+        kind, at = event["type"], len(entered) - 1
+        if "stateEnteredEventDetails" in event:
+            entered.append((event["stateEnteredEventDetails"]["name"], event["timestamp"]))
+            at += 1
+        if kind in _FAILURES:
+            failed.add(at)
+        if kind in {"TaskScheduled", "TaskStarted"}:
+            failed.discard(at)
+        if kind.endswith("StateExited") or kind == "FailStateEntered" or kind.startswith("Execution"):
+            ended.setdefault(at, event["timestamp"])
+    return tuple(
+        StateRun(
+            name,
+            "FAILED" if at in failed else "SUCCEEDED" if at in ended else "RUNNING",
+            (ended.get(at, now) - start).total_seconds(),
+        )
+        for at, (name, start) in enumerate(entered)
+    )

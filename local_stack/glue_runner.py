@@ -1,0 +1,318 @@
+"""Glue on one machine: every job run is the real entry script, started as a process.
+
+Owns the life of those processes and promises that
+
+- a run's state is RUNNING, then exactly one of SUCCEEDED, FAILED, TIMEOUT, STOPPED, by the script's exit code, the
+  job's time limit, or a call of :meth:`GlueRunner.stop`;
+- a run that ends takes its whole process group with it, the JVM included;
+- all output is kept in ``logs/<run id>/<job>.log`` of the state directory, and argument *values* are never written;
+- a script sees a small environment of its own and nothing else of the user's: no credentials, no proxies.
+
+Nothing here knows moto; ``local_stack.server`` binds it to the Glue API.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess  # nosec B404 - playing Glue means starting processes
+import sys
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+REGION: Final = "eu-west-2"
+JobState = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED"]
+
+_PASSED_ON: Final = ("PATH", "HOME", "JAVA_HOME", "LANG", "TZ")
+_MESSAGE_LENGTH: Final = 1000
+_STDERR_LINES: Final = 400
+_GRACE_SECONDS: Final = 3.0
+_JVM_NOISE: Final = re.compile(r"\s|\d\d/\d\d/\d\d \d\d:\d\d:\d\d |WARNING: |Exception ignored in|OpenJDK ")
+# A run of seconds never repays the second compiler, nor two cores a parallel collector. Nothing is said about a class
+# archive that does not fit: Java then works without it.
+_FAST_START: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -Xlog:disable -Xlog:all=error:stderr"
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunnerSettings:
+    """What every job process of one local stack has in common.
+
+    Parameters
+    ----------
+    state_dir
+        Logs and temporary files go below it.
+    endpoint
+        URL of the local AWS.
+    library_dir
+        Folder that holds the ``tidemark`` package; becomes PYTHONPATH.
+    jars_dir
+        Folder of Spark's additional jars.
+    class_archive
+        Java's archive of preloaded classes (AppCDS) for exactly these jars; used if the file is there, and saves about
+        a third of a cold start.
+    cores, driver_memory
+        Size of the Spark session.
+    seconds_per_minute
+        Length of a minute of a job's time limit; tests make it short.
+    """
+
+    state_dir: Path
+    endpoint: str
+    library_dir: Path = Path(__file__).resolve().parents[1] / "glue_jobs"
+    jars_dir: Path = Path(sys.prefix) / "jars"
+    class_archive: Path = Path(sys.prefix) / "spark.jsa"
+    cores: int = 2
+    driver_memory: str = "2g"
+    seconds_per_minute: float = 60.0
+
+
+@dataclass(kw_only=True)
+class JobRun:
+    """One started script. Written by its own thread only, read by anybody."""
+
+    run_id: str
+    log: Path
+    state: JobState = "RUNNING"
+    error: str = ""
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    ended: datetime | None = None
+    process: subprocess.Popen[bytes] | None = None
+    stop_requested: threading.Event = field(default_factory=threading.Event)
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class GlueRunner:
+    """Starts, watches and stops job runs."""
+
+    def __init__(self, settings: RunnerSettings) -> None:
+        self.settings = settings
+        self._runs: dict[str, JobRun] = {}
+
+    def start(self, run_id: str, script: str, arguments: Mapping[str, str], timeout_minutes: float) -> JobRun:
+        """Start a script and return at once.
+
+        Parameters
+        ----------
+        run_id
+            Glue's id of the job run.
+        script
+            Path of the script, the job's ``ScriptLocation``.
+        arguments
+            ``--name`` -> value, the job's own and those of this run together.
+        timeout_minutes
+            After this the run is killed and ends as TIMEOUT.
+        """
+        log = log_path(self.settings.state_dir, arguments.get("--run_id") or run_id, script)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        run = JobRun(run_id=run_id, log=log)
+        run.process = subprocess.Popen(  # noqa: S603 # nosec B603 - our own script, no shell
+            command_line(script, arguments),
+            env=job_environment(self.settings, os.environ),
+            cwd=self.settings.state_dir,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._runs[run_id] = run
+        limit = timeout_minutes * self.settings.seconds_per_minute
+        threading.Thread(target=_watch, args=(run, run.process, limit, sorted(arguments)), daemon=True).start()
+        return run
+
+    def stop(self, run_id: str) -> None:
+        """Kill a run's process group and wait until the run has ended as STOPPED; nothing if it had ended before."""
+        run = self._runs[run_id]
+        if run.process is None or run.done.is_set():
+            return
+        run.stop_requested.set()
+        kill_group(run.process)
+        run.done.wait(2 * _GRACE_SECONDS)
+
+    def stop_all(self) -> None:
+        """Stop every run that is still going."""
+        for run_id in list(self._runs):
+            self.stop(run_id)
+
+
+def _watch(run: JobRun, process: subprocess.Popen[bytes], limit: float, names: Sequence[str]) -> None:
+    """Keep a process's output until it ends or its time is up; then decide the run's state."""
+    tail: deque[str] = deque(maxlen=_STDERR_LINES)
+    timed_out = False
+    with run.log.open("ab") as log:
+        _write(log, f"# job run {run.run_id} started {run.started:%Y-%m-%dT%H:%M:%SZ}, arguments {' '.join(names)}\n")
+        pumps = [
+            threading.Thread(target=_pump, args=(stream, log, keep), daemon=True)
+            for stream, keep in ((process.stdout, None), (process.stderr, tail))
+        ]
+        for pump in pumps:
+            pump.start()
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+        kill_group(process)
+        for pump in pumps:
+            pump.join(_GRACE_SECONDS)
+        state, run.error = outcome(process.returncode, list(tail), timed_out, run.stop_requested.is_set())
+        run.ended = datetime.now(UTC)
+        seconds = (run.ended - run.started).total_seconds()
+        _write(log, f"# job run {run.run_id} ended {run.ended:%Y-%m-%dT%H:%M:%SZ}, {state} after {seconds:.1f} s\n")
+    run.state = state
+    run.done.set()
+
+
+def _write(log: IO[bytes], text: str) -> None:
+    """Write one line and let readers see it at once."""
+    log.write(text.encode())
+    log.flush()
+
+
+def _pump(stream: IO[bytes], log: IO[bytes], tail: deque[str] | None) -> None:
+    """Copy a stream to the log line by line, keeping its last lines if wanted."""
+    with contextlib.suppress(ValueError, OSError):  # the log is closed under a grandchild that outlives its group
+        for line in stream:
+            log.write(line)
+            log.flush()
+            if tail is not None:
+                tail.append(line.decode(errors="replace").rstrip("\r\n"))
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process and its group: SIGTERM, a short grace, SIGKILL. Also sweeps up children of an ended process."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_SECONDS)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def outcome(code: int, stderr: Sequence[str], timed_out: bool, stopped: bool) -> tuple[JobState, str]:
+    """State and ErrorMessage of a run whose process has ended."""
+    if stopped:
+        return "STOPPED", "The job run was stopped."
+    if timed_out:
+        return "TIMEOUT", "The job run took longer than its time limit."
+    if code == 0:
+        return "SUCCEEDED", ""
+    if code < 0:
+        name = signal.Signals(-code).name
+        return "FAILED", f"The process was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    return "FAILED", error_line(stderr) or f"The script ended with exit code {code} and said nothing."
+
+
+def error_line(stderr: Sequence[str]) -> str:
+    """Find the line of a script's stderr that says what went wrong, at most 1000 characters of it.
+
+    After a Python traceback that is the first line of the exception, ``Type: message``, whatever the JVM prints while
+    it goes down; without one, the last line that is neither a log line nor part of a Java stack trace.
+    """
+    starts = [at for at, line in enumerate(stderr) if line.startswith("Traceback (most recent call last)")]
+    after = stderr[starts[-1] + 1 :] if starts else []
+    exception = next((line for line in after if line and not line[0].isspace()), "")
+    lines = [line for line in stderr if line.strip()]
+    telling = [line for line in lines if not _JVM_NOISE.match(line)]
+    found = (exception or next(reversed(telling or lines), "")).strip()
+    return found if len(found) <= _MESSAGE_LENGTH else f"{found[: _MESSAGE_LENGTH - 1]}…"
+
+
+def command_line(script: str, arguments: Mapping[str, str]) -> list[str]:
+    """Build the command of a job run: ``python script --name value …``, as Glue calls it."""
+    return [sys.executable, script, *(part for pair in arguments.items() for part in pair)]
+
+
+def log_path(state_dir: Path, execution: str, script: str) -> Path:
+    """Where the output of a job goes: ``logs/<execution>/<job key>.log``, one file per job and execution."""
+    folder = _UNSAFE.sub("_", execution).lstrip(".") or "_"
+    return state_dir / "logs" / folder / f"{Path(script).stem}.log"
+
+
+def job_environment(settings: RunnerSettings, outer: Mapping[str, str]) -> dict[str, str]:
+    """Build the whole environment of a job process.
+
+    Parameters
+    ----------
+    settings
+        The stack the job runs in.
+    outer
+        The environment of the daemon, from which a few harmless variables are passed on.
+    """
+    tmp = settings.state_dir / "tmp"
+    tmp.mkdir(parents=True, exist_ok=True)
+    archive = settings.class_archive if settings.class_archive.exists() else None
+    submit = spark_submit_args(
+        settings.endpoint, settings.jars_dir, settings.cores, settings.driver_memory, tmp, archive
+    )
+    passed_on = {name: value for name, value in outer.items() if name in _PASSED_ON or name.startswith("COVERAGE_")}
+    return passed_on | {
+        "AWS_ENDPOINT_URL": settings.endpoint,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PYTHONPATH": str(settings.library_dir),
+        "PYTHONUNBUFFERED": "1",
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_SUBMIT_ARGS": submit,
+        "SPARK_LAUNCHER_OPTS": _FAST_START,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "TMPDIR": str(tmp),
+    }
+
+
+def spark_submit_args(
+    endpoint: str, jars_dir: Path, cores: int, driver_memory: str, tmp_dir: Path, class_archive: Path | None = None
+) -> str:
+    """Put all that Spark must know because it runs here and not in Glue into ``PYSPARK_SUBMIT_ARGS``.
+
+    Parameters
+    ----------
+    endpoint
+        URL of the local AWS.
+    jars_dir
+        Folder of the additional jars; a class path with a wildcard costs no copying, unlike ``--jars``.
+    cores, driver_memory
+        Size of the local session.
+    tmp_dir
+        For Spark's scratch files, Java's temporary files and Spark's own (unused) warehouse folder.
+    class_archive
+        Java's archive of preloaded classes, if there is one.
+    """
+    conf = {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": str(cores),
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.local.dir": str(tmp_dir),
+        "spark.sql.warehouse.dir": str(tmp_dir / "spark-warehouse"),
+        "spark.hadoop.fs.s3a.endpoint": endpoint,
+        "spark.hadoop.fs.s3a.endpoint.region": REGION,
+        "spark.hadoop.fs.s3a.path.style.access": "true",
+        "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
+        "spark.hadoop.fs.s3a.aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
+        "spark.hadoop.fs.s3a.access.key": "local",
+        "spark.hadoop.fs.s3a.secret.key": "local",
+        "spark.sql.catalog.lake.glue.endpoint": endpoint,
+        "spark.sql.catalog.lake.s3.endpoint": endpoint,
+        "spark.sql.catalog.lake.s3.path-style-access": "true",
+    }
+    words = ["--master", f"local[{cores}]", "--driver-memory", driver_memory]
+    words += ["--driver-class-path", str(jars_dir / "*")]
+    java = [*_FAST_START.split(), f"-Djava.io.tmpdir={tmp_dir}"]
+    java += [f"-XX:SharedArchiveFile={class_archive}"] if class_archive else []
+    words += ["--driver-java-options", shlex.join(java)]
+    words += [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
+    return shlex.join([*words, "pyspark-shell"])

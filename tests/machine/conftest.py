@@ -1,0 +1,104 @@
+"""The real state machine on a local AWS in this process, with tiny scripts in place of the real jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from itertools import count
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from tidemark.jobs import Deployment, job_definitions
+
+from local_stack.aws import STATE_MACHINE_FILE, LocalAws, Notification
+from local_stack.executions import Execution, start_execution, wait
+from local_stack.server import LocalServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+# A minute of a job's time limit in these tests; the jobs' 10 minutes become 20 seconds.
+SECONDS_PER_MINUTE = 2.0
+_numbers = count(1)
+
+LANDS = """
+import boto3, sys
+run_id = sys.argv[sys.argv.index("--run_id") + 1]
+landing = sys.argv[sys.argv.index("--landing_uri") + 1].removeprefix("s3://").split("/")[0]
+boto3.client("s3").put_object(Bucket=landing, Key="pending/000001", Body=run_id.encode())
+"""
+SUCCEEDS = "pass"
+
+
+@dataclass
+class Pipeline:
+    """One provisioned deployment whose scripts a test can set."""
+
+    aws: LocalAws
+    server: LocalServer
+    deployment: Deployment
+    scripts: Path
+    arn: str = ""
+    delays: list[float] = field(default_factory=list)
+
+    def provision(self, change: Callable[[dict[str, Any]], None] | None = None, **scripts: str) -> None:
+        """Write the scripts (those left out succeed) and create the machine, changed if wanted."""
+        for job in job_definitions(self.deployment):
+            (self.scripts / job.script).write_text(scripts.get(job.key, SUCCEEDS), encoding="utf-8")
+        definition = json.loads(STATE_MACHINE_FILE.read_text(encoding="utf-8"))
+        if change:
+            change(definition)
+        self.arn = self.aws.provision(self.deployment, self.scripts, json.dumps(definition))
+
+    def put_pending(self) -> None:
+        """Leave a pending marker, as a landed manifest does."""
+        bucket = self.deployment.landing_uri.removeprefix("s3://").split("/")[0]
+        self.aws.client("s3").put_object(Bucket=bucket, Key="pending/000001", Body=b"")
+
+    def start(self, given: Mapping[str, Any] | None = None) -> str:
+        return start_execution(self.aws, given, self.arn)
+
+    def run(self, given: Mapping[str, Any] | None = None) -> Execution:
+        return wait(self.aws, self.start(given), timeout=30)
+
+    def job_name(self, key: str) -> str:
+        return f"{self.deployment.prefix}-{key}"
+
+    def job_runs(self, key: str) -> list[dict[str, Any]]:
+        found = self.aws.client("glue").get_job_runs(JobName=self.job_name(key))["JobRuns"]
+        return [dict(run) for run in found]
+
+    def notification(self, execution: Execution) -> Notification:
+        """The one message about an execution."""
+        (found,) = [note for note in self.aws.notifications() if execution.name in note.message]
+        return found
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    server = LocalServer(tmp_path_factory.mktemp("stack"), SECONDS_PER_MINUTE)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def pipeline(server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    """An unprovisioned deployment of its own; pauses before retries are noted instead of waited for."""
+    name = f"m{next(_numbers)}"
+    deployment = Deployment(
+        model_name=name,
+        model_uri="model/totesys",
+        landing_uri=f"s3://{name}-landing",
+        processed_uri=f"s3://{name}-processed",
+        source_secret="source",
+        warehouse_secret="warehouse",
+    )
+    aws = LocalAws(server.state_dir, server.endpoint, os.getpid())
+    pipeline = Pipeline(aws, server, deployment, tmp_path)
+    monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=pipeline.delays.append))
+    return pipeline

@@ -1,0 +1,289 @@
+"""Every way through the state machine."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from moto.glue.exceptions import GlueClientError
+
+from local_stack.aws import STATE_MACHINE_FILE
+from local_stack.executions import wait
+from tests.machine.conftest import LANDS, Pipeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STEPS = {"extract": "ExtractSource", "transform": "TransformToLake", "load": "LoadWarehouse"}
+SLOW = "import time; time.sleep(60)"
+START_UP_ERRORS = (
+    "InternalServiceException",
+    "ResourceNotReadyException",
+    "ResourceNumberLimitExceededException",
+    "ThrottlingException",
+)
+
+
+def names(execution: Any) -> list[str]:
+    return [state.name for state in execution.states]
+
+
+def until_running(pipeline: Pipeline, key: str) -> str:
+    """Wait until a job runs; the id of its run."""
+    for _ in range(200):
+        running = [run["Id"] for run in pipeline.job_runs(key) if run["JobRunState"] == "RUNNING"]
+        if running:
+            return str(running[0])
+        time.sleep(0.05)
+    raise AssertionError(f"{key} never ran")
+
+
+def fail_start(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, errors: list[str]) -> None:
+    """Let the next starts of any job fail with these Glue errors, one each."""
+    real = pipeline.server.runner.start
+
+    def start(*args: Any) -> Any:
+        if errors:
+            raise GlueClientError(errors.pop(0), "Glue is not well today")
+        return real(*args)
+
+    monkeypatch.setattr(pipeline.server.runner, "start", start)
+
+
+def test_what_is_landed_goes_all_the_way(pipeline: Pipeline) -> None:
+    pipeline.provision(extract=LANDS)
+    execution = pipeline.run()
+    assert execution.status == "SUCCEEDED"
+    assert names(execution) == [
+        "Begin",
+        "ReadInput",
+        "ExtractSource",
+        "ExtractSucceeded?",
+        "FindPending",
+        "AnythingPending?",
+        "TransformToLake",
+        "TransformSucceeded?",
+        "LoadWarehouse",
+        "LoadSucceeded?",
+        "Published",
+    ]
+    assert {state.status for state in execution.states} == {"SUCCEEDED"}
+    for key in STEPS:
+        (run,) = pipeline.job_runs(key)
+        assert run["JobRunState"] == "SUCCEEDED"
+        assert run["Arguments"]["--run_id"] == execution.name
+    assert not [note for note in pipeline.aws.notifications() if execution.name in note.message]
+
+
+def test_an_idle_source_ends_at_nothing_to_do(pipeline: Pipeline) -> None:
+    pipeline.provision(transform="raise SystemExit('must not run')")
+    execution = pipeline.run()
+    assert (execution.status, execution.final_state) == ("SUCCEEDED", "NothingToDo")
+    assert pipeline.job_runs("transform") == []
+
+
+def test_what_an_earlier_run_left_pending_is_taken(pipeline: Pipeline) -> None:
+    pipeline.provision()
+    pipeline.put_pending()
+    assert pipeline.run().final_state == "Published"
+
+
+@pytest.mark.parametrize(
+    ("given", "accept_deletes", "full_compare"),
+    [
+        ({}, "", "false"),
+        ({"accept_deletes": "payment,address"}, "payment,address", "false"),
+        ({"full_compare": "true"}, "", "true"),
+        ({"accept_deletes": "*", "full_compare": "true", "reason": "ignored"}, "*", "true"),
+        ({"full_compare": True}, "", "true"),
+    ],
+)
+def test_input_is_merged_with_defaults(
+    pipeline: Pipeline, given: dict[str, Any], accept_deletes: str, full_compare: str
+) -> None:
+    pipeline.provision()
+    execution = pipeline.run(given)
+    (run,) = pipeline.job_runs("extract")
+    assert run["Arguments"] == {
+        "--model_uri": "model/totesys",
+        "--landing_uri": pipeline.deployment.landing_uri,
+        "--landing_format": "parquet",
+        "--source_secret": "source",
+        "--run_id": execution.name,
+        "--accept_deletes": accept_deletes,
+        "--full_compare": full_compare,
+    }
+
+
+@pytest.mark.parametrize("key", STEPS)
+def test_a_run_that_meets_another_is_skipped(pipeline: Pipeline, key: str) -> None:
+    pipeline.provision(**{key: SLOW})
+    pipeline.put_pending()
+    first = pipeline.start()
+    run_id = until_running(pipeline, key)
+    second = pipeline.run()
+    assert (second.status, second.final_state) == ("SUCCEEDED", "SkippedOverlap")
+    pipeline.aws.client("glue").batch_stop_job_run(JobName=pipeline.job_name(key), JobRunIds=[run_id])
+    assert wait(pipeline.aws, first, timeout=30).status == "FAILED"
+
+
+@pytest.mark.parametrize("error", START_UP_ERRORS)
+def test_a_start_up_error_is_tried_again(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, error: str) -> None:
+    pipeline.provision()
+    pipeline.put_pending()
+    fail_start(pipeline, monkeypatch, [error])
+    execution = pipeline.run()
+    assert execution.final_state == "Published"
+    assert {state.status for state in execution.states} == {"SUCCEEDED"}
+    assert len(pipeline.delays) == 1
+    assert 0 <= pipeline.delays[0] <= 5
+
+
+def test_start_up_errors_that_last_are_reported(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline.provision()
+    fail_start(pipeline, monkeypatch, ["ThrottlingException"] * 4)
+    execution = pipeline.run()
+    assert execution.status == "FAILED"
+    assert len(pipeline.delays) == 3
+    assert "\nGlue.ThrottlingException: Glue is not well today\n" in pipeline.notification(execution).message
+
+
+@pytest.mark.parametrize(("key", "step"), STEPS.items())
+def test_a_failing_job_ends_in_a_message(pipeline: Pipeline, key: str, step: str) -> None:
+    pipeline.provision(**{key: "raise ValueError('no such table: payment')"})
+    pipeline.put_pending()
+    execution = pipeline.run()
+    (run,) = pipeline.job_runs(key)
+    note = pipeline.notification(execution)
+    assert note.subject == f"Tidemark: {step} failed"
+    assert note.message == (
+        f"{step} failed in run {execution.name} of {pipeline.deployment.prefix}-etl.\n"
+        "ValueError: no such table: payment\n"
+        f"Look at the log of Glue job run {run['Id']}; on a laptop: tidemark status"
+    )
+    assert (execution.status, execution.error) == ("FAILED", "Tidemark.RunFailed")
+    assert execution.cause == note.message
+    assert execution.final_state == "Failed"
+    assert [state.name for state in execution.states if state.status == "FAILED"] == [step, "Failed"]
+
+
+@pytest.mark.parametrize(("key", "step"), STEPS.items())
+def test_a_job_stopped_by_hand_is_a_failure(pipeline: Pipeline, key: str, step: str) -> None:
+    pipeline.provision(**{key: SLOW})
+    pipeline.put_pending()
+    arn = pipeline.start()
+    run_id = until_running(pipeline, key)
+    glue = pipeline.aws.client("glue")
+    answer = glue.batch_stop_job_run(JobName=pipeline.job_name(key), JobRunIds=[run_id, "jr_none"])
+    assert [found["JobRunId"] for found in answer["SuccessfulSubmissions"]] == [run_id]
+    assert [found["ErrorDetail"]["ErrorCode"] for found in answer["Errors"]] == ["EntityNotFoundException"]
+    execution = wait(pipeline.aws, arn, timeout=30)
+    assert pipeline.notification(execution).message == (
+        f"{step} failed in run {execution.name} of {pipeline.deployment.prefix}-etl.\n"
+        "The job run ended as STOPPED: somebody stopped it.\n"
+        f"Look at the log of Glue job run {run_id}; on a laptop: tidemark status"
+    )
+    assert execution.cause == pipeline.notification(execution).message
+
+
+def test_a_job_over_its_time_limit_is_killed(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline.provision(extract=SLOW)
+    real = pipeline.server.runner.start
+    monkeypatch.setattr(pipeline.server.runner, "start", lambda *args: real(*args[:3], 0.5))
+    execution = pipeline.run()
+    (run,) = pipeline.job_runs("extract")
+    assert run["JobRunState"] == "TIMEOUT"
+    assert "\nThe job run took longer than its time limit.\n" in pipeline.notification(execution).message
+
+
+def test_a_task_over_its_time_limit_stops_its_job(pipeline: Pipeline) -> None:
+    def hurry(definition: dict[str, Any]) -> None:
+        definition["States"]["TransformToLake"]["TimeoutSeconds"] = 1
+
+    pipeline.provision(hurry, transform=SLOW)
+    pipeline.put_pending()
+    execution = pipeline.run()
+    assert pipeline.notification(execution).message == (
+        f"TransformToLake failed in run {execution.name} of {pipeline.deployment.prefix}-etl.\n"
+        "The step took longer than its time limit and was stopped.\n"
+        f"Look at the logs of run {execution.name}; on a laptop: tidemark status"
+    )
+    for _ in range(100):
+        (run,) = pipeline.job_runs("transform")
+        if run["JobRunState"] == "STOPPED":
+            break
+        time.sleep(0.05)
+    assert run["JobRunState"] == "STOPPED"
+
+
+def test_a_stopped_execution_stops_its_job(pipeline: Pipeline) -> None:
+    pipeline.provision(extract=SLOW)
+    arn = pipeline.start()
+    until_running(pipeline, "extract")
+    pipeline.aws.client("stepfunctions").stop_execution(executionArn=arn)
+    assert wait(pipeline.aws, arn, timeout=30).status == "ABORTED"
+    for _ in range(100):
+        (run,) = pipeline.job_runs("extract")
+        if run["JobRunState"] == "STOPPED":
+            break
+        time.sleep(0.05)
+    assert run["JobRunState"] == "STOPPED"
+
+
+def test_a_missing_bucket_is_reported_at_its_step(pipeline: Pipeline) -> None:
+    pipeline.provision()
+    pipeline.aws.client("s3").delete_bucket(Bucket=f"{pipeline.deployment.model_name}-landing")
+    note = pipeline.notification(pipeline.run())
+    assert note.subject == "Tidemark: FindPending failed"
+    assert "The specified bucket does not exist" in note.message.splitlines()[1]
+
+
+def test_a_missing_job_is_reported_at_its_step(pipeline: Pipeline) -> None:
+    pipeline.provision()
+    pipeline.aws.client("glue").delete_job(JobName=pipeline.job_name("extract"))
+    lines = pipeline.notification(pipeline.run()).message.splitlines()
+    assert lines[1].startswith("Glue.EntityNotFoundException: ")
+
+
+def test_a_message_that_cannot_be_sent_does_not_hide_the_failure(pipeline: Pipeline) -> None:
+    pipeline.provision(extract="raise ValueError('the cause')")
+    sns = pipeline.aws.client("sns")
+    (topic,) = [
+        found["TopicArn"] for found in sns.list_topics()["Topics"] if f"{pipeline.deployment.prefix}-" in found["TopicArn"]
+    ]
+    sns.delete_topic(TopicArn=topic)
+    execution = pipeline.run()
+    assert (execution.status, execution.final_state) == ("FAILED", "Failed")
+    assert execution.cause.splitlines()[1] == "ValueError: the cause"
+    assert len(pipeline.delays) == 1
+
+
+def test_arguments_and_their_values_stay_out_of_the_logs(pipeline: Pipeline) -> None:
+    pipeline.provision(extract="import sys; print('started', file=sys.stderr)")
+    execution = pipeline.run({"accept_deletes": "hunter2-secret"})
+    log: Path = pipeline.server.state_dir / "logs" / execution.name / "extract.log"
+    text = log.read_text()
+    assert "started" in text
+    assert "--accept_deletes" in text
+    everything = [path.read_text() for path in pipeline.server.state_dir.rglob("*") if path.is_file()]
+    assert not [text for text in everything if "hunter2-secret" in text]
+
+
+def test_limits_add_up_to_less_than_a_tick() -> None:
+    definition = json.loads(STATE_MACHINE_FILE.read_text())
+    total = 0.0
+    for name, state in definition["States"].items():
+        assert state["Comment"], name
+        if state["Type"] != "Task":
+            continue
+        total += state["TimeoutSeconds"]
+        for retry in state.get("Retry", []):
+            assert retry["JitterStrategy"] == "FULL"
+            assert retry["Comment"]
+            pauses = [retry["IntervalSeconds"] * retry.get("BackoffRate", 2) ** at for at in range(retry["MaxAttempts"])]
+            total += sum(pauses)
+            if name == "NotifyFailure":
+                total += state["TimeoutSeconds"] * retry["MaxAttempts"]
+    assert total < definition["TimeoutSeconds"] < 15 * 60

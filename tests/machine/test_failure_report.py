@@ -1,0 +1,117 @@
+"""What people read when a run has failed, for every kind of error text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.machine.conftest import Pipeline
+
+
+def failing_with(failure: dict[str, Any]) -> Any:
+    """Change the machine so that it begins right after a task was caught with this error."""
+
+    def change(definition: dict[str, Any]) -> None:
+        definition["States"]["ReadInput"]["Next"] = "Inject"
+        definition["States"]["Inject"] = {
+            "Type": "Pass",
+            "Result": failure,
+            "ResultPath": "$.failure",
+            "Next": "ExtractFailed",
+        }
+
+    return change
+
+
+def job_run(**fields: Any) -> str:
+    return json.dumps({"JobName": "j", "Id": "jr_1", "JobRunState": "FAILED", "Arguments": {"--a": "x"}} | fields)
+
+
+FAILED = "States.TaskFailed"
+
+
+@pytest.mark.parametrize(
+    ("failure", "sentence", "place"),
+    [
+        ({"Error": FAILED, "Cause": job_run(ErrorMessage="ValueError: bad")}, "ValueError: bad", "job run jr_1"),
+        ({"Error": FAILED, "Cause": job_run(ErrorMessage="one\ntwo\r\nthree")}, "one", "job run jr_1"),
+        ({"Error": FAILED, "Cause": job_run(ErrorMessage="\n\nthird")}, "third", "job run jr_1"),
+        ({"Error": FAILED, "Cause": job_run(ErrorMessage="\n")}, "(no message)", "job run jr_1"),
+        (
+            {"Error": FAILED, "Cause": job_run(ErrorMessage="")},
+            "The job run ended as FAILED and left no message.",
+            "job run jr_1",
+        ),
+        (
+            {"Error": FAILED, "Cause": job_run(ErrorMessage=None)},
+            "The job run ended as FAILED and left no message.",
+            "job run jr_1",
+        ),
+        (
+            {"Error": FAILED, "Cause": job_run(JobRunState="TIMEOUT")},
+            "The job run ended as TIMEOUT and left no message.",
+            "job run jr_1",
+        ),
+        ({"Error": FAILED, "Cause": "not JSON at all"}, f"{FAILED}: not JSON at all", "execution"),
+        ({"Error": FAILED, "Cause": '{"looks": "like JSON'}, f'{FAILED}: {{"looks": "like JSON', "execution"),
+        ({"Error": FAILED, "Cause": ""}, f"{FAILED} (no cause given)", "execution"),
+        ({"Error": FAILED}, f"{FAILED} (no cause given)", "execution"),
+        ({"Error": FAILED, "Cause": None}, f"{FAILED} (no cause given)", "execution"),
+        (
+            {"Error": "States.Timeout", "Cause": ""},
+            "The step took longer than its time limit and was stopped.",
+            "logs of run",
+        ),
+        ({"Error": "States.Timeout"}, "The step took longer than its time limit and was stopped.", "logs of run"),
+        (
+            {"Error": "Glue.AccessDeniedException", "Cause": "not allowed\nask somebody"},
+            "Glue.AccessDeniedException: not allowed",
+            "execution",
+        ),
+    ],
+)
+def test_every_kind_of_cause_becomes_one_sentence(
+    pipeline: Pipeline, failure: dict[str, Any], sentence: str, place: str
+) -> None:
+    pipeline.provision(failing_with(failure))
+    execution = pipeline.run()
+    note = pipeline.notification(execution)
+    lines = note.message.split("\n")
+    assert note.subject == "Tidemark: ExtractSource failed"
+    assert len(lines) == 3
+    assert lines[0] == f"ExtractSource failed in run {execution.name} of {pipeline.deployment.prefix}-etl."
+    assert lines[1] == sentence
+    assert place in lines[2]
+    assert execution.cause == note.message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        """it's a "quoted" 'message' with \\ and \\n in it""",
+        "Zürich, 東京, ½, emoji 🌊",
+        '{"ErrorMessage": "I only look like JSON", "JobRunState": "SUCCEEDED"}',
+        "{} {0} {name} %s $.path $$.Execution.Name ${TopicArn} States.Format('{}')",
+        "<b>tags</b> & ampersands; a\ttab",
+    ],
+)
+def test_an_error_message_arrives_as_it_was_written(pipeline: Pipeline, message: str) -> None:
+    pipeline.provision(extract=f"raise ValueError({message!r})")
+    note = pipeline.notification(pipeline.run())
+    assert note.message.split("\n")[1] == f"ValueError: {message}"
+
+
+def test_a_long_message_of_many_lines_is_cut_to_its_beginning(pipeline: Pipeline) -> None:
+    pipeline.provision(extract="raise ValueError('x' * 100_000 + '\\nsecond line')")
+    note = pipeline.notification(pipeline.run())
+    line = note.message.split("\n")[1]
+    assert len(line) == 1000
+    assert line.startswith("ValueError: xxx")
+    assert line.endswith("x…")
+
+
+def test_exit_with_a_word_is_the_message(pipeline: Pipeline) -> None:
+    pipeline.provision(extract="import sys; sys.exit('the table payment is missing')")
+    assert pipeline.notification(pipeline.run()).message.split("\n")[1] == "the table payment is missing"
