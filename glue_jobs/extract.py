@@ -19,7 +19,9 @@ def main() -> None:
         accept_deletes=frozenset(filter(None, (name.strip() for name in arguments.accept_deletes.split(",")))),
         full_compare=arguments.full_compare == "true",
     )
-    extract(load_model(arguments.model_uri), from_secret(arguments.source_secret), Landing(arguments.landing_uri), request)
+    extract(
+        load_model(arguments.model_uri), from_secret(arguments.source_secret), Landing(arguments.landing_uri), request
+    )
 
 
 if __name__ == "__main__":

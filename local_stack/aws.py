@@ -255,7 +255,7 @@ class LocalAws:
         file = self.state_dir / NOTIFICATIONS_FILE
         if not file.exists():
             return []
-        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
         return [
             Notification(datetime.fromisoformat(line["time"]), line["subject"] or "", line["message"]) for line in lines
         ]

@@ -21,6 +21,7 @@ import signal
 import subprocess  # nosec B404 - playing Glue means starting processes
 import sys
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -40,7 +41,7 @@ _GRACE_SECONDS: Final = 3.0
 _JVM_NOISE: Final = re.compile(r"\s|\d\d/\d\d/\d\d \d\d:\d\d:\d\d |WARNING: |Exception ignored in|OpenJDK ")
 # A run of seconds never repays the second compiler, nor two cores a parallel collector. Nothing is said about a class
 # archive that does not fit: Java then works without it.
-_FAST_START: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -Xlog:disable -Xlog:all=error:stderr"
+_FAST_START: Final = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -Xshare:auto -Xlog:disable -Xlog:all=error:stderr"
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -54,10 +55,8 @@ class RunnerSettings:
         Logs and temporary files go below it.
     endpoint
         URL of the local AWS.
-    library_dir
-        Folder that holds the ``tidemark`` package; becomes PYTHONPATH.
-    jars_dir
-        Folder of Spark's additional jars.
+    library_dir, jars_dir
+        Folders of the ``tidemark`` package (becomes PYTHONPATH) and of Spark's additional jars.
     class_archive
         Java's archive of preloaded classes (AppCDS) for exactly these jars; used if the file is there, and saves about
         a third of a cold start.
@@ -83,11 +82,11 @@ class JobRun:
 
     run_id: str
     log: Path
+    process: subprocess.Popen[bytes]
     state: JobState = "RUNNING"
     error: str = ""
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     ended: datetime | None = None
-    process: subprocess.Popen[bytes] | None = None
     stop_requested: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
 
@@ -104,10 +103,8 @@ class GlueRunner:
 
         Parameters
         ----------
-        run_id
-            Glue's id of the job run.
-        script
-            Path of the script, the job's ``ScriptLocation``.
+        run_id, script
+            Glue's id of the job run, and the path of the script, the job's ``ScriptLocation``.
         arguments
             ``--name`` -> value, the job's own and those of this run together.
         timeout_minutes
@@ -115,8 +112,7 @@ class GlueRunner:
         """
         log = log_path(self.settings.state_dir, arguments.get("--run_id") or run_id, script)
         log.parent.mkdir(parents=True, exist_ok=True)
-        run = JobRun(run_id=run_id, log=log)
-        run.process = subprocess.Popen(  # noqa: S603 # nosec B603 - our own script, no shell
+        process = subprocess.Popen(  # noqa: S603 # nosec B603 - our own script, no shell
             command_line(script, arguments),
             env=job_environment(self.settings, os.environ),
             cwd=self.settings.state_dir,
@@ -125,19 +121,18 @@ class GlueRunner:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        self._runs[run_id] = run
+        self._runs[run_id] = run = JobRun(run_id=run_id, log=log, process=process)
         limit = timeout_minutes * self.settings.seconds_per_minute
-        threading.Thread(target=_watch, args=(run, run.process, limit, sorted(arguments)), daemon=True).start()
+        threading.Thread(target=_watch, args=(run, limit, sorted(arguments)), daemon=True).start()
         return run
 
     def stop(self, run_id: str) -> None:
         """Kill a run's process group and wait until the run has ended as STOPPED; nothing if it had ended before."""
         run = self._runs[run_id]
-        if run.process is None or run.done.is_set():
-            return
-        run.stop_requested.set()
-        kill_group(run.process)
-        run.done.wait(2 * _GRACE_SECONDS)
+        if not run.done.is_set():
+            run.stop_requested.set()
+            kill_group(run.process)
+            run.done.wait(2 * _GRACE_SECONDS)
 
     def stop_all(self) -> None:
         """Stop every run that is still going."""
@@ -145,10 +140,10 @@ class GlueRunner:
             self.stop(run_id)
 
 
-def _watch(run: JobRun, process: subprocess.Popen[bytes], limit: float, names: Sequence[str]) -> None:
+def _watch(run: JobRun, limit: float, names: Sequence[str]) -> None:
     """Keep a process's output until it ends or its time is up; then decide the run's state."""
     tail: deque[str] = deque(maxlen=_STDERR_LINES)
-    timed_out = False
+    process, timed_out = run.process, False
     with run.log.open("ab") as log:
         _write(log, f"# job run {run.run_id} started {run.started:%Y-%m-%dT%H:%M:%SZ}, arguments {' '.join(names)}\n")
         pumps = [
@@ -161,9 +156,11 @@ def _watch(run: JobRun, process: subprocess.Popen[bytes], limit: float, names: S
             process.wait(limit)
         except subprocess.TimeoutExpired:
             timed_out = True
+            kill_group(process)
+        deadline = time.monotonic() + _GRACE_SECONDS
+        for pump in pumps:  # they end with the last process that writes: the JVM gets time to clean up
+            pump.join(max(0.0, deadline - time.monotonic()))
         kill_group(process)
-        for pump in pumps:
-            pump.join(_GRACE_SECONDS)
         state, run.error = outcome(process.returncode, list(tail), timed_out, run.stop_requested.is_set())
         run.ended = datetime.now(UTC)
         seconds = (run.ended - run.started).total_seconds()
@@ -239,15 +236,7 @@ def log_path(state_dir: Path, execution: str, script: str) -> Path:
 
 
 def job_environment(settings: RunnerSettings, outer: Mapping[str, str]) -> dict[str, str]:
-    """Build the whole environment of a job process.
-
-    Parameters
-    ----------
-    settings
-        The stack the job runs in.
-    outer
-        The environment of the daemon, from which a few harmless variables are passed on.
-    """
+    """Build the whole environment of a job process; a few harmless variables of `outer`, the daemon's, are kept."""
     tmp = settings.state_dir / "tmp"
     tmp.mkdir(parents=True, exist_ok=True)
     archive = settings.class_archive if settings.class_archive.exists() else None
@@ -258,7 +247,7 @@ def job_environment(settings: RunnerSettings, outer: Mapping[str, str]) -> dict[
     return passed_on | {
         "AWS_ENDPOINT_URL": settings.endpoint,
         "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",  # nosec B105 - moto wants some value
         "AWS_DEFAULT_REGION": REGION,
         "AWS_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -279,12 +268,10 @@ def spark_submit_args(
 
     Parameters
     ----------
-    endpoint
-        URL of the local AWS.
+    endpoint, cores, driver_memory
+        URL of the local AWS, and the size of the session.
     jars_dir
         Folder of the additional jars; a class path with a wildcard costs no copying, unlike ``--jars``.
-    cores, driver_memory
-        Size of the local session.
     tmp_dir
         For Spark's scratch files, Java's temporary files and Spark's own (unused) warehouse folder.
     class_archive

@@ -1,15 +1,23 @@
-"""The embedded PostgreSQL that the tests share, and fresh databases on it."""
+"""What the tests share: the embedded PostgreSQL with fresh databases, a local AWS in this process, one Spark session."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import boto3
 import pytest
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from local_stack.databases import Credentials, EmbeddedPostgres
+from local_stack.glue_runner import REGION, RunnerSettings, job_environment
 from local_stack.simulator import create_schema, seed_history
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 NewDatabase = Callable[..., Credentials]
 _numbers = count(1)
@@ -46,3 +54,38 @@ def seeded(postgres: EmbeddedPostgres) -> Credentials:
         create_schema(connection)
         seed_history(connection, seed=1)
     return owner
+
+
+@pytest.fixture(scope="session")
+def job_variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a job process, bound to a moto server of this session with one bucket, ``lake``.
+
+    It is only given, not set: most tests must not see it.
+    """
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    settings = RunnerSettings(state_dir=tmp_path_factory.mktemp("jobs"), endpoint=f"http://127.0.0.1:{port}")
+    variables = job_environment(settings, os.environ)
+    boto3.client(
+        "s3",
+        endpoint_url=settings.endpoint,
+        region_name=REGION,
+        aws_access_key_id="local",
+        aws_secret_access_key="local",  # noqa: S106 - moto wants some value
+    ).create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+    yield variables
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def spark(job_variables: dict[str, str]) -> Iterator[SparkSession]:
+    """The one Spark session of all tests, started as a job starts its own, with the lake's catalog in it."""
+    from tidemark.session import spark_session  # noqa: PLC0415 - most test runs need no Spark
+
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in job_variables.items():
+            environment.setenv(name, value)
+        session = spark_session("tests", "s3://lake/processed")
+    yield session
+    session.stop()

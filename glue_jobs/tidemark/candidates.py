@@ -13,6 +13,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import names
 from tidemark.errors import ModelError
+from tidemark.model import Fact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,15 +23,18 @@ if TYPE_CHECKING:
 
     from tidemark.model import Column, StarTable
 
-ISO_DATE: Final = r"^\d{4}-\d{2}-\d{2}$"
-TIME_OF_DAY: Final = r"^([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?$"
+ISO_DATE: Final = r"^\d{4}-\d{2}-\d{2}\z"
+TIME_OF_DAY: Final = r"^([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?\z"
 REASON: Final = "_reason"
 RAW: Final = "_row"
+UPDATED: Final = "_updated_at"
 _LONGEST_VALUE: Final = 60
 
 
 def evaluate(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFrame]) -> DataFrame:
     """Run a star table's SQL over the given frames, one per source table it names.
+
+    A fact's SQL may give a further column ``_updated_at``: when the source itself says that the row last changed.
 
     Raises
     ------
@@ -46,14 +50,15 @@ def evaluate(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFra
         found = spark.sql(f"WITH {', '.join(parts)} SELECT * FROM (\n{table.sql}\n)")  # noqa: S608 - the model's own SQL
     except AnalysisException as error:
         raise ModelError(
-            f"{table.name}.sql: {str(error).splitlines()[0]}",
+            f"{table.name}.sql: {str(error).strip().splitlines()[0]}",
             expected=f"a SELECT over {', '.join(inputs)}",
             do="mend the SQL, or name further tables under joins in star.yml",
         ) from None
     wanted = [column.name for column in table.columns]
-    if sorted(found.columns) != sorted(wanted):
-        missing = ", ".join(sorted(set(wanted) - set(found.columns))) or "none"
-        extra = ", ".join(sorted(set(found.columns) - set(wanted))) or "none"
+    given = [name for name in found.columns if name != UPDATED or not isinstance(table, Fact)]
+    if sorted(given) != sorted(wanted):
+        missing = ", ".join(sorted(set(wanted) - set(given))) or "none"
+        extra = ", ".join(sorted(set(given) - set(wanted))) or "none"
         raise ModelError(
             f"{table.name}.sql gives other columns than star.yml declares (missing: {missing}; not declared: {extra})",
             do="make the two agree",
@@ -62,16 +67,18 @@ def evaluate(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFra
 
 
 def conform(found: DataFrame, table: StarTable) -> DataFrame:
-    """Cast every column to its declared type; add ``_reason`` (NULL if good) and ``_row`` (JSON, if bad)."""
+    """Cast every column to its declared type; add ``_reason`` (NULL if good), ``_row`` (JSON, if bad), ``_updated_at``."""
     kinds = dict(found.dtypes)
     cast = {column.name: _cast(column, kinds[column.name]) for column in table.columns}
     problems = [_problem(column, cast[column.name]) for column in table.columns]
     reason = F.nullif(F.concat_ws("; ", *problems), F.lit(""))
-    raw = F.to_json(F.struct(*(F.col(names.spark(name)) for name in found.columns)))
+    raw = F.to_json(F.struct(*(F.col(names.spark(name)) for name in found.columns if name != UPDATED)))
+    updated = F.col(UPDATED) if UPDATED in found.columns else F.lit(None)
     return found.select(
         *(expression.alias(name) for name, expression in cast.items()),
         reason.alias(REASON),
         F.when(reason.isNotNull(), raw).alias(RAW),
+        updated.try_cast("timestamp").alias(UPDATED),
     )
 
 

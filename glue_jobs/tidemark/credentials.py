@@ -68,8 +68,9 @@ class Credentials(BaseModel):
         """URI for ADBC, which takes nothing else. It holds the password: keep it out of every message."""
         options = {"application_name": application, "connect_timeout": str(CONNECT_TIMEOUT_SECONDS), **self._tls()}
         user, password = quote(self.username, safe=""), quote(self.password.get_secret_value(), safe="")
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"postgresql://{user}:{password}@{host}:{self.port}/{quote(self.dbname, safe='')}?{urlencode(options)}"
+        host = f"[{self.host}]" if ":" in self.host else quote(self.host, safe="")
+        place = f"{host}:{self.port}/{quote(self.dbname, safe='')}"
+        return f"postgresql://{user}:{password}@{place}?{urlencode(options, quote_via=quote)}"
 
     def jdbc_url(self) -> str:
         """URL for the JDBC driver, without user and password."""

@@ -56,10 +56,7 @@ def extract(model: Model, source: Credentials, landing: Landing, request: Extrac
     landing.mend_pending(previous)
     with open_snapshot(source, model, "tidemark-extract") as snapshot:
         reason = _full_reason(previous, snapshot, request)
-        plans = {
-            name: plan_table(snapshot, table, previous, reason)
-            for name, table in model.tables.items()
-        }
+        plans = {name: plan_table(snapshot, table, previous, reason) for name, table in model.tables.items()}
         _report_surroundings(model, snapshot)
         _guard_shrinking(model, previous, plans, request.accept_deletes)
         idle = not reason and not any(plan.changed for plan in plans.values())
@@ -128,7 +125,7 @@ def _guard_shrinking(
         raise ShrinkError(
             f"source tables shrank beyond their guard: {'; '.join(losses)}",
             expected="fewer deletes in one tick",
-            do=f"if they are meant, start an execution with input {{\"accept_deletes\": \"{tables}\"}} "
+            do=f'if they are meant, start an execution with input {{"accept_deletes": "{tables}"}} '
             f"(locally: tidemark tick --accept-deletes {tables}); nothing was landed",
         )
 
@@ -148,7 +145,15 @@ def _land(
     for name, plan in plans.items():
         for keys_only, conditions, expected in plan.reads:
             target = landing.data_uri(attempt, f"{name}-keys" if keys_only else name)
-            reads.append(Read(table=model.tables[name], keys_only=keys_only, conditions=conditions, expected_rows=expected, target=target))
+            reads.append(
+                Read(
+                    table=model.tables[name],
+                    keys_only=keys_only,
+                    conditions=conditions,
+                    expected_rows=expected,
+                    target=target,
+                )
+            )
             owners.append((name, keys_only))
     landed: dict[tuple[str, bool], Landed] = {}
     if reads:
@@ -177,5 +182,7 @@ def _entry(plan: TablePlan, rows: Landed | None, keys: Landed | None) -> TableEn
         rows=rows.rows if rows else 0,
         files=rows.files if rows else (),
         columns=rows.columns if rows else {},
-        keys=KeyList(files=keys.files, rows=keys.rows, groups=plan.listed_groups, shift=plan.entry.shift) if keys else None,
+        keys=KeyList(files=keys.files, rows=keys.rows, groups=plan.listed_groups, shift=plan.entry.shift)
+        if keys
+        else None,
     )

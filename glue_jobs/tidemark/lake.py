@@ -163,7 +163,8 @@ class Lake:
     def _ensure(self, name: str, columns: Columns, comment: str, partition: str = "") -> None:
         if not self.exists(name):
             listed = ", ".join(
-                f"{names.spark(column)} {kind} COMMENT {names.spark_literal(text)}" for column, (kind, text) in columns.items()
+                f"{names.spark(column)} {kind} COMMENT {names.spark_literal(text)}"
+                for column, (kind, text) in columns.items()
             )
             properties = ", ".join(f"'{key}'='{value}'" for key, value in _PROPERTIES.items())
             self.spark.sql(

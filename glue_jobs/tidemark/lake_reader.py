@@ -7,13 +7,14 @@ the whole star even while a transform is writing the next.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import NoSuchTableError
-from pyiceberg.expressions import AlwaysTrue, And, EqualTo, GreaterThan, GreaterThanOrEqual, Or
+from pyiceberg.expressions import AlwaysTrue, And, EqualTo, GreaterThan, GreaterThanOrEqual, IsNull, Or
 
 from tidemark import storage
 
@@ -100,6 +101,14 @@ class LakeReader:
         if found is None:
             return 0
         return int(found.scan(selected_fields=self.model.tables[table].key).to_arrow().num_rows)
+
+    def open_quarantine(self) -> dict[str, int]:
+        """Number of open quarantine entries per star table now."""
+        found = self._table(self.model.star_database, "quarantine")
+        if found is None:
+            return {}
+        tables = found.scan(row_filter=IsNull("resolved_seq"), selected_fields=("table_name",)).to_arrow()
+        return dict(Counter(tables.column("table_name").to_pylist()))
 
     def _table(self, database: str, name: str) -> Table | None:
         try:

@@ -161,9 +161,7 @@ def _entry(data: dict[str, Any]) -> TableEntry:
     files = tuple(data.pop("files"))
     if keys is not None:
         listed = keys.pop("groups")
-        keys = KeyList(
-            **{**keys, "files": tuple(keys["files"])}, groups=None if listed is None else tuple(listed)
-        )
+        keys = KeyList(**{**keys, "files": tuple(keys["files"])}, groups=None if listed is None else tuple(listed))
     per_group = None if groups is None else {group: (pair[0], pair[1]) for group, pair in groups.items()}
     return TableEntry(**data, files=files, keys=keys, groups=per_group)
 

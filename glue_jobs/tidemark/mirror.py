@@ -7,8 +7,10 @@ changed each; rows whose contents are equal are not written, so applying a manif
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import landing_format, names
@@ -17,7 +19,7 @@ from tidemark.lake import settle
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column
 
     from tidemark.lake import Lake
     from tidemark.landing import KeyList, Manifest, TableEntry
@@ -47,10 +49,13 @@ def apply(lake: Lake, table: SourceTable, manifest: Manifest) -> MirrorChange:
         return MirrorChange(entry.rows, 0)
     current = lake.spark.table(target)
     changes = settle(_changes(lake, table, entry, landed, current, manifest))
-    counts = {row["_op"]: row["count"] for row in changes.groupBy("_op").count().collect()}
-    if counts:
+    kinds = ("insert", "update", "delete")
+    row = changes.agg(*(F.count_if(F.col("_op") == kind).alias(kind) for kind in kinds)).collect()[0]
+    if row["update"] or row["delete"]:
         _merge(lake, table, target, changes, [*columns, "_seq"])
-    return MirrorChange(counts.get("write", 0), counts.get("delete", 0))
+    elif row["insert"]:
+        lake.append(changes.drop("_op"), target)
+    return MirrorChange(row["insert"] + row["update"], row["delete"])
 
 
 def landed_rows(lake: Lake, entry: TableEntry, file_format: str) -> DataFrame | None:
@@ -70,29 +75,36 @@ def _changes(
 ) -> DataFrame:
     """Rows to write and keys to delete: the mirror's columns and ``_op``."""
     key, columns = list(table.key), [name for name in current.columns if name != "_seq"]
-    seq = F.lit(manifest.seq).cast("bigint").alias("_seq")
     parts = []
     if landed is not None:
-        have = [name for name in columns if name in landed.columns]
-        mine = F.struct(*(F.col(f"m.{names.spark(name)}") for name in have))
-        theirs = F.struct(*(F.col(f"l.{names.spark(name)}") for name in have))
-        joined = F.broadcast(landed).alias("l") if entry.mode == "delta" else landed.alias("l")
-        differs = current.alias("m").join(joined, _on(key), "right").where(~mine.eqNullSafe(theirs))
-        parts.append(differs.select("l.*", seq, F.lit("write").alias("_op")))
+        parts.append(
+            _written(landed, current, key, entry.mode == "delta").withColumn("_seq", F.lit(manifest.seq).cast("bigint"))
+        )
     alive = _alive(lake, table, entry, landed, manifest.landing_format)
     if alive is not None:
         suspects = current if entry.keys is None else current.where(_within(table, entry.keys))
         gone = suspects.join(alive, key, "left_anti")
         shape = landed.columns if landed is not None else columns
-        parts.append(gone.select(*map(names.spark, shape), seq, F.lit("delete").alias("_op")))
-    result = parts[0]
-    for part in parts[1:]:
-        result = result.unionByName(part)
-    return result
+        seq = F.lit(manifest.seq).cast("bigint").alias("_seq")
+        parts.append(gone.select(*map(names.spark, shape), F.lit("delete").alias("_op"), seq))
+    return reduce(DataFrame.unionByName, parts)
 
 
-def _on(key: Sequence[str]) -> list[Column]:
-    return [F.col(f"m.{names.spark(name)}") == F.col(f"l.{names.spark(name)}") for name in key]
+def _written(landed: DataFrame, current: DataFrame, key: Sequence[str], small: bool) -> DataFrame:
+    """Landed rows that are new here or differ, with ``_op``; a small delta is never shuffled against a large mirror."""
+    columns = [names.spark(name) for name in landed.columns if name in current.columns]
+    before = current
+    if small:
+        before = current.join(F.broadcast(landed.select(*map(names.spark, key))), list(key), "left_semi")
+    old = before.select(
+        *(F.col(names.spark(name)).alias(f"_old_{name}") for name in key), F.struct(*columns).alias("_old")
+    )
+    on = [F.col(names.spark(name)) == F.col(names.spark(f"_old_{name}")) for name in key]
+    joined = landed.join(F.broadcast(old) if small else old, on, "left")
+    op = F.when(F.col("_old").isNull(), F.lit("insert")).when(
+        ~F.struct(*columns).eqNullSafe(F.col("_old")), F.lit("update")
+    )
+    return joined.select(*map(names.spark, landed.columns), op.alias("_op")).where(F.col("_op").isNotNull())
 
 
 def _alive(
@@ -104,7 +116,9 @@ def _alive(
         kinds = {name: table.column(name).type.spark for name in table.key}
         kinds |= {name: kind for name, kind in entry.columns.items() if name in kinds}
         if not entry.keys.files:
-            return lake.spark.createDataFrame([], ", ".join(f"{names.spark(name)} {kind}" for name, kind in kinds.items()))
+            return lake.spark.createDataFrame(
+                [], ", ".join(f"{names.spark(name)} {kind}" for name, kind in kinds.items())
+            )
         return landing_format.read(lake.spark, entry.keys.files, kinds, file_format)
     if entry.mode == "full":
         if landed is None:
@@ -127,6 +141,6 @@ def _merge(lake: Lake, table: SourceTable, target: str, changes: DataFrame, colu
         f"MERGE INTO {target} t USING {names.spark(view)} s ON {same_key('t', 's', table.key)} "  # noqa: S608
         "WHEN MATCHED AND s._op = 'delete' THEN DELETE "
         f"WHEN MATCHED THEN UPDATE SET {', '.join(f't.{name} = s.{name}' for name in quoted)} "
-        f"WHEN NOT MATCHED AND s._op = 'write' THEN INSERT ({', '.join(quoted)}) "
+        f"WHEN NOT MATCHED AND s._op <> 'delete' THEN INSERT ({', '.join(quoted)}) "
         f"VALUES ({', '.join(f's.{name}' for name in quoted)})"
     )

@@ -108,14 +108,11 @@ class Fact(StarTable):
     ----------
     record_id
         Name of the warehouse's identity key.
-    updated_at
-        The driver's column that says when the row last changed, or None: then the cut's time says it.
     partition_by
         Date column by whose months the lake table is partitioned, or None.
     """
 
     record_id: str
-    updated_at: str | None = None
     partition_by: str | None = None
 
     @property

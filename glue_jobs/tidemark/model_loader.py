@@ -70,7 +70,6 @@ class _DimensionFile(_Strict):
 
 class _FactFile(_DimensionFile):
     record_id: Name
-    updated_at: Name | None = None
     partition_by: Name | None = None
 
 
@@ -197,7 +196,9 @@ def _source_table(folder: _Folder, source: _SourceFile, name: str) -> SourceTabl
     known = {column.name for column in columns}
     for key in spec.key:
         _need(key in known, f"{where}: key column {key!r} is not among its columns", sorted(known))
-    _need(spec.incremental != "cursor" or spec.cursor is not None, f"{where}: incremental: cursor without cursor", known)
+    _need(
+        spec.incremental != "cursor" or spec.cursor is not None, f"{where}: incremental: cursor without cursor", known
+    )
     if spec.cursor is not None:
         _need(spec.cursor in known, f"{where}: cursor {spec.cursor!r} is not among its columns", known)
     return SourceTable(
@@ -222,7 +223,9 @@ def _star_fields(folder: _Folder, tables: dict[str, SourceTable], name: str, spe
     columns = _columns(folder, "star.yml", name, spec)
     for column in columns:
         good = bool(_STAR_NAME.fullmatch(column.name)) and column.name not in _RESERVED
-        _need(good, f"{where}: column {column.name!r}", ["lower-case letters, digits and _, and none of Tidemark's own"])
+        _need(
+            good, f"{where}: column {column.name!r}", ["lower-case letters, digits and _, and none of Tidemark's own"]
+        )
     known = [column.name for column in columns]
     _need(spec.key in known, f"{where}: key {spec.key!r} is not among its columns", known)
     driver = tables[spec.driver]
@@ -256,13 +259,11 @@ def _fact(folder: _Folder, tables: dict[str, SourceTable], name: str, spec: _Fac
     where = f"{folder.at('star.yml')}: {name}"
     known = [column.name for column in fields["columns"]]
     if spec.partition_by is not None:
-        _need(spec.partition_by in known, f"{where}: partition_by {spec.partition_by!r} is not among its columns", known)
-    if spec.updated_at is not None:
-        source = {column.name: column.type.base for column in tables[spec.driver].columns}
-        stamps = [column for column, base in source.items() if base in ("timestamp", "timestamptz")]
-        _need(spec.updated_at in stamps, f"{where}: updated_at {spec.updated_at!r} of {spec.driver}", stamps)
+        _need(
+            spec.partition_by in known, f"{where}: partition_by {spec.partition_by!r} is not among its columns", known
+        )
     _need(spec.record_id not in known, f"{where}: record_id {spec.record_id!r} is also a column", ["a name of its own"])
-    return Fact(**fields, record_id=spec.record_id, updated_at=spec.updated_at, partition_by=spec.partition_by)
+    return Fact(**fields, record_id=spec.record_id, partition_by=spec.partition_by)
 
 
 def _check_references(
@@ -272,14 +273,20 @@ def _check_references(
         for column in fact.references:
             where = f"{folder.at('star.yml')}: {fact.name}.{column.name}"
             if column.references == star.date_dimension:
-                _need(column.type.base == "date", f"{where} refers to {column.references}, but is {column.type}", ["date"])
+                _need(
+                    column.type.base == "date", f"{where} refers to {column.references}, but is {column.type}", ["date"]
+                )
                 continue
             _need(
-                column.references in dimensions, f"{where} refers to {column.references!r}, which is not there", dimensions
+                column.references in dimensions,
+                f"{where} refers to {column.references!r}, which is not there",
+                dimensions,
             )
             target = dimensions[str(column.references)]
             fits = column.type.family == target.column(target.key).type.family
-            _need(fits, f"{where} is {column.type}", [f"{target.column(target.key).type}, as {target.name}.{target.key}"])
+            _need(
+                fits, f"{where} is {column.type}", [f"{target.column(target.key).type}, as {target.name}.{target.key}"]
+            )
 
 
 def _need(condition: bool, what: str, expected: object) -> None:

@@ -68,7 +68,14 @@ def _plan_full(snapshot: SourceSnapshot, table: SourceTable, why: str, fingerpri
         shift = snapshot.key_shift(table)
         groups = _groups(snapshot.grouped_scan(table, shift, "false"))
     entry = TableEntry(
-        mode="full", why=why, rows=0, count=scan.count, fingerprint=fingerprint, key_hash=str(scan.key_hash), shift=shift, groups=groups
+        mode="full",
+        why=why,
+        rows=0,
+        count=scan.count,
+        fingerprint=fingerprint,
+        key_hash=str(scan.key_hash),
+        shift=shift,
+        groups=groups,
     )
     return TablePlan(entry, scan, ((False, (), scan.count),))
 

@@ -38,7 +38,7 @@ def record(lake: Lake, changes: Mapping[str, StarChange], seq: int, was_open: in
     fresh = bad.join(entries, _STATE, "left_anti").select(
         "table_name", "key", run.alias("seq"), "reason", "row", F.lit(None).cast("bigint").alias("resolved_seq")
     )
-    mended = _looked_at(entries, changes).join(bad, _STATE, "left_anti").withColumn("resolved_seq", run)
+    mended = _looked_at(lake, entries, changes).join(bad, _STATE, "left_anti").withColumn("resolved_seq", run)
     rows = settle(fresh.unionByName(mended.select(*fresh.columns)))
     if rows.limit(1).count():
         _merge(lake, rows, target)
@@ -59,7 +59,13 @@ def held_back(lake: Lake) -> dict[str, int]:
         else:
             continue
         present = here.select(F.col(names.spark(key)).cast("string").alias("key"))
-        result[name] = entries.where(F.col("table_name") == name).select("key").distinct().join(present, "key", "left_anti").count()
+        result[name] = (
+            entries.where(F.col("table_name") == name)
+            .select("key")
+            .distinct()
+            .join(present, "key", "left_anti")
+            .count()
+        )
     return result
 
 
@@ -72,15 +78,18 @@ def _bad(changes: Mapping[str, StarChange]) -> DataFrame | None:
     return reduce(DataFrame.unionAll, parts) if parts else None
 
 
-def _looked_at(entries: DataFrame, changes: Mapping[str, StarChange]) -> DataFrame:
-    """Open entries whose row this run evaluated again."""
-    whole = [name for name, change in changes.items() if change.in_scope and change.scope_keys is None]
+def _looked_at(lake: Lake, entries: DataFrame, changes: Mapping[str, StarChange]) -> DataFrame:
+    """Open entries whose row this run evaluated again, or whose source row is gone."""
+    whole = [name for name, change in changes.items() if change.looked_at is None]
     parts = [entries.where(F.col("table_name").isin(whole) if whole else F.lit(False))]
+    star = {table.name: table for table in lake.model.star_tables}
     for name, change in changes.items():
-        if change.scope_keys is not None:
-            keys = change.scope_keys.select(F.col("_key").cast("string").alias("key"))
-            parts.append(entries.where(F.col("table_name") == name).join(keys, "key", "left_semi").select(*entries.columns))
-    return reduce(DataFrame.unionByName, parts)
+        if change.looked_at is not None:
+            mine = entries.where(F.col("table_name") == name)
+            driver_key = F.col(names.spark(star[name].driver_key)).cast("string").alias("key")
+            there = lake.spark.table(lake.mirror(star[name].driver)).select(driver_key)
+            parts += [mine.join(change.looked_at, "key", "left_semi"), mine.join(there, "key", "left_anti")]
+    return reduce(DataFrame.unionByName, parts).distinct()
 
 
 def _merge(lake: Lake, rows: DataFrame, target: str) -> None:

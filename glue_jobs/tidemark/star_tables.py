@@ -1,43 +1,52 @@
 """Dimensions and facts: brought up to a manifest, each by at most one commit.
 
-Owns the *scope*: only keys that the manifest touched are looked at; everything is, where another input of the SQL
-changed, the driver was read in full, or the model is new. Promises: what is written depends only on the mirrors, the
-manifest and the table itself, so a run that died half-way is simply done again.
+Owns the *scope*. Usually only the driver's rows that the manifest changed (mirror rows with its ``_seq``) are
+evaluated, and keys here that are no longer there if keys can have gone. Everything is evaluated where another input of
+the SQL changed, the driver was read in full, the table is empty, or the model is new. Promises: what is written depends
+only on the mirrors, the manifest and the table itself, so a run that died half-way is simply done again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import TYPE_CHECKING
 
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import candidates as cand
 from tidemark import names, versions
 from tidemark.lake import settle
-from tidemark.mirror import landed_rows
 from tidemark.model import Dimension, Fact
 
 if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
     from tidemark.lake import Lake
     from tidemark.landing import Manifest
+
+_WRITES = (versions.NEW, versions.CHANGED, versions.GONE)
 
 
 @dataclass
 class StarChange:
     """What happened to one star table.
 
-    ``bad`` and ``scope_keys`` (None: all) are kept for the quarantine, ``opened`` (a fact's new versions) for inferred
-    members and the calendar.
+    ``bad`` and ``looked_at`` (keys as text, None: all) are kept for the quarantine, ``opened`` (a fact's new versions)
+    for inferred members and the calendar.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     bad: DataFrame | None = None
-    scope_keys: DataFrame | None = None
+    looked_at: DataFrame | None = None
     opened: DataFrame | None = None
-    in_scope: bool = False
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """What to evaluate: everything or the changed driver rows; and whether keys can have gone."""
+
+    everything: bool
+    losses: bool
 
 
 def is_touched(table: Dimension | Fact, manifest: Manifest, model_changed: bool) -> bool:
@@ -49,147 +58,151 @@ def refresh(lake: Lake, table: Dimension | Fact, manifest: Manifest, model_chang
     """Bring one star table up to the manifest."""
     target = lake.ensure_star(table)
     empty = lake.is_empty(target)
-    whole = empty or model_changed or _needs_everything(table, manifest)
-    scope = None if whole else _scope(lake, table, manifest, target)
-    found = cand.evaluate(lake.spark, table, _inputs(lake, table, scope))
+    scope = _scope(table, manifest, everything=empty or model_changed)
+    found = cand.evaluate(lake.spark, table, _inputs(lake, table, manifest, scope))
     cand.check_one_row_per_key(found, table)
-    good_or_bad = cand.conform(found, table)
-    if isinstance(table, Fact):
-        change = _refresh_fact(lake, table, manifest, target, empty, scope, good_or_bad)
-    else:
-        change = _refresh_dimension(lake, table, manifest, target, empty, scope, good_or_bad)
-    change.scope_keys, change.in_scope = scope, True
+    rows = cand.conform(found, table)
+    here = lake.spark.table(target)
+    decide = _decide_fact if isinstance(table, Fact) else _decide_dimension
+    decided = settle(decide(lake, table, rows, here, scope, empty))
+    counts = _counts(decided)
+    change = StarChange(
+        counts, _bad(decided, counts), None if scope.everything else _keys(lake, table, manifest, decided)
+    )
+    if any(counts.get(kind) for kind in _WRITES):
+        _write(lake, table, manifest, target, decided, counts, change)
     return change
 
 
-def _needs_everything(table: Dimension | Fact, manifest: Manifest) -> bool:
-    return manifest.tables[table.driver].mode == "full" or any(manifest.tables[name].changed for name in table.joins)
+def _scope(table: Dimension | Fact, manifest: Manifest, *, everything: bool) -> _Scope:
+    driver = manifest.tables[table.driver]
+    everything = everything or driver.mode == "full" or any(manifest.tables[name].changed for name in table.joins)
+    return _Scope(everything, everything or driver.keys is not None)
 
 
-def _scope(lake: Lake, table: Dimension | Fact, manifest: Manifest, target: str) -> DataFrame:
-    """Keys (column ``_key``) that the manifest may have changed: landed ones, and those here but no longer there."""
-    entry = manifest.tables[table.driver]
-    key = F.col(names.spark(table.driver_key)).alias("_key")
-    parts = []
-    landed = landed_rows(lake, entry, manifest.landing_format)
-    if landed is not None:
-        parts.append(landed.select(key))
-    if entry.keys is not None:
-        here = lake.spark.table(target).where("is_current" if isinstance(table, Fact) else "NOT is_deleted")
-        there = lake.spark.table(lake.mirror(table.driver)).select(key)
-        parts.append(here.select(F.col(names.spark(table.key)).alias("_key")).join(there, "_key", "left_anti"))
-    return settle(reduce(DataFrame.unionAll, parts).distinct())
+def _inputs(lake: Lake, table: Dimension | Fact, manifest: Manifest, scope: _Scope) -> dict[str, DataFrame]:
+    frames = {name: lake.spark.table(lake.mirror(name)) for name in table.inputs}
+    if not scope.everything:
+        frames[table.driver] = frames[table.driver].where(F.col("_seq") == manifest.seq)
+    return {name: frame.drop("_seq") for name, frame in frames.items()}
 
 
-def _inputs(lake: Lake, table: Dimension | Fact, scope: DataFrame | None) -> dict[str, DataFrame]:
-    frames = {name: lake.spark.table(lake.mirror(name)).drop("_seq") for name in table.inputs}
-    if scope is not None:
-        driver = frames[table.driver].alias("d")
-        frames[table.driver] = driver.join(
-            F.broadcast(scope), F.col(f"d.{names.spark(table.driver_key)}") == F.col("_key"), "left_semi"
-        )
-    return frames
+def _lost(lake: Lake, table: Dimension | Fact, rows: DataFrame, alive_here: DataFrame, scope: _Scope) -> DataFrame:
+    """Present rows here whose key is no longer there; ``rows`` are the candidates, all of them if all were evaluated."""
+    if scope.everything:
+        there = rows.select(F.col(names.spark(table.key)).alias("_there"))
+    else:
+        there = lake.spark.table(lake.mirror(table.driver)).select(F.col(names.spark(table.driver_key)).alias("_there"))
+    return alive_here.join(there, F.col(names.spark(table.key)) == F.col("_there"), "left_anti")
 
 
-def _in_scope(frame: DataFrame, key: str, scope: DataFrame | None) -> DataFrame:
-    if scope is None:
-        return frame
-    return frame.alias("t").join(F.broadcast(scope), F.col(f"t.{names.spark(key)}") == F.col("_key"), "left_semi")
+def _decide_fact(
+    lake: Lake, table: Dimension | Fact, rows: DataFrame, here: DataFrame, scope: _Scope, empty: bool
+) -> DataFrame:
+    columns = [column.name for column in table.columns]
+    history = here
+    if not scope.everything:
+        keys = F.broadcast(rows.select(F.col(names.spark(table.key)).alias("_wanted")))
+        history = here.join(keys, F.col(names.spark(table.key)) == F.col("_wanted"), "left_semi")
+    latest = versions.latest_versions(history, table.key)
+    decided = versions.decide(rows, latest if scope.everything else F.broadcast(latest), table.key, columns)
+    if scope.losses and not empty:
+        lost = _lost(lake, table, rows, here.where("is_current"), scope)
+        decided = decided.unionByName(versions.gone(versions.latest_versions(lost, table.key), decided))
+    return decided
 
 
-def _refresh_fact(
-    lake: Lake,
-    fact: Fact,
-    manifest: Manifest,
-    target: str,
-    empty: bool,
-    scope: DataFrame | None,
-    found: DataFrame,
-) -> StarChange:
-    columns = [column.name for column in fact.columns]
-    latest = versions.latest_versions(_in_scope(lake.spark.table(target), fact.key, scope), fact.key)
-    stamped = _with_updated_at(lake, fact, found)
-    decided = settle(versions.decide(versions.present(stamped), latest, fact.key, columns))
-    counts = _counts(decided, versions.DECISION)
-    cut = F.lit(manifest.cut.time).cast("timestamp")
-    rows = versions.to_write(decided, columns, cut, manifest.seq)
-    if any(counts.get(kind) for kind in (versions.NEW, versions.CHANGED, versions.GONE)):
-        rows = rows.select(*map(names.spark, versions.column_names(columns)))
-        if empty:
-            lake.append(rows, target)
-        else:
-            _merge(lake, rows, target, [fact.key, "version"], ["valid_to", "is_current", "is_deleted", "closed_seq"])
-    return StarChange(counts, _bad(decided, counts), None, rows.where("is_current"))
-
-
-def _with_updated_at(lake: Lake, fact: Fact, found: DataFrame) -> DataFrame:
-    """Add the driver's own time of change to each candidate."""
-    if fact.updated_at is None:
-        return found.withColumn(versions.UPDATED, F.lit(None).cast("timestamp"))
-    stamp = F.col(names.spark(fact.updated_at)).cast("timestamp").alias(versions.UPDATED)
-    driver = lake.spark.table(lake.mirror(fact.driver)).select(F.col(names.spark(fact.driver_key)).alias("_dk"), stamp)
-    return found.join(driver, F.col(names.spark(fact.key)) == F.col("_dk"), "left").drop("_dk")
-
-
-def _refresh_dimension(
-    lake: Lake,
-    dimension: Dimension,
-    manifest: Manifest,
-    target: str,
-    empty: bool,
-    scope: DataFrame | None,
-    found: DataFrame,
-) -> StarChange:
-    columns = [column.name for column in dimension.columns]
-    before = _in_scope(lake.spark.table(target), dimension.key, scope)
-    decided = settle(_decide_dimension(found, before, dimension.key, columns))
-    counts = _counts(decided, versions.DECISION)
-    if any(counts.get(kind) for kind in (versions.NEW, versions.CHANGED, versions.GONE)):
-        gone = F.col(versions.DECISION) == versions.GONE
-        rows = decided.where(F.col(versions.DECISION) != versions.BAD).select(
-            *(F.when(gone, F.col(f"_old.{names.spark(name)}")).otherwise(F.col(names.spark(name))).alias(name) for name in columns),
-            gone.alias("is_deleted"),
-            F.when(gone, F.col("_old.is_inferred")).otherwise(F.lit(False)).alias("is_inferred"),
-            F.lit(manifest.seq).cast("bigint").alias("recorded_seq"),
-        )
-        if empty:
-            lake.append(rows, target)
-        else:
-            _merge(lake, rows, target, [dimension.key], [*columns, "is_deleted", "is_inferred", "recorded_seq"])
-    return StarChange(counts, _bad(decided, counts))
-
-
-def _decide_dimension(found: DataFrame, before: DataFrame, key: str, columns: list[str]) -> DataFrame:
-    whole = F.struct(*(F.col(names.spark(name)) for name in before.columns)).alias("_old")
-    old = before.select(F.col(names.spark(key)).alias("_key"), whole)
-    joined = versions.present(found).alias("c").join(old, F.col(f"c.{names.spark(key)}") == F.col("_key"), "full_outer")
+def _decide_dimension(
+    lake: Lake, table: Dimension | Fact, rows: DataFrame, here: DataFrame, scope: _Scope, empty: bool
+) -> DataFrame:
+    columns = [column.name for column in table.columns]
+    whole = F.struct(*(F.col(names.spark(name)) for name in here.columns)).alias("last")
+    old = here.select(F.col(names.spark(table.key)).alias("_key"), whole)
+    if not scope.everything:
+        keys = F.broadcast(rows.select(F.col(names.spark(table.key)).alias("_wanted")))
+        old = F.broadcast(old.join(keys, F.col("_key") == F.col("_wanted"), "left_semi"))
+    joined = rows.alias("c").join(old, F.col(f"c.{names.spark(table.key)}") == F.col("_key"), "left")
     now = F.struct(*(F.col(f"c.{names.spark(name)}") for name in columns))
-    then = F.struct(*(F.col(f"_old.{names.spark(name)}").alias(name) for name in columns))
-    stale = ~now.eqNullSafe(then) | F.col("_old.is_deleted") | F.col("_old.is_inferred")
+    then = F.struct(*(F.col(f"last.{names.spark(name)}").alias(name) for name in columns))
+    stale = ~now.eqNullSafe(then) | F.col("last.is_deleted") | F.col("last.is_inferred")
     decision = (
-        F.when(F.col("c._present").isNull(), F.when(~F.col("_old.is_deleted") & ~F.col("_old.is_inferred"), F.lit(versions.GONE)))
-        .when(F.col(f"c.{cand.REASON}").isNotNull(), F.lit(versions.BAD))
+        F.when(F.col(f"c.{cand.REASON}").isNotNull(), F.lit(versions.BAD))
         .when(F.col("_key").isNull(), F.lit(versions.NEW))
         .when(stale, F.lit(versions.CHANGED))
     )
     kept = [F.col(f"c.{names.spark(name)}").alias(name) for name in (*columns, cand.REASON, cand.RAW)]
-    key_now = F.coalesce(F.col("_key"), F.col(f"c.{names.spark(key)}")).alias("_key")
-    return joined.select(*kept, key_now, F.col("_old"), decision.alias(versions.DECISION)).where(
-        F.col(versions.DECISION).isNotNull()
+    key = F.col(f"c.{names.spark(table.key)}").alias("_key")
+    decided = joined.select(*kept, key, F.col("last"), decision.alias(versions.DECISION))
+    decided = decided.where(F.col(versions.DECISION).isNotNull())
+    if scope.losses and not empty:
+        lost = _lost(lake, table, rows, here.where("NOT is_deleted AND NOT is_inferred"), scope)
+        lost = lost.select(F.col(names.spark(table.key)).alias("_key"), whole)
+        decided = decided.unionByName(versions.gone(lost, decided))
+    return decided
+
+
+def _write(
+    lake: Lake,
+    table: Dimension | Fact,
+    manifest: Manifest,
+    target: str,
+    decided: DataFrame,
+    counts: dict[str, int],
+    change: StarChange,
+) -> None:
+    """Write what was decided as one commit; rows that are all new need no merge."""
+    columns = [column.name for column in table.columns]
+    if isinstance(table, Fact):
+        rows = versions.to_write(decided, columns, F.lit(manifest.cut.time).cast("timestamp"), manifest.seq)
+        rows = rows.select(*map(names.spark, versions.column_names(columns)))
+        change.opened = rows.where("is_current")
+        key, updated = [table.key, "version"], ["valid_to", "is_current", "is_deleted", "closed_seq"]
+    else:
+        rows = _dimension_rows(decided, columns, manifest.seq)
+        key, updated = [table.key], [*columns, "is_deleted", "is_inferred", "recorded_seq"]
+    if counts.get(versions.CHANGED) or counts.get(versions.GONE):
+        _merge(lake, rows, target, key, updated)
+    else:
+        lake.append(rows, target)
+
+
+def _dimension_rows(decided: DataFrame, columns: list[str], seq: int) -> DataFrame:
+    deleted = F.col(versions.DECISION) == versions.GONE
+    return decided.where(F.col(versions.DECISION) != versions.BAD).select(
+        *(
+            F.when(deleted, F.col(f"last.{names.spark(name)}")).otherwise(F.col(names.spark(name))).alias(name)
+            for name in columns
+        ),
+        deleted.alias("is_deleted"),
+        F.lit(False).alias("is_inferred"),
+        F.lit(seq).cast("bigint").alias("recorded_seq"),
     )
 
 
-def _counts(frame: DataFrame, column: str) -> dict[str, int]:
-    return {row[0]: row[1] for row in frame.groupBy(column).count().collect()}
+def _counts(decided: DataFrame) -> dict[str, int]:
+    """Rows per decision, without a shuffle by decision."""
+    kinds = (*_WRITES, versions.BAD)
+    row = decided.agg(*(F.count_if(F.col(versions.DECISION) == kind).alias(kind) for kind in kinds)).collect()[0]
+    return {kind: row[kind] for kind in kinds if row[kind]}
 
 
 def _bad(decided: DataFrame, counts: dict[str, int]) -> DataFrame | None:
     """Key, reason and row of what goes to quarantine."""
     if not counts.get(versions.BAD):
         return None
-    key = F.coalesce(F.col("_key").cast("string"), F.lit("NULL")).alias("key")
     bad = decided.where(F.col(versions.DECISION) == versions.BAD)
-    return bad.select(key, F.col(cand.REASON).alias("reason"), F.col(cand.RAW).alias("row"))
+    return bad.select(_key_text(), F.col(cand.REASON).alias("reason"), F.col(cand.RAW).alias("row"))
+
+
+def _keys(lake: Lake, table: Dimension | Fact, manifest: Manifest, decided: DataFrame) -> DataFrame:
+    """Keys that were looked at: those of the changed driver rows, and those decided gone or to be so."""
+    driver = lake.spark.table(lake.mirror(table.driver)).where(F.col("_seq") == manifest.seq)
+    changed = driver.select(F.col(names.spark(table.driver_key)).cast("string").alias("key"))
+    return changed.unionAll(decided.select(_key_text()))
+
+
+def _key_text() -> Column:
+    return F.coalesce(F.col("_key").cast("string"), F.lit("NULL")).alias("key")
 
 
 def _merge(lake: Lake, rows: DataFrame, target: str, key: list[str], updated: list[str]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import os
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -32,8 +31,8 @@ def endpoint() -> str | None:
 
 def split(uri: str) -> tuple[str, str]:
     """Split ``s3://bucket/key`` into bucket and key."""
-    parts = urlsplit(uri, allow_fragments=False)
-    return parts.netloc, parts.path.lstrip("/")
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
 
 
 def get(uri: str) -> bytes | None:
@@ -77,7 +76,9 @@ def delete(uri: str) -> None:
 def names(uri: str, *, after: str = "") -> list[str]:
     """List the objects directly or indirectly below ``uri``, names relative to it, sorted, from ``after`` on."""
     bucket, prefix = split(uri.rstrip("/") + "/")
-    pages = client().get_paginator("list_objects_v2").paginate(
-        Bucket=bucket, Prefix=prefix, **({"StartAfter": prefix + after} if after else {})
+    pages = (
+        client()
+        .get_paginator("list_objects_v2")
+        .paginate(Bucket=bucket, Prefix=prefix, **({"StartAfter": prefix + after} if after else {}))
     )
     return [item["Key"].removeprefix(prefix) for page in pages for item in page.get("Contents", [])]

@@ -94,7 +94,9 @@ def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str) -> LastRu
     refreshed = _each(touched, lambda table: star_tables.refresh(lake, table, manifest, model_changed))
     changes = {table.name: change for table, change in zip(touched, refreshed, strict=True)}
     for name, change in changes.items():
-        _log.info("%-22s %s", name, ", ".join(f"{n} {kind}" for kind, n in sorted(change.counts.items())) or "as before")
+        _log.info(
+            "%-22s %s", name, ", ".join(f"{n} {kind}" for kind, n in sorted(change.counts.items())) or "as before"
+        )
     opened = {n: c.opened for n, c in changes.items() if c.opened is not None and _has_new(c)}
     added = members.complete(lake, opened, manifest.seq)
     still_open = quarantine.record(lake, changes, manifest.seq, last.open_quarantine)

@@ -64,6 +64,7 @@ class PgType:
         if not match:
             return cls(text.strip())
         base = " ".join(filter(None, (match["base"].strip(), match["tail"])))
+        base = base if '"' in base else base.lower()  # PostgreSQL folds what is not quoted
         args = tuple(int(arg) for arg in (match["args"] or "").replace(" ", "").split(",") if arg)
         return cls(_ALIASES.get(base, base), args)
 
@@ -152,7 +153,9 @@ def star_type(text: str, where: str) -> PgType:
     if found.base not in STAR_TYPES or (found.base == "numeric" and not found.precision_scale):
         raise ModelError(
             f"{where}: type {text!r} cannot be held by a star",
-            expected="one of " + ", ".join(sorted(STAR_TYPES)) + "; numeric with precision and scale, e.g. numeric(10,2)",
+            expected="one of "
+            + ", ".join(sorted(STAR_TYPES))
+            + "; numeric with precision and scale, e.g. numeric(10,2)",
             do="mend the type",
         )
     return found

@@ -9,7 +9,7 @@ A fact's row is a *version*: what the source row was from ``valid_from`` to ``va
 * A key that comes back after a delete goes on counting: its next version begins at or after the last one's end.
 * Equal contents make no version. A row that breaks its contract makes none either: the last good one stays current.
 
-Promises: :func:`decide` gives every key at most one decision; applying its outcome and deciding again gives none.
+Promises: :func:`decide` and :func:`gone` give every key at most one decision; applying its outcome and deciding again gives none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import names
-from tidemark.candidates import RAW, REASON
+from tidemark.candidates import RAW, REASON, UPDATED
 from tidemark.lake import FACT_COLUMNS
 
 if TYPE_CHECKING:
@@ -28,55 +28,61 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 DECISION: Final = "_decision"
-UPDATED: Final = "_updated_at"
 NEW, CHANGED, GONE, BAD = "new", "changed", "gone", "bad"
 _MICROSECOND: Final = "INTERVAL '0.000001' SECOND"
 
 
 def latest_versions(fact: DataFrame, key: str) -> DataFrame:
-    """Return the last version of every key: columns ``key`` and ``last`` (a struct of all columns)."""
+    """Return the last version of every key: columns ``_key`` and ``last`` (a struct of all columns)."""
     whole = F.struct(*(F.col(names.spark(name)) for name in fact.columns))
     return fact.groupBy(F.col(names.spark(key)).alias("_key")).agg(F.max_by(whole, F.col("version")).alias("last"))
 
 
 def decide(candidates: DataFrame, latest: DataFrame, key: str, columns: Sequence[str]) -> DataFrame:
-    """Say for every key what has to happen.
+    """Say for every candidate what has to happen.
 
     Parameters
     ----------
     candidates
         Rows as the source has them at the cut: ``columns``, ``_updated_at``, ``_reason``, ``_row``.
     latest
-        :func:`latest_versions` of exactly the keys in scope; a key without a candidate is gone.
+        :func:`latest_versions` of at least the candidates' keys.
     columns
         The published columns, which decide whether anything changed.
 
     Returns
     -------
     DataFrame
-        The candidates' columns, ``_key``, ``last`` and ``_decision``: new, changed, gone or bad.
+        The candidates' columns, ``_key``, ``last`` and ``_decision`` (new, changed or bad); equal rows are left out.
     """
     quoted = names.spark(key)
-    joined = candidates.alias("c").join(latest.alias("l"), F.col(f"c.{quoted}") == F.col("l._key"), "full_outer")
+    joined = candidates.alias("c").join(latest.alias("l"), F.col(f"c.{quoted}") == F.col("l._key"), "left")
     now = F.struct(*(F.col(f"c.{names.spark(name)}") for name in columns))
     before = F.struct(*(F.col(f"l.last.{names.spark(name)}").alias(name) for name in columns))
-    current = F.col("l.last.is_current")
-    has_candidate = F.coalesce(F.col("c._present"), F.lit(False))
     decision = (
-        F.when(~has_candidate, F.when(current, F.lit(GONE)))
-        .when(F.col(f"c.{REASON}").isNotNull(), F.lit(BAD))
-        .when(F.col("l._key").isNull() | ~current, F.lit(NEW))
+        F.when(F.col(f"c.{REASON}").isNotNull(), F.lit(BAD))
+        .when(F.col("l._key").isNull() | ~F.col("l.last.is_current"), F.lit(NEW))
         .when(~now.eqNullSafe(before), F.lit(CHANGED))
     )
     kept = [F.col(f"c.{names.spark(name)}").alias(name) for name in (*columns, UPDATED, REASON, RAW)]
-    return joined.select(
-        *kept, F.coalesce(F.col("l._key"), F.col(f"c.{quoted}")).alias("_key"), F.col("l.last"), decision.alias(DECISION)
-    ).where(F.col(DECISION).isNotNull())
+    return joined.select(*kept, F.col(f"c.{quoted}").alias("_key"), F.col("l.last"), decision.alias(DECISION)).where(
+        F.col(DECISION).isNotNull()
+    )
 
 
-def present(candidates: DataFrame) -> DataFrame:
-    """Mark rows that come from the candidates, so that a full join can tell them from gaps."""
-    return candidates.withColumn("_present", F.lit(True))
+def gone(latest: DataFrame, like: DataFrame) -> DataFrame:
+    """Return the decision ``gone`` for every key of ``latest``, in the shape of :func:`decide`'s result ``like``."""
+    kinds = dict(like.dtypes)
+    return latest.select(
+        *(
+            F.lit(GONE).alias(name)
+            if name == DECISION
+            else F.col(name)
+            if name in ("_key", "last")
+            else F.lit(None).cast(kinds[name]).alias(name)
+            for name in like.columns
+        )
+    )
 
 
 def begin(cut: Column) -> Column:
@@ -106,15 +112,15 @@ def to_write(decided: DataFrame, columns: Sequence[str], cut: Column, seq: int) 
         F.lit(None).cast("bigint").alias("closed_seq"),
         F.col(UPDATED),
     )
-    gone = F.col(DECISION) == GONE
-    end = F.when(gone, F.greatest(cut, F.col("last.valid_from") + F.expr(_MICROSECOND))).otherwise(begin(cut))
+    deleted = F.col(DECISION) == GONE
+    end = F.when(deleted, F.greatest(cut, F.col("last.valid_from") + F.expr(_MICROSECOND))).otherwise(begin(cut))
     closed = decided.where(F.col(DECISION).isin(GONE, CHANGED)).select(
         *(F.col(f"last.{names.spark(name)}") for name in columns),
         F.col("last.version"),
         F.col("last.valid_from"),
         end.alias("valid_to"),
         F.lit(False).alias("is_current"),
-        gone.alias("is_deleted"),
+        deleted.alias("is_deleted"),
         F.col("last.recorded_seq"),
         run.alias("closed_seq"),
         F.col(f"last.{UPDATED}"),

@@ -10,5 +10,6 @@ SELECT
     currency_id,
     payment_type_id,
     paid,
-    payment_date
+    payment_date,
+    last_updated AS _updated_at
 FROM payment

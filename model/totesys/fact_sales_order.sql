@@ -12,5 +12,6 @@ SELECT
     design_id,
     agreed_payment_date,
     agreed_delivery_date,
-    agreed_delivery_location_id
+    agreed_delivery_location_id,
+    last_updated AS _updated_at
 FROM sales_order

@@ -45,10 +45,12 @@ class Pipeline:
     arn: str = ""
     delays: list[float] = field(default_factory=list)
 
-    def provision(self, change: Callable[[dict[str, Any]], None] | None = None, **scripts: str) -> None:
+    def provision(
+        self, scripts: Mapping[str, str] | None = None, change: Callable[[dict[str, Any]], None] | None = None
+    ) -> None:
         """Write the scripts (those left out succeed) and create the machine, changed if wanted."""
         for job in job_definitions(self.deployment):
-            (self.scripts / job.script).write_text(scripts.get(job.key, SUCCEEDS), encoding="utf-8")
+            (self.scripts / job.script).write_text((scripts or {}).get(job.key, SUCCEEDS), encoding="utf-8")
         definition = json.loads(STATE_MACHINE_FILE.read_text(encoding="utf-8"))
         if change:
             change(definition)
@@ -86,19 +88,28 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     server.stop()
 
 
-@pytest.fixture
-def pipeline(server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-    """An unprovisioned deployment of its own; pauses before retries are noted instead of waited for."""
-    name = f"m{next(_numbers)}"
-    deployment = Deployment(
+def new_deployment(name: str) -> Deployment:
+    """Make a deployment whose every name begins with a name."""
+    return Deployment(
         model_name=name,
         model_uri="model/totesys",
         landing_uri=f"s3://{name}-landing",
         processed_uri=f"s3://{name}-processed",
-        source_secret="source",
-        warehouse_secret="warehouse",
+        source_secret=f"{name}-source",
+        warehouse_secret=f"{name}-warehouse",
     )
+
+
+def new_pipeline(server: LocalServer, scripts: Path) -> Pipeline:
+    """Make an unprovisioned deployment with names of its own."""
+    deployment = new_deployment(f"m{next(_numbers)}")
     aws = LocalAws(server.state_dir, server.endpoint, os.getpid())
-    pipeline = Pipeline(aws, server, deployment, tmp_path)
+    return Pipeline(aws, server, deployment, scripts)
+
+
+@pytest.fixture
+def pipeline(server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    """An unprovisioned deployment of its own; pauses before retries are noted instead of waited for."""
+    pipeline = new_pipeline(server, tmp_path)
     monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=pipeline.delays.append))
     return pipeline

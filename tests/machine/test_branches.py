@@ -16,6 +16,8 @@ from tests.machine.conftest import LANDS, Pipeline
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from local_stack.glue_runner import JobRun
+
 STEPS = {"extract": "ExtractSource", "transform": "TransformToLake", "load": "LoadWarehouse"}
 SLOW = "import time; time.sleep(60)"
 START_UP_ERRORS = (
@@ -53,7 +55,7 @@ def fail_start(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, errors: list
 
 
 def test_what_is_landed_goes_all_the_way(pipeline: Pipeline) -> None:
-    pipeline.provision(extract=LANDS)
+    pipeline.provision({"extract": LANDS})
     execution = pipeline.run()
     assert execution.status == "SUCCEEDED"
     assert names(execution) == [
@@ -78,7 +80,7 @@ def test_what_is_landed_goes_all_the_way(pipeline: Pipeline) -> None:
 
 
 def test_an_idle_source_ends_at_nothing_to_do(pipeline: Pipeline) -> None:
-    pipeline.provision(transform="raise SystemExit('must not run')")
+    pipeline.provision({"transform": "raise SystemExit('must not run')"})
     execution = pipeline.run()
     assert (execution.status, execution.final_state) == ("SUCCEEDED", "NothingToDo")
     assert pipeline.job_runs("transform") == []
@@ -110,7 +112,7 @@ def test_input_is_merged_with_defaults(
         "--model_uri": "model/totesys",
         "--landing_uri": pipeline.deployment.landing_uri,
         "--landing_format": "parquet",
-        "--source_secret": "source",
+        "--source_secret": pipeline.deployment.source_secret,
         "--run_id": execution.name,
         "--accept_deletes": accept_deletes,
         "--full_compare": full_compare,
@@ -119,7 +121,7 @@ def test_input_is_merged_with_defaults(
 
 @pytest.mark.parametrize("key", STEPS)
 def test_a_run_that_meets_another_is_skipped(pipeline: Pipeline, key: str) -> None:
-    pipeline.provision(**{key: SLOW})
+    pipeline.provision({key: SLOW})
     pipeline.put_pending()
     first = pipeline.start()
     run_id = until_running(pipeline, key)
@@ -129,16 +131,18 @@ def test_a_run_that_meets_another_is_skipped(pipeline: Pipeline, key: str) -> No
     assert wait(pipeline.aws, first, timeout=30).status == "FAILED"
 
 
-@pytest.mark.parametrize("error", START_UP_ERRORS)
-def test_a_start_up_error_is_tried_again(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, error: str) -> None:
+@pytest.mark.parametrize("errors", [START_UP_ERRORS[:3], START_UP_ERRORS[3:]])
+def test_start_up_errors_are_tried_again(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, errors: tuple[str, ...]
+) -> None:
     pipeline.provision()
     pipeline.put_pending()
-    fail_start(pipeline, monkeypatch, [error])
+    fail_start(pipeline, monkeypatch, list(errors))
     execution = pipeline.run()
     assert execution.final_state == "Published"
     assert {state.status for state in execution.states} == {"SUCCEEDED"}
-    assert len(pipeline.delays) == 1
-    assert 0 <= pipeline.delays[0] <= 5
+    assert len(pipeline.delays) == len(errors)
+    assert all(0 <= pause <= most for pause, most in zip(pipeline.delays, (5, 10, 20), strict=False))
 
 
 def test_start_up_errors_that_last_are_reported(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +156,7 @@ def test_start_up_errors_that_last_are_reported(pipeline: Pipeline, monkeypatch:
 
 @pytest.mark.parametrize(("key", "step"), STEPS.items())
 def test_a_failing_job_ends_in_a_message(pipeline: Pipeline, key: str, step: str) -> None:
-    pipeline.provision(**{key: "raise ValueError('no such table: payment')"})
+    pipeline.provision({key: "raise ValueError('no such table: payment')"})
     pipeline.put_pending()
     execution = pipeline.run()
     (run,) = pipeline.job_runs(key)
@@ -171,7 +175,7 @@ def test_a_failing_job_ends_in_a_message(pipeline: Pipeline, key: str, step: str
 
 @pytest.mark.parametrize(("key", "step"), STEPS.items())
 def test_a_job_stopped_by_hand_is_a_failure(pipeline: Pipeline, key: str, step: str) -> None:
-    pipeline.provision(**{key: SLOW})
+    pipeline.provision({key: SLOW})
     pipeline.put_pending()
     arn = pipeline.start()
     run_id = until_running(pipeline, key)
@@ -189,9 +193,13 @@ def test_a_job_stopped_by_hand_is_a_failure(pipeline: Pipeline, key: str, step: 
 
 
 def test_a_job_over_its_time_limit_is_killed(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    pipeline.provision(extract=SLOW)
+    pipeline.provision({"extract": SLOW})
     real = pipeline.server.runner.start
-    monkeypatch.setattr(pipeline.server.runner, "start", lambda *args: real(*args[:3], 0.5))
+
+    def start(run_id: str, script: str, arguments: dict[str, str], _: float) -> JobRun:
+        return real(run_id, script, arguments, 0.5)
+
+    monkeypatch.setattr(pipeline.server.runner, "start", start)
     execution = pipeline.run()
     (run,) = pipeline.job_runs("extract")
     assert run["JobRunState"] == "TIMEOUT"
@@ -202,7 +210,7 @@ def test_a_task_over_its_time_limit_stops_its_job(pipeline: Pipeline) -> None:
     def hurry(definition: dict[str, Any]) -> None:
         definition["States"]["TransformToLake"]["TimeoutSeconds"] = 1
 
-    pipeline.provision(hurry, transform=SLOW)
+    pipeline.provision({"transform": SLOW}, hurry)
     pipeline.put_pending()
     execution = pipeline.run()
     assert pipeline.notification(execution).message == (
@@ -219,7 +227,7 @@ def test_a_task_over_its_time_limit_stops_its_job(pipeline: Pipeline) -> None:
 
 
 def test_a_stopped_execution_stops_its_job(pipeline: Pipeline) -> None:
-    pipeline.provision(extract=SLOW)
+    pipeline.provision({"extract": SLOW})
     arn = pipeline.start()
     until_running(pipeline, "extract")
     pipeline.aws.client("stepfunctions").stop_execution(executionArn=arn)
@@ -248,11 +256,10 @@ def test_a_missing_job_is_reported_at_its_step(pipeline: Pipeline) -> None:
 
 
 def test_a_message_that_cannot_be_sent_does_not_hide_the_failure(pipeline: Pipeline) -> None:
-    pipeline.provision(extract="raise ValueError('the cause')")
+    pipeline.provision({"extract": "raise ValueError('the cause')"})
     sns = pipeline.aws.client("sns")
-    (topic,) = [
-        found["TopicArn"] for found in sns.list_topics()["Topics"] if f"{pipeline.deployment.prefix}-" in found["TopicArn"]
-    ]
+    topics = [found["TopicArn"] for found in sns.list_topics()["Topics"]]
+    (topic,) = [arn for arn in topics if f":{pipeline.deployment.prefix}-" in arn]
     sns.delete_topic(TopicArn=topic)
     execution = pipeline.run()
     assert (execution.status, execution.final_state) == ("FAILED", "Failed")
@@ -261,7 +268,7 @@ def test_a_message_that_cannot_be_sent_does_not_hide_the_failure(pipeline: Pipel
 
 
 def test_arguments_and_their_values_stay_out_of_the_logs(pipeline: Pipeline) -> None:
-    pipeline.provision(extract="import sys; print('started', file=sys.stderr)")
+    pipeline.provision({"extract": "import sys; print('started', file=sys.stderr)"})
     execution = pipeline.run({"accept_deletes": "hunter2-secret"})
     log: Path = pipeline.server.state_dir / "logs" / execution.name / "extract.log"
     text = log.read_text()
@@ -282,8 +289,8 @@ def test_limits_add_up_to_less_than_a_tick() -> None:
         for retry in state.get("Retry", []):
             assert retry["JitterStrategy"] == "FULL"
             assert retry["Comment"]
-            pauses = [retry["IntervalSeconds"] * retry.get("BackoffRate", 2) ** at for at in range(retry["MaxAttempts"])]
-            total += sum(pauses)
+            rate = retry.get("BackoffRate", 2)
+            total += sum(retry["IntervalSeconds"] * rate**at for at in range(retry["MaxAttempts"]))
             if name == "NotifyFailure":
                 total += state["TimeoutSeconds"] * retry["MaxAttempts"]
     assert total < definition["TimeoutSeconds"] < 15 * 60

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.machine.conftest import Pipeline
+from tests.machine.conftest import Pipeline, new_pipeline
+
+if TYPE_CHECKING:
+    from local_stack.server import LocalServer
 
 
-def failing_with(failure: dict[str, Any]) -> Any:
-    """Change the machine so that it begins right after a task was caught with this error."""
+def begin_at_the_failure(definition: dict[str, Any]) -> None:
+    """Change the machine so that it begins right after a task was caught with the error in the execution's input."""
+    definition["States"]["ReadInput"]["Next"] = "Inject"
+    definition["States"]["Inject"] = {
+        "Type": "Pass",
+        "InputPath": "$$.Execution.Input.failure",
+        "ResultPath": "$.failure",
+        "Next": "ExtractFailed",
+    }
 
-    def change(definition: dict[str, Any]) -> None:
-        definition["States"]["ReadInput"]["Next"] = "Inject"
-        definition["States"]["Inject"] = {
-            "Type": "Pass",
-            "Result": failure,
-            "ResultPath": "$.failure",
-            "Next": "ExtractFailed",
-        }
 
-    return change
+@pytest.fixture(scope="module")
+def failing(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    pipeline = new_pipeline(server, tmp_path_factory.mktemp("scripts"))
+    pipeline.provision(change=begin_at_the_failure)
+    return pipeline
 
 
 def job_run(**fields: Any) -> str:
@@ -73,15 +79,14 @@ FAILED = "States.TaskFailed"
     ],
 )
 def test_every_kind_of_cause_becomes_one_sentence(
-    pipeline: Pipeline, failure: dict[str, Any], sentence: str, place: str
+    failing: Pipeline, failure: dict[str, Any], sentence: str, place: str
 ) -> None:
-    pipeline.provision(failing_with(failure))
-    execution = pipeline.run()
-    note = pipeline.notification(execution)
+    execution = failing.run({"failure": failure})
+    note = failing.notification(execution)
     lines = note.message.split("\n")
     assert note.subject == "Tidemark: ExtractSource failed"
     assert len(lines) == 3
-    assert lines[0] == f"ExtractSource failed in run {execution.name} of {pipeline.deployment.prefix}-etl."
+    assert lines[0] == f"ExtractSource failed in run {execution.name} of {failing.deployment.prefix}-etl."
     assert lines[1] == sentence
     assert place in lines[2]
     assert execution.cause == note.message
@@ -91,20 +96,20 @@ def test_every_kind_of_cause_becomes_one_sentence(
     "message",
     [
         """it's a "quoted" 'message' with \\ and \\n in it""",
-        "Zürich, 東京, ½, emoji 🌊",
+        "Zürich, 東京, ½, emoji 🌊, \u2028 no line end",
         '{"ErrorMessage": "I only look like JSON", "JobRunState": "SUCCEEDED"}',
         "{} {0} {name} %s $.path $$.Execution.Name ${TopicArn} States.Format('{}')",
         "<b>tags</b> & ampersands; a\ttab",
     ],
 )
 def test_an_error_message_arrives_as_it_was_written(pipeline: Pipeline, message: str) -> None:
-    pipeline.provision(extract=f"raise ValueError({message!r})")
+    pipeline.provision({"extract": f"raise ValueError({message!r})"})
     note = pipeline.notification(pipeline.run())
     assert note.message.split("\n")[1] == f"ValueError: {message}"
 
 
 def test_a_long_message_of_many_lines_is_cut_to_its_beginning(pipeline: Pipeline) -> None:
-    pipeline.provision(extract="raise ValueError('x' * 100_000 + '\\nsecond line')")
+    pipeline.provision({"extract": "raise ValueError('x' * 100_000 + '\\nsecond line')"})
     note = pipeline.notification(pipeline.run())
     line = note.message.split("\n")[1]
     assert len(line) == 1000
@@ -113,5 +118,5 @@ def test_a_long_message_of_many_lines_is_cut_to_its_beginning(pipeline: Pipeline
 
 
 def test_exit_with_a_word_is_the_message(pipeline: Pipeline) -> None:
-    pipeline.provision(extract="import sys; sys.exit('the table payment is missing')")
+    pipeline.provision({"extract": "import sys; sys.exit('the table payment is missing')"})
     assert pipeline.notification(pipeline.run()).message.split("\n")[1] == "the table payment is missing"

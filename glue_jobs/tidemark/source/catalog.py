@@ -110,12 +110,18 @@ def _check_table(table: SourceTable, row: tuple[Any, ...], problems: list[str]) 
         elif not _compatible(types[column.name], column.type):
             problems.append(f"column {where}.{column.name} is {types[column.name]}, expected {column.type}")
     modelled = {column.name for column in table.columns}
-    digest = hashlib.sha256(json.dumps([oid, kind, columns, tree, sorted(modelled), table.strategy]).encode()).hexdigest()
+    digest = hashlib.sha256(
+        json.dumps([oid, kind, columns, tree, sorted(modelled), table.strategy]).encode()
+    ).hexdigest()
     return FoundTable(
         kind=kind,
         pages=max(0, pages),
         writable=writable,
-        types={column.name: _landing_type(types[column.name], column.type) for column in table.columns if column.name in types},
+        types={
+            column.name: _landing_type(types[column.name], column.type)
+            for column in table.columns
+            if column.name in types
+        },
         fingerprint=digest[:32],
         extra_columns=tuple(name for name in types if name not in modelled),
     )

@@ -151,7 +151,11 @@ def open_snapshot(credentials: Credentials, model: Model, application: str) -> I
         _lock(connection, model, tables)
         export_id, text, xmin, xmax, now, standby = _row(connection, _CUT)
         lsn = None if standby else str(_row(connection, "SELECT pg_current_wal_insert_lsn()::text")[0])
-        identity = Identity(**dict(zip(("system_identifier", "timeline", "started", "database"), _row(connection, _IDENTITY), strict=True)))
+        identity = Identity(
+            **dict(
+                zip(("system_identifier", "timeline", "started", "database"), _row(connection, _IDENTITY), strict=True)
+            )
+        )
         tables = catalog.describe(connection, model)
         cut = Cut(xmin=xmin, xmax=xmax, time=now, lsn=lsn)
         yield SourceSnapshot(connection, credentials, export_id, text, cut, identity, tables)

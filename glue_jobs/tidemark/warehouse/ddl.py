@@ -54,7 +54,10 @@ CREATE TABLE IF NOT EXISTS {pg(ETL_SCHEMA, "load_ledger")} (
 def statements(model: Model) -> list[str]:
     """Every statement that makes an empty schema into the model's star; each may be run again without harm."""
     schema = model.name
-    result = [f"CREATE SCHEMA IF NOT EXISTS {pg(schema)}", f"COMMENT ON SCHEMA {pg(schema)} IS {pg_literal(model.description)}"]
+    result = [
+        f"CREATE SCHEMA IF NOT EXISTS {pg(schema)}",
+        f"COMMENT ON SCHEMA {pg(schema)} IS {pg_literal(model.description)}",
+    ]
     if model.date_dimension:
         result += _dates(schema, model.date_dimension)
     for dimension in model.dimensions.values():
@@ -183,6 +186,9 @@ def evolution(table: str, columns: tuple[Column, ...], found: dict[str, tuple[Pg
 
 
 def _widens(have: PgType, want: PgType) -> bool:
-    if have.family == "text" and want.base in ("varchar", "text"):
-        return not want.args or bool(have.args and have.args[0] <= want.args[0])
+    shorter = bool(want.args) and not (have.args and have.args[0] <= want.args[0])
+    if have.family == "text":
+        return want.base in ("varchar", "text", have.base) and not shorter
+    if have.family in ("timestamp", "timestamptz") and shorter:
+        return False
     return have.fits_in(want)

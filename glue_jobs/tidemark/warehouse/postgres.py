@@ -120,7 +120,9 @@ class _PostgresLoad:
                 expected="the same type, or a wider one",
                 do="give the column a new name in star.yml, or change the warehouse's column by hand",
             ) from None
-        views = [f"DROP VIEW IF EXISTS {pg(self._model.name, table.name + '_current')}"] if isinstance(table, Fact) else []
+        views = (
+            [f"DROP VIEW IF EXISTS {pg(self._model.name, table.name + '_current')}"] if isinstance(table, Fact) else []
+        )
         for statement in (views if any(" TYPE " in change for change in changes) else []) + changes:
             self._run(statement)
 

@@ -1,0 +1,46 @@
+"""One clear sentence for everything that can go wrong outside this program; a stack trace only for our own defects."""
+
+from __future__ import annotations
+
+import psycopg
+from botocore.exceptions import BotoCoreError, ClientError
+from requests.exceptions import RequestException
+from tidemark.errors import TidemarkError
+
+from local_stack.aws import LocalStackError
+from local_stack.connections import DatabaseUrlError
+from local_stack.postgres_area import DatabaseError
+from local_stack.simulator import SimulationError, SnapshotError
+
+OURS = (TidemarkError, LocalStackError, DatabaseError, DatabaseUrlError, SimulationError, SnapshotError, TimeoutError)
+
+
+def sentence(error: BaseException) -> str | None:
+    """Say what happened and what to do; None for an error that is a defect of this program."""
+    text: str | None = None
+    if isinstance(error, OURS):
+        text = str(error)
+    elif isinstance(error, psycopg.Error):
+        text = _from_database(error)
+    elif isinstance(error, ClientError):
+        found = error.response["Error"]
+        text = f"the local AWS refuses {error.operation_name}: {found['Code']}; start anew: tidemark down, tidemark up"
+    elif isinstance(error, BotoCoreError | RequestException):
+        text = f"the local AWS does not answer ({type(error).__name__}); start anew: tidemark down, then tidemark up"
+    elif isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        text = f"the file system refuses{where}: {error.strerror or error}"
+    return text
+
+
+def _from_database(error: psycopg.Error) -> str:
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return f"the database refuses it: {_first_line(error)}; use a role that may, or grant it"
+    if isinstance(error, psycopg.OperationalError):
+        return f"a database cannot be reached: {_first_line(error)}; check that it runs, then try again"
+    return f"a database refuses what was asked: {_first_line(error)}"
+
+
+def _first_line(error: psycopg.Error) -> str:
+    text = error.diag.message_primary or str(error)
+    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)

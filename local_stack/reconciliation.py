@@ -1,0 +1,193 @@
+"""Does the warehouse say what the source said? Row counts of source, lake and warehouse side by side.
+
+Three comparisons, each of things that were counted apart: the source's rows at the last cut (from the manifest) with
+the mirror's in the lake; every star table's present rows in the lake with the warehouse's and with the source's less
+those in quarantine; and all versions of every fact, value by value, between lake and warehouse. The source's rows now
+are shown as well, and if they have moved on since the cut, that is no difference.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+from tidemark.errors import TidemarkError
+from tidemark.model import Dimension, Fact, Model, SourceTable
+from tidemark.warehouse.ddl import FACT_EXTRA_NAMES
+
+if TYPE_CHECKING:
+    from tidemark.lake_reader import LakeReader, Run
+
+    from local_stack.stack import Stack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One source table, and one star table made of it; None where that does not exist.
+
+    Parameters
+    ----------
+    source_now, at_cut, mirror
+        Rows in the source now and at the cut, and in the lake's mirror.
+    star, part_of
+        The star table whose rows are this table's, and those that it adds columns to.
+    star_lake, warehouse, held
+        Present rows in the lake and in the warehouse, and rows held in quarantine.
+    complete
+        Whether every source row must arrive in the star table.
+    versions_differing
+        Versions of a fact that are not the same in lake and warehouse.
+    """
+
+    source: str
+    source_now: int | None
+    at_cut: int | None
+    mirror: int
+    star: str = ""
+    part_of: tuple[str, ...] = ()
+    star_lake: int | None = None
+    warehouse: int | None = None
+    held: int = 0
+    complete: bool = True
+    versions_differing: int = 0
+
+    @property
+    def difference(self) -> str:
+        """What does not agree; empty if all does."""
+        if self.at_cut != self.mirror:
+            return "lake differs from source"
+        if self.star and self.star_lake != self.warehouse:
+            return "warehouse differs from lake"
+        if self.star and self.complete and self.star_lake != self.mirror - self.held:
+            return "star differs from mirror"
+        return f"{self.versions_differing} versions differ" if self.versions_differing else ""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether everything agrees."""
+        return not self.difference
+
+    @property
+    def moved_on(self) -> bool:
+        """Whether the source has another number of rows now than at the cut."""
+        return self.source_now is not None and self.source_now != self.at_cut
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconciliation:
+    """All lines, at the lake's last run; `ledger_seq` is the last one that the warehouse has."""
+
+    seq: int
+    cut_time: datetime
+    ledger_seq: int
+    lines: tuple[Line, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing differs and the warehouse has the lake's last run."""
+        return self.ledger_seq == self.seq and all(line.agrees for line in self.lines)
+
+    @property
+    def moved_on(self) -> tuple[str, ...]:
+        """Source tables that have another number of rows now than at the cut."""
+        return tuple(dict.fromkeys(line.source for line in self.lines if line.moved_on))
+
+
+def reconcile(stack: Stack) -> Reconciliation:
+    """Count and compare everything.
+
+    Raises
+    ------
+    TidemarkError
+        If nothing has been published yet.
+    """
+    model, lake = stack.model, stack.lake
+    run = lake.last_run(stack.landing.published())
+    if run is None:
+        raise TidemarkError("the lake is empty", do="run a first tick, with: tidemark tick")
+    manifest = stack.landing.read(run.seq)
+    with ThreadPoolExecutor(4) as pool:
+        mirrors = dict(zip(model.tables, pool.map(lake.mirror_rows, model.tables), strict=True))
+        stars = dict(
+            zip(
+                (star.name for star in model.star_tables),
+                pool.map(lambda star: lake.current_rows(star, run), model.star_tables),
+                strict=True,
+            )
+        )
+    with stack.source.connect() as source, stack.warehouse.connect() as warehouse:
+        now = {name: _count(source, table) for name, table in model.tables.items()}
+        ledger = _ledger(warehouse, model)
+        lines: list[Line] = []
+        for name in model.tables:
+            entry = manifest.tables.get(name)
+            basis = {"source": name, "source_now": now[name], "at_cut": entry.count if entry else None}
+            driven = [star for star in model.star_tables if star.driver == name]
+            for star in driven:
+                here = _present(warehouse, model, star) if ledger else 0
+                lines.append(
+                    Line(
+                        **basis,  # type: ignore[arg-type]
+                        mirror=mirrors[name],
+                        star=star.name,
+                        star_lake=stars[star.name],
+                        warehouse=here,
+                        held=run.held_back.get(star.name, 0),
+                        complete=star.complete,
+                        versions_differing=_differing(warehouse, model, lake, run, star) if ledger else 0,
+                    )
+                )
+            if not driven:
+                users = tuple(star.name for star in model.star_tables if name in star.joins)
+                lines.append(Line(**basis, mirror=mirrors[name], part_of=users))  # type: ignore[arg-type]
+    return Reconciliation(seq=run.seq, cut_time=run.cut_time, ledger_seq=ledger, lines=tuple(lines))
+
+
+def _count(source: psycopg.Connection, table: SourceTable) -> int:
+    query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table.schema, table.relation))
+    found = source.execute(query).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _ledger(warehouse: psycopg.Connection, model: Model) -> int:
+    found = warehouse.execute("SELECT to_regclass('etl.load_ledger') IS NOT NULL").fetchone()
+    if found is None or not found[0]:
+        return 0
+    last = warehouse.execute("SELECT max(seq) FROM etl.load_ledger WHERE model = %s", [model.name]).fetchone()
+    return int(last[0] or 0) if last else 0
+
+
+def _present(warehouse: psycopg.Connection, model: Model, star: Dimension | Fact) -> int:
+    alive = sql.SQL("is_current" if isinstance(star, Fact) else "NOT is_deleted AND NOT is_inferred")
+    query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(sql.Identifier(model.name, star.name), alive)
+    found = warehouse.execute(query).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _differing(warehouse: psycopg.Connection, model: Model, lake: LakeReader, run: Run, star: Dimension | Fact) -> int:
+    """Count the versions of a fact that only one of lake and warehouse has; not done for dimensions."""
+    if not isinstance(star, Fact):
+        return 0
+    names = [*(column.name for column in star.columns), *FACT_EXTRA_NAMES]
+    query = sql.SQL("SELECT {} FROM {}").format(
+        sql.SQL(", ").join(map(sql.Identifier, names)), sql.Identifier(model.name, star.name)
+    )
+    there = Counter(tuple(map(_plain, row)) for row in warehouse.execute(query))
+    rows = lake.delta(star.name, run, 0)
+    columns = [rows.column(name).to_pylist() for name in names] if rows is not None else []
+    here = Counter(tuple(map(_plain, row)) for row in zip(*columns, strict=True))
+    return max((there - here).total(), (here - there).total())
+
+
+def _plain(value: Any) -> Any:
+    """Bring both sides' values to one form: a time travels as text, a timestamp in whatever zone."""
+    if isinstance(value, time):
+        return value.isoformat("microseconds")
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+    return value

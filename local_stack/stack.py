@@ -1,0 +1,168 @@
+"""A running local deployment of Tidemark, as every command finds it again.
+
+Owns the file ``tidemark.json`` of the state directory (what runs there; never a password) and the names of the
+resources. Promises: passwords go from the user straight into the local Secrets Manager, which is the daemon's memory,
+and are read from there; whatever AWS settings the user has, this process' AWS SDKs talk to the local AWS alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tidemark import storage
+from tidemark.jobs import Deployment
+from tidemark.lake_reader import LakeReader
+from tidemark.landing import Landing
+from tidemark.model import Model
+from tidemark.model_loader import load_model
+
+from local_stack import own_databases
+from local_stack.aws import LocalAws, LocalStackError
+from local_stack.connections import Credentials
+from local_stack.databases import EmbeddedPostgres
+from local_stack.glue_runner import REGION
+from local_stack.own_databases import Place
+
+RECORD_FILE: Final = "tidemark.json"
+DEFAULT_STATE: Final = Path(".tidemark")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """The content of ``tidemark.json``."""
+
+    model_dir: str
+    model_name: str
+    landing_format: str
+    source: Place
+    warehouse: Place
+
+    @classmethod
+    def read(cls, state_dir: Path) -> Record | None:
+        """Read it; None if there is none, or one of another shape."""
+        try:
+            data: dict[str, Any] = json.loads((state_dir / RECORD_FILE).read_text(encoding="utf-8"))
+            return cls(**{**data, "source": Place(**data["source"]), "warehouse": Place(**data["warehouse"])})
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, state_dir: Path) -> None:
+        """Replace it in one step."""
+        draft = state_dir / f".{RECORD_FILE}.new"
+        draft.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        draft.replace(state_dir / RECORD_FILE)
+
+    def deployment(self) -> Deployment:
+        """Names of everything that runs in the local AWS."""
+        bucket = f"tidemark-{self.model_name.replace('_', '-')}"
+        return Deployment(
+            model_name=self.model_name,
+            model_uri=self.model_dir,
+            landing_uri=f"s3://{bucket}-landing",
+            processed_uri=f"s3://{bucket}-processed",
+            source_secret=f"{bucket}-source",
+            warehouse_secret=f"{bucket}-warehouse",
+            landing_format=self.landing_format,
+        )
+
+
+class Stack:
+    """A running stack.
+
+    Parameters
+    ----------
+    aws
+        The local AWS.
+    record
+        What was set up in it.
+    """
+
+    def __init__(self, aws: LocalAws, record: Record) -> None:
+        self.aws, self.record = aws, record
+        self.state_dir, self.deployment = aws.state_dir, record.deployment()
+        _point_aws_sdks_at(aws.endpoint)
+
+    @classmethod
+    def attach(cls, state_dir: Path) -> Stack:
+        """Find the stack of a state directory.
+
+        Raises
+        ------
+        LocalStackError
+            If none runs there, or only half of one.
+        """
+        aws, record = LocalAws.attach(state_dir), Record.read(state_dir.resolve())
+        if record is None:
+            raise LocalStackError(
+                f"the stack in {aws.state_dir} was never completely set up; "
+                f"start it again with: tidemark up --state {aws.state_dir}"
+            )
+        return cls(aws, record)
+
+    @functools.cached_property
+    def model(self) -> Model:
+        """The model as its folder says now."""
+        return load_model(self.record.model_dir)
+
+    @property
+    def landing(self) -> Landing:
+        """The landing area."""
+        return Landing(self.deployment.landing_uri)
+
+    @property
+    def lake(self) -> LakeReader:
+        """The lake."""
+        return LakeReader(self.model, self.deployment.processed_uri)
+
+    @property
+    def source(self) -> Credentials:
+        """What the jobs read the source with."""
+        return self._secret(self.deployment.source_secret)
+
+    @property
+    def warehouse(self) -> Credentials:
+        """What the jobs write the warehouse with."""
+        return self._secret(self.deployment.warehouse_secret)
+
+    @property
+    def source_owner(self) -> Credentials:
+        """Who may write to the source: the embedded server's superuser, or whatever was given for an own database."""
+        if self.record.source.embedded:
+            return EmbeddedPostgres.attach(self.state_dir).credentials(own_databases.SOURCE_DATABASE)
+        return self.source
+
+    def provision(self, source: Credentials, warehouse: Credentials) -> None:
+        """Put secrets and resources into the local AWS; may be called again."""
+        for name, database in (
+            (self.deployment.source_secret, source),
+            (self.deployment.warehouse_secret, warehouse),
+        ):
+            self.aws.put_secret(name, {key: str(value) for key, value in database.secret().items()})
+        self.aws.provision(self.deployment)
+
+    def _secret(self, name: str) -> Credentials:
+        text = self.aws.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
+        values = json.loads(text)
+        return Credentials(**{"sslmode": "prefer", **values, "port": int(values["port"])})
+
+
+def _point_aws_sdks_at(endpoint: str) -> None:
+    """Let this process' AWS SDKs talk to the local AWS and to nothing else, whatever the user's own settings are."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ |= {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "localhost,127.0.0.1",
+        "no_proxy": "localhost,127.0.0.1",
+    }
+    storage.client.cache_clear()

@@ -1,0 +1,82 @@
+"""What a person wants to know first: does it run, how fresh is the warehouse, what waits, what went wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tidemark import storage
+from tidemark.jobs import PENDING_PREFIX
+
+from local_stack.aws import Notification
+from local_stack.executions import Execution, describe
+
+if TYPE_CHECKING:
+    from local_stack.stack import Stack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """The state of one stack.
+
+    Parameters
+    ----------
+    last
+        The last execution, None before the first.
+    published
+        The last run that is in the warehouse, 0 before the first.
+    fresh
+        The time at which the source was last seen to be as the warehouse shows it; None before the first run.
+    pending
+        Landed runs that are not in the warehouse yet.
+    quarantined
+        Open quarantine entries per star table.
+    notifications
+        Everything that people were told.
+    """
+
+    last: Execution | None
+    published: int
+    fresh: datetime | None
+    pending: tuple[int, ...]
+    quarantined: dict[str, int]
+    notifications: tuple[Notification, ...]
+
+    def age(self, now: datetime) -> float | None:
+        """Seconds between `fresh` and `now`."""
+        return max(0.0, (now - self.fresh).total_seconds()) if self.fresh else None
+
+
+def read_status(stack: Stack) -> Status:
+    """Ask the local AWS."""
+    published = stack.landing.published()
+    pending = tuple(sorted(int(name) for name in storage.names(f"{stack.landing.uri}/{PENDING_PREFIX}")))
+    return Status(
+        last=_last_execution(stack),
+        published=published,
+        fresh=_fresh(stack, published, pending),
+        pending=pending,
+        quarantined=stack.lake.open_quarantine() if published else {},
+        notifications=tuple(stack.aws.notifications()),
+    )
+
+
+def _last_execution(stack: Stack) -> Execution | None:
+    client = stack.aws.client("stepfunctions")
+    pages = client.get_paginator("list_executions").paginate(stateMachineArn=stack.aws.state_machine())
+    found = [item for page in pages for item in page["executions"]]
+    if not found:
+        return None
+    return describe(stack.aws, max(found, key=lambda item: item["startDate"])["executionArn"])
+
+
+def _fresh(stack: Stack, published: int, pending: tuple[int, ...]) -> datetime | None:
+    """Return the time of the published cut, or of the last look at the source that found nothing new since."""
+    if not published:
+        return None
+    cut = datetime.fromisoformat(stack.landing.read(published).cut.time)
+    beat = stack.landing.last_heartbeat()
+    if beat is not None and beat["seq"] == published and not pending:
+        cut = max(cut, datetime.fromisoformat(beat["time"]))
+    return cut.astimezone(UTC)

@@ -1,0 +1,196 @@
+"""A small shop as source, and its way through the real jobs, called as functions in this process."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pyiceberg.table import Table
+from tidemark import storage
+from tidemark.credentials import Credentials
+from tidemark.extraction import ExtractRequest, extract
+from tidemark.lake_reader import LakeReader
+from tidemark.landing import Landing, Manifest
+from tidemark.landing_format import read
+from tidemark.loading import load
+from tidemark.model import Model
+from tidemark.model_loader import load_model
+from tidemark.transformation import transform
+from tidemark.warehouse.postgres import PostgresWarehouse
+
+from local_stack.databases import Credentials as Database
+from local_stack.databases import EmbeddedPostgres
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SHOP = Path(__file__).with_name("shop")
+PROCESSED = "s3://lake/processed"
+_numbers = count(1)
+
+
+def credentials_of(database: Database, **changes: Any) -> Credentials:
+    """The jobs' form of a database's credentials."""
+    return Credentials.model_validate(database.secret() | changes)
+
+
+@dataclass
+class Pipeline:
+    """One source, one model folder, one landing area, one lake; warehouses as a test needs them."""
+
+    folder: Path
+    source: Database
+    reader: Credentials
+    landing: Landing
+    spark: SparkSession
+    new_database: Callable[..., Database]
+    warehouse_database: Database | None = None
+    runs: int = 0
+
+    @property
+    def model(self) -> Model:
+        return load_model(str(self.folder))
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Change the model folder."""
+        text = (self.folder / file).read_text()
+        assert old in text
+        (self.folder / file).write_text(text.replace(old, new))
+
+    def execute(self, *statements: str) -> None:
+        """Change the source, each statement a transaction."""
+        with self.source.connect() as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def query(self, query: str, database: Database | None = None) -> list[tuple[Any, ...]]:
+        with (database or self.source).connect() as connection:
+            return connection.execute(query.encode()).fetchall()
+
+    def extract(self, *, landing_format: str = "parquet", accept: str = "", full: bool = False) -> Manifest | None:
+        self.runs += 1
+        request = ExtractRequest(
+            run_id=f"run-{self.runs}",
+            landing_format=landing_format,
+            accept_deletes=frozenset(filter(None, accept.split(","))),
+            full_compare=full,
+        )
+        return extract(self.model, self.reader, self.landing, request)
+
+    def must_extract(self, **options: Any) -> Manifest:
+        found = self.extract(**options)
+        assert found is not None
+        return found
+
+    def transform(self) -> list[int]:
+        return transform(self.model, self.landing, PROCESSED, f"run-{self.runs}")
+
+    def warehouse(self) -> Database:
+        if self.warehouse_database is None:
+            self.warehouse_database = self.new_database("warehouse")
+        return self.warehouse_database
+
+    def load(self, database: Database | None = None) -> int:
+        credentials = credentials_of(database or self.warehouse())
+        return load(self.model, self.landing, PROCESSED, PostgresWarehouse(self.model, credentials))
+
+    def tick(self, **options: Any) -> Manifest:
+        manifest = self.must_extract(**options)
+        self.transform()
+        assert self.load() == manifest.seq
+        return manifest
+
+    def objects(self) -> set[str]:
+        return set(storage.names(self.landing.uri))
+
+    def pending(self) -> list[str]:
+        return storage.names(f"{self.landing.uri}/pending")
+
+    def landed(self, manifest: Manifest, table: str, *, keys: bool = False) -> list[tuple[Any, ...]]:
+        """What a manifest landed, read back, sorted."""
+        entry = manifest.tables[table]
+        columns, files = entry.columns, entry.files
+        if keys:
+            assert entry.keys is not None
+            files = entry.keys.files
+            columns = {name: self.model.tables[table].column(name).type.spark for name in self.model.tables[table].key}
+        if not files:
+            return []
+        rows = read(self.spark, files, columns, manifest.landing_format).collect()
+        return sorted((tuple(row) for row in rows), key=repr)
+
+    def lake_table(self, name: str, *, source: bool = False) -> Table:
+        database = self.model.source_database if source else self.model.star_database
+        table = LakeReader(self.model, PROCESSED)._table(database, name)
+        assert table is not None
+        return table
+
+    def lake(self, name: str, *, source: bool = False) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.lake_table(name, source=source).scan().to_arrow().to_pylist()
+        return rows
+
+    def versions(self, key: int, fact: str = "fact_order") -> list[dict[str, Any]]:
+        model_key = self.model.facts[fact].key
+        return sorted((row for row in self.lake(fact) if row[model_key] == key), key=lambda row: row["version"])
+
+    def snapshots(self) -> dict[str, int | None]:
+        """The present Iceberg snapshot of every table of the lake."""
+        result = {}
+        reader = LakeReader(self.model, PROCESSED)
+        for database in (self.model.source_database, self.model.star_database):
+            for identifier in reader._catalog.list_tables(database):
+                snapshot = reader._catalog.load_table(identifier).current_snapshot()
+                result[".".join(identifier)[len(self.model.name) + 1 :]] = snapshot.snapshot_id if snapshot else None
+        return result
+
+
+@pytest.fixture
+def aws(job_variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The environment of a job, as far as the Python side of a job needs it."""
+    for name, value in job_variables.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    storage.client.cache_clear()
+    yield
+    storage.client.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def shop_template(postgres: EmbeddedPostgres) -> str:
+    owner = postgres.create_database("shop_template")
+    with owner.connect() as connection:
+        connection.execute((SHOP / "schema.sql").read_bytes())
+        connection.execute("VACUUM ANALYZE")
+    return "shop_template"
+
+
+@pytest.fixture
+def new_pipeline(
+    aws: None,
+    spark: SparkSession,
+    postgres: EmbeddedPostgres,
+    shop_template: str,
+    new_database: Callable[..., Database],
+    tmp_path: Path,
+) -> Callable[[], Pipeline]:
+    def make() -> Pipeline:
+        number = next(_numbers)
+        folder = tmp_path / f"model-{number}"
+        shutil.copytree(SHOP, folder)
+        text = (folder / "source.yml").read_text()
+        (folder / "source.yml").write_text(text.replace("name: shop\n", f"name: shop{number}\n"))
+        source = new_database("shop", template=shop_template)
+        reader = credentials_of(postgres.create_reader(source.dbname, "shop_reader"))
+        return Pipeline(folder, source, reader, Landing(f"s3://lake/landing-{number}"), spark, new_database)
+
+    return make
+
+
+@pytest.fixture
+def shop(new_pipeline: Callable[[], Pipeline]) -> Pipeline:
+    return new_pipeline()

@@ -1,0 +1,101 @@
+"""The daemon as a process of its own: started, found again, stopped, and telling why when it cannot start."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local_stack.aws import LocalAws, LocalStackError
+from local_stack.executions import list_executions, start_execution, wait
+from tests.machine.conftest import new_deployment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DEPLOYMENT = replace(new_deployment("daemon"), landing_uri="s3://daemon-landing/some/prefix")
+LEAVES_A_CHILD = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+open(sys.argv[0] + ".pids", "w").write(f"{child.pid}")
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def aws(tmp_path: Path) -> Iterator[LocalAws]:
+    aws = LocalAws.start(tmp_path / "state")
+    yield aws
+    aws.stop()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def until(condition: object, seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:  # type: ignore[operator]
+        time.sleep(0.05)
+    return bool(condition())  # type: ignore[operator]
+
+
+def test_the_daemons_life(aws: LocalAws, tmp_path: Path) -> None:
+    assert LocalAws.attach(aws.state_dir) == aws
+    with pytest.raises(LocalStackError, match="already running"):
+        LocalAws.start(aws.state_dir)
+    with pytest.raises(LocalStackError, match="found: none"):
+        aws.state_machine()
+
+    aws.put_secret("source", {"password": "one"})
+    aws.put_secret("source", {"password": "hunter2"})
+    secret = aws.client("secretsmanager").get_secret_value(SecretId="source")["SecretString"]
+    assert json.loads(secret) == {"password": "hunter2"}
+    for job in ("transform", "load"):
+        (tmp_path / f"{job}.py").write_text("")
+    script = tmp_path / "extract.py"
+    script.write_text("")
+    machine = aws.provision(DEPLOYMENT, tmp_path)
+    assert aws.provision(DEPLOYMENT, tmp_path) == machine == aws.state_machine()
+
+    first = wait(aws, start_execution(aws), timeout=30)
+    assert first.final_state == "NothingToDo"
+    script.write_text(LEAVES_A_CHILD)
+    start_execution(aws)
+    pids = tmp_path / "extract.py.pids"
+    assert until(lambda: pids.exists() and pids.read_text())
+    assert [found.status for found in list_executions(aws)] == ["SUCCEEDED", "RUNNING"]
+
+    aws.stop()
+    child = int(pids.read_text())
+    assert until(lambda: not is_alive(child))
+    assert not (aws.state_dir / "stack.json").exists()
+    with pytest.raises(LocalStackError, match=r"no local stack is running in .* tidemark up --state"):
+        LocalAws.attach(aws.state_dir)
+    aws.stop()
+    on_disk = [path.read_bytes() for path in aws.state_dir.rglob("*") if path.is_file()]
+    assert not [content for content in on_disk if b"hunter2" in content]
+
+
+def test_a_stale_stack_file_is_not_believed(tmp_path: Path) -> None:
+    bystander = os.getpid()
+    (tmp_path / "stack.json").write_text(json.dumps({"endpoint": "http://127.0.0.1:1", "pid": bystander}))
+    with pytest.raises(LocalStackError, match="no local stack is running"):
+        LocalAws.attach(tmp_path)
+    LocalAws(tmp_path, "http://127.0.0.1:1", bystander).stop()
+    assert is_alive(bystander)
+
+
+def test_a_daemon_that_dies_shows_the_end_of_its_log(tmp_path: Path) -> None:
+    (tmp_path / "stack.new").mkdir()
+    with pytest.raises(LocalStackError, match=r"did not start; the end of .*aws.log:\n(.|\n)*IsADirectoryError"):
+        LocalAws.start(tmp_path)

@@ -1,0 +1,99 @@
+"""Arguments of the entry scripts, held against the parser that Glue itself ships."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tidemark.arguments import parse_arguments
+from tidemark.jobs import Deployment, arguments_of, job_definitions, state_machine_substitutions
+
+JOBS = ("extract", "transform", "load")
+values = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=20).filter(
+    lambda text: not text.startswith("-")
+)
+
+
+def command_line(job: str, given_values: dict[str, str]) -> list[str]:
+    return [part for name in arguments_of(job) for part in (f"--{name}", given_values[name])]
+
+
+@pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="AWSGlueDataplanePython exists for Python 3.11 and 3.13 only")
+@pytest.mark.parametrize("job", JOBS)
+@given(data=st.data())
+def test_agrees_with_glues_own_parser(job: str, data: st.DataObject) -> None:
+    from awsglue.utils import getResolvedOptions  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+
+    given_values = {name: data.draw(values) for name in arguments_of(job)}
+    argv = command_line(job, given_values)
+    ours = parse_arguments(job, argv)
+    theirs = getResolvedOptions([f"{job}.py", *argv], list(arguments_of(job)))
+    for name in arguments_of(job):
+        assert getattr(ours, name) == theirs[name] == given_values[name]
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_glues_further_arguments_are_left_alone(job: str) -> None:
+    given_values = {name: f"value of {name}" for name in arguments_of(job)}
+    extra = ["--JOB_NAME", "x", "--enable-metrics", "true", "--TempDir", "s3://t/"]
+    found = parse_arguments(job, [*extra, *command_line(job, given_values)])
+    assert vars(found) == given_values
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_missing_arguments_are_named(job: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as failed:
+        parse_arguments(job, ["--run_id", "r1"])
+    assert failed.value.code == 2
+    message = capsys.readouterr().err
+    for name in set(arguments_of(job)) - {"run_id"}:
+        assert f"--{name}" in message
+
+
+def test_abbreviations_are_not_accepted() -> None:
+    given_values = dict.fromkeys(arguments_of("transform"), "x")
+    argv = command_line("transform", given_values)
+    argv[argv.index("--landing_uri")] = "--landing"
+    with pytest.raises(SystemExit):
+        parse_arguments("transform", argv)
+
+
+DEPLOYMENT = Deployment(
+    model_name="my_shop",
+    model_uri="s3://m/model",
+    landing_uri="s3://landing/area/",
+    processed_uri="s3://processed",
+    source_secret="source",
+    warehouse_secret="warehouse",
+)
+
+
+def test_every_job_gets_its_fixed_arguments_and_names_those_of_a_run() -> None:
+    extract, transform, load = job_definitions(DEPLOYMENT)
+    assert extract.name == "tidemark-my-shop-extract"
+    assert extract.arguments == {
+        "--model_uri": "s3://m/model",
+        "--landing_uri": "s3://landing/area/",
+        "--landing_format": "parquet",
+        "--source_secret": "source",
+    }
+    assert extract.run_arguments == ("--run_id", "--accept_deletes", "--full_compare")
+    assert transform.arguments["--processed_uri"] == "s3://processed"
+    assert load.arguments["--warehouse_secret"] == "warehouse"
+    for job in (extract, transform, load):
+        names = {*job.arguments, *job.run_arguments}
+        assert names == {f"--{name}" for name in arguments_of(job.key)}
+
+
+def test_the_state_machine_looks_for_markers_where_the_extract_puts_them() -> None:
+    values_ = state_machine_substitutions(DEPLOYMENT, "arn:topic")
+    assert values_ == {
+        "ExtractJobName": "tidemark-my-shop-extract",
+        "TransformJobName": "tidemark-my-shop-transform",
+        "LoadJobName": "tidemark-my-shop-load",
+        "LandingBucket": "landing",
+        "PendingPrefix": "area/pending/",
+        "TopicArn": "arn:topic",
+    }

@@ -1,0 +1,167 @@
+"""Candidate rows: what fits its declared type passes unchanged, what does not has a reason, nothing becomes NULL."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tidemark.candidates import check_one_row_per_key, conform, evaluate
+from tidemark.errors import ModelError
+from tidemark.model import Column, Dimension
+from tidemark.types import PgType
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+BAD = object()
+
+
+def star(kind: str, *, nullable: bool = True, sql: str = "SELECT k, v FROM t", joins: tuple[str, ...] = ()) -> Dimension:
+    columns = (
+        Column(name="k", type=PgType("integer"), nullable=False, description="x"),
+        Column(name="v", type=PgType.parse(kind), nullable=nullable, description="x"),
+    )
+    return Dimension(
+        name="d", description="x", key="k", columns=columns, sql=sql, driver="t", driver_key="k", joins=joins
+    )
+
+
+# Declared type, type that the SQL gives, and values with what becomes of them.
+CASES: list[tuple[str, str, list[tuple[Any, Any]]]] = [
+    (
+        "date",
+        "string",
+        [
+            ("2024-02-29", date(2024, 2, 29)),
+            ("0001-01-01", date(1, 1, 1)),
+            ("9999-12-31", date(9999, 12, 31)),
+            ("2024-02-30", BAD),
+            ("2023-02-29", BAD),
+            ("2024-13-01", BAD),
+            ("2024-00-10", BAD),
+            ("2024-2-3", BAD),
+            ("2024-02", BAD),
+            ("", BAD),
+            (" 2024-01-01", BAD),
+            ("2024-01-01 ", BAD),
+            ("2024-01-01\n", BAD),
+            ("2024-01-01T00:00:00", BAD),
+            ("2024-01-01 10:00", BAD),
+            ("01/02/2024", BAD),
+            ("20240101", BAD),
+            ("+2024-01-01", BAD),
+            ("-2024-01-01", BAD),
+            ("12024-01-01", BAD),
+            ("epoch", BAD),
+            ("today", BAD),
+            ("infinity", BAD),
+            ("\u0662\u0660\u0662\u0664-01-01", BAD),
+            (None, None),
+        ],
+    ),
+    ("date", "timestamp_ntz", [(datetime(2024, 8, 22, 23, 59, 59, 999000), date(2024, 8, 22)), (None, None)]),
+    (
+        "time",
+        "timestamp_ntz",
+        [(datetime(2024, 8, 22, 7, 55, 11), "07:55:11.000000"), (datetime(1969, 12, 31, 23, 59, 59, 999999), "23:59:59.999999")],
+    ),
+    (
+        "time",
+        "string",
+        [
+            ("07:55:11", "07:55:11"),
+            ("23:59:59.999999", "23:59:59.999999"),
+            ("24:00:00", BAD),
+            ("7:55:11", BAD),
+            ("07:55", BAD),
+            ("07:60:00", BAD),
+            ("07:55:11.1234567", BAD),
+            ("", BAD),
+            (None, None),
+        ],
+    ),
+    (
+        "numeric(10,2)",
+        "decimal(12,2)",
+        [
+            (Decimal("99999999.99"), Decimal("99999999.99")),
+            (Decimal("-99999999.99"), Decimal("-99999999.99")),
+            (Decimal("100000000.00"), BAD),
+            (None, None),
+        ],
+    ),
+    ("numeric(10,2)", "string", [("12.30", Decimal("12.30")), ("12,30", BAD), ("", BAD), ("1e99", BAD)]),
+    ("integer", "bigint", [(2**31 - 1, 2**31 - 1), (-(2**31), -(2**31)), (2**31, BAD), (-(2**31) - 1, BAD)]),
+    ("smallint", "int", [(32767, 32767), (-32768, -32768), (32768, BAD), (-32769, BAD), (None, None)]),
+    ("bigint", "string", [("9223372036854775807", 2**63 - 1), ("9223372036854775808", BAD), ("1.5", BAD), ("x", BAD)]),
+    ("varchar(3)", "string", [("abc", "abc"), ("", ""), ("äöü", "äöü"), ("🧳🧳🧳", "🧳🧳🧳"), ("abcd", BAD), (None, None)]),
+    ("varchar", "string", [("x" * 5000, "x" * 5000), ("", "")]),
+    ("char(2)", "string", [("ab", "ab"), ("abc", BAD)]),
+    ("boolean", "string", [("true", True), ("f", False), ("maybe", BAD)]),
+    ("boolean", "boolean", [(True, True), (False, False), (None, None)]),
+]
+
+
+@pytest.mark.parametrize(("kind", "given", "values"), CASES, ids=[f"{kind} from {given}" for kind, given, _ in CASES])
+def test_a_value_passes_exactly_or_is_bad(
+    spark: SparkSession, kind: str, given: str, values: list[tuple[Any, Any]]
+) -> None:
+    frame = spark.createDataFrame([(n, raw) for n, (raw, _) in enumerate(values)], f"k int, v {given}")
+    found = {row.k: row for row in conform(frame, star(kind)).collect()}
+    for number, (raw, expected) in enumerate(values):
+        row = found[number]
+        if expected is BAD:
+            assert row.v is None
+            assert row._reason == f"v: '{str(raw)[:60]}' is no {PgType.parse(kind)}", raw
+            assert row._row.startswith(f'{{"k":{number},"v":')
+        else:
+            assert (row.v, row._reason, row._row) == (expected, None, None), raw
+
+
+def test_null_where_the_star_says_not_null(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([(1, None), (2, "2024-02-30"), (3, "2024-02-03")], "k int, v string")
+    found = {row.k: row._reason for row in conform(frame, star("date", nullable=False)).collect()}
+    assert found == {1: "v is NULL", 2: "v: '2024-02-30' is no date", 3: None}
+
+
+def test_all_that_is_wrong_with_a_row_is_said_and_the_row_is_kept_as_it_came(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([(None, "x" * 100)], "k int, v string")
+    (row,) = conform(frame, star("date")).collect()
+    assert row._reason == f"k is NULL; v: '{'x' * 60}' is no date"
+    assert row._row == f'{{"v":"{"x" * 100}"}}'
+
+
+def test_the_sql_runs_over_the_frames_it_names(spark: SparkSession) -> None:
+    frames = {"t": spark.createDataFrame([(1, "a")], "k int, v string")}
+    assert evaluate(spark, star("text"), frames).collect() == [(1, "a")]
+
+
+def test_odd_table_names_are_only_names(spark: SparkSession) -> None:
+    frames = {"odd `t`": spark.createDataFrame([(1, "a")], "k int, v string")}
+    assert evaluate(spark, star("text", sql="SELECT k, v FROM `odd ``t```"), frames).collect() == [(1, "a")]
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELECT k, v FROM elsewhere", r"^d\.sql: .*elsewhere.*; expected: a SELECT over t; to do: mend the SQL"),
+        ("SELECT k, w AS v FROM t", r"^d\.sql: .*w.* cannot be resolved"),
+        ("SELECT k FROM t", r"^d\.sql gives other columns than star\.yml declares \(missing: v; not declared: none\)"),
+        ("SELECT k, v, 1 AS w FROM t", r"\(missing: none; not declared: w\)"),
+        ("SELECT k, v, v FROM t", r"^d\.sql"),
+        ("SELEC k, v FROM t", r"^d\.sql: "),
+    ],
+)
+def test_sql_that_does_not_fit_is_named(spark: SparkSession, sql: str, message: str) -> None:
+    frames = {"t": spark.createDataFrame([(1, "a")], "k int, v string")}
+    with pytest.raises(ModelError, match=message):
+        evaluate(spark, star("text", sql=sql), frames)
+
+
+def test_joins_that_multiply_rows_are_named(spark: SparkSession) -> None:
+    twice = spark.createDataFrame([(7, "a"), (7, "b"), (8, "c")], "k int, v string")
+    with pytest.raises(ModelError, match=r"^d\.sql gives 2 rows for k 7; expected: one row per t; to do: join on"):
+        check_one_row_per_key(twice, star("text", joins=("u",)))
+    check_one_row_per_key(twice.where("k = 8"), star("text", joins=("u",)))

@@ -1,0 +1,148 @@
+"""Warehouse DDL as text, and how an existing table is brought to a changed model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tidemark.model import Column
+from tidemark.model_loader import load_model
+from tidemark.types import PgType
+from tidemark.warehouse import ddl
+
+TOTESYS = load_model(str(Path(__file__).resolve().parents[2] / "model" / "totesys"))
+
+
+def column(name: str, kind: str, *, nullable: bool = True) -> Column:
+    return Column(name=name, type=PgType.parse(kind), nullable=nullable, description="x")
+
+
+def evolve(*columns: Column, **found: tuple[str, bool]) -> list[str]:
+    have = {name: (PgType.parse(kind), not_null) for name, (kind, not_null) in found.items()}
+    return ddl.evolution("t", columns, have)
+
+
+def test_nothing_to_do() -> None:
+    assert evolve(column("a", "integer", nullable=False), column("b", "text"), a=("integer", True), b=("text", False)) == []
+
+
+def test_a_new_column_is_added_and_may_be_null_for_history_has_no_value() -> None:
+    assert evolve(column("a", "integer"), column("b", "numeric(10,2)", nullable=False), a=("integer", False)) == [
+        'ALTER TABLE t ADD COLUMN "b" numeric(10,2)'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("have", "want"),
+    [
+        ("integer", "bigint"),
+        ("smallint", "integer"),
+        ("real", "double precision"),
+        ("numeric(10,2)", "numeric(12,2)"),
+        ("varchar(3)", "varchar(5)"),
+        ("varchar(3)", "varchar"),
+        ("varchar(3)", "text"),
+        ("char(3)", "text"),
+        ("char(3)", "char(5)"),
+        ("time", "text"),
+        ("timestamp(3)", "timestamp"),
+    ],
+)
+def test_a_type_is_widened(have: str, want: str) -> None:
+    assert evolve(column("a", want), a=(have, False)) == [f'ALTER TABLE t ALTER COLUMN "a" TYPE {want}']
+
+
+@pytest.mark.parametrize(
+    ("have", "want"),
+    [
+        ("bigint", "integer"),
+        ("double precision", "real"),
+        ("numeric(10,2)", "numeric(9,2)"),
+        ("numeric(10,2)", "numeric(12,3)"),
+        ("varchar(5)", "varchar(3)"),
+        ("varchar", "varchar(3)"),
+        ("text", "varchar(3)"),
+        ("integer", "text"),
+        ("text", "time"),
+        ("char(5)", "char(3)"),
+        ("timestamp", "timestamp(3)"),
+        ("date", "timestamp"),
+        ("timestamp", "timestamptz"),
+    ],
+)
+def test_a_type_is_never_narrowed_nor_changed(have: str, want: str) -> None:
+    with pytest.raises(ValueError, match=r'^t\."a" is .* in the warehouse and .* in the model$'):
+        evolve(column("a", want), a=(have, False))
+
+
+def test_null_is_let_in_where_the_model_lets_it_in_or_gave_the_column_up() -> None:
+    assert evolve(column("a", "integer"), a=("integer", True), gone=("text", True), free=("text", False)) == [
+        'ALTER TABLE t ALTER COLUMN "a" DROP NOT NULL',
+        'ALTER TABLE t ALTER COLUMN "gone" DROP NOT NULL',
+    ]
+
+
+def test_the_digest_follows_every_word_of_the_model() -> None:
+    same = load_model(str(Path(__file__).resolve().parents[2] / "model" / "totesys"))
+    assert ddl.digest(TOTESYS) == ddl.digest(same)
+    fact = TOTESYS.facts["fact_payment"]
+    changed = replace(fact, columns=(*fact.columns[:-1], replace(fact.columns[-1], description="another")))
+    assert ddl.digest(replace(TOTESYS, facts={**TOTESYS.facts, "fact_payment": changed})) != ddl.digest(TOTESYS)
+
+
+def test_dimensions_come_before_the_facts_that_point_at_them() -> None:
+    created = [text.split('"')[3] for text in ddl.statements(TOTESYS) if text.startswith("CREATE TABLE")]
+    assert created[0] == "dim_date"
+    assert created[-3:] == ["fact_sales_order", "fact_purchase_order", "fact_payment"]
+    assert len(created) == 11
+
+
+def test_keys_and_checks_of_a_fact() -> None:
+    (text,) = [text for text in ddl.statements(TOTESYS) if 'EXISTS "totesys"."fact_sales_order" (' in text]
+    for part in (
+        '"sales_record_id" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY',
+        'UNIQUE ("sales_order_id", "version")',
+        'CHECK ("valid_from" < "valid_to")',
+        'FOREIGN KEY ("agreed_delivery_location_id") REFERENCES "totesys"."dim_location" ("location_id")',
+        'FOREIGN KEY ("sales_staff_id") REFERENCES "totesys"."dim_staff" ("staff_id")',
+        'FOREIGN KEY ("agreed_payment_date") REFERENCES "totesys"."dim_date" ("date_id")',
+        '"unit_price" numeric(10,2) NOT NULL',
+        '"created_time" time NOT NULL',
+    ):
+        assert part in text
+    assert text.count("FOREIGN KEY") == 9
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+def test_a_description_cannot_leave_its_comment(words: str) -> None:
+    dimension = replace(TOTESYS.dimensions["dim_design"], description=words)
+    model = replace(TOTESYS, dimensions={"dim_design": dimension}, facts={})
+    (text,) = [text for text in ddl.statements(model) if text.startswith('COMMENT ON TABLE "totesys"."dim_design"')]
+    literal = text.split(" IS ", 1)[1]
+    body = literal.removeprefix("E")[1:-1]
+    assert "'" not in body.replace("''", "")
+    assert body.replace("''", "'").replace("\\\\", "\\" if literal.startswith("E") else "\\\\") == words
+
+
+@pytest.mark.parametrize(
+    ("kind", "staged"),
+    [
+        ("integer", "integer"),
+        ("smallint", "integer"),
+        ("bigint", "bigint"),
+        ("numeric(10,2)", "numeric"),
+        ("varchar(3)", "text"),
+        ("time", "text"),
+        ("date", "date"),
+        ("boolean", "boolean"),
+        ("timestamp", "timestamp"),
+        ("timestamptz", "timestamptz"),
+        ("real", "real"),
+        ("double precision", "double precision"),
+    ],
+)
+def test_staging_takes_what_arrow_brings(kind: str, staged: str) -> None:
+    assert ddl.stage_type(PgType.parse(kind)) == staged

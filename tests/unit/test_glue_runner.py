@@ -1,0 +1,200 @@
+"""The rules of the Glue runner: environment, command, error lines, states; and its processes, with tiny scripts."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local_stack.glue_runner import (
+    GlueRunner,
+    JobRun,
+    RunnerSettings,
+    command_line,
+    error_line,
+    job_environment,
+    log_path,
+    outcome,
+    spark_submit_args,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TRACEBACK = """Traceback (most recent call last):
+  File "extract.py", line 1, in <module>
+ValueError: first line
+second line"""
+JVM_GOING_DOWN = """26/11/22 17:00:00 WARN ShutdownHookManager: failed to delete
+java.io.IOException: gone
+\tat org.apache.spark.util.Utils.deleteRecursively(Utils.scala:1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("stderr", "expected"),
+    [
+        ("", ""),
+        ("\n \n", ""),
+        ("the table is missing\n\n", "the table is missing"),
+        ("  indented only  ", "indented only"),
+        (TRACEBACK, "ValueError: first line"),
+        (f"{TRACEBACK}\n{JVM_GOING_DOWN}", "ValueError: first line"),
+        (
+            f"{TRACEBACK}\n\nDuring handling, another:\n\n{TRACEBACK.replace('first', 'other')}",
+            "ValueError: other line",
+        ),
+        ("the reason\n26/11/22 17:00:00 WARN Utils: noise\n\tat a.b.C(D.java:1)", "the reason"),
+        ("26/11/22 17:00:00 ERROR Utils: only noise", "26/11/22 17:00:00 ERROR Utils: only noise"),
+        ("Traceback (most recent call last):\n  cut off", "Traceback (most recent call last):"),
+        ("x" * 2000, "x" * 999 + "…"),
+    ],
+)
+def test_error_line(stderr: str, expected: str) -> None:
+    assert error_line(stderr.split("\n")) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "timed_out", "stopped", "expected"),
+    [
+        (0, ["noise"], False, False, ("SUCCEEDED", "")),
+        (1, ["why"], False, False, ("FAILED", "why")),
+        (3, [], False, False, ("FAILED", "The script ended with exit code 3 and said nothing.")),
+        (-9, ["half a li"], False, False, ("FAILED", "The process was killed by SIGKILL (out of memory?)")),
+        (-11, [], False, False, ("FAILED", "The process was killed by SIGSEGV")),
+        (-15, [], True, False, ("TIMEOUT", "The job run took longer than its time limit.")),
+        (-15, [], False, True, ("STOPPED", "The job run was stopped.")),
+    ],
+)
+def test_outcome(code: int, stderr: list[str], timed_out: bool, stopped: bool, expected: tuple[str, str]) -> None:
+    assert outcome(code, stderr, timed_out, stopped) == expected
+
+
+def test_command_line_is_glues() -> None:
+    assert command_line("/jobs/extract.py", {"--run_id": "r", "--accept_deletes": ""}) == [
+        sys.executable,
+        "/jobs/extract.py",
+        "--run_id",
+        "r",
+        "--accept_deletes",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("execution", "folder"), [("20261122T170000.1Z", "20261122T170000.1Z"), ("../../etc", "_.._etc"), ("..", "_")]
+)
+def test_logs_stay_below_the_state_directory(tmp_path: Path, execution: str, folder: str) -> None:
+    assert log_path(tmp_path, execution, "/jobs/load.py") == tmp_path / "logs" / folder / "load.log"
+
+
+def test_jobs_see_a_small_environment_only(tmp_path: Path) -> None:
+    settings = RunnerSettings(state_dir=tmp_path, endpoint="http://127.0.0.1:1", class_archive=tmp_path / "none")
+    outer = {
+        "PATH": "/bin",
+        "HOME": "/home/a",
+        "TZ": "Asia/Tokyo",
+        "COVERAGE_PROCESS_START": "cfg",
+        "AWS_SECRET_ACCESS_KEY": "real",
+        "AWS_PROFILE": "production",
+        "PGPASSWORD": "hunter2",
+        "HTTPS_PROXY": "http://proxy",
+    }
+    found = job_environment(settings, outer)
+    assert {name: found[name] for name in ("PATH", "HOME", "TZ", "COVERAGE_PROCESS_START")} == {
+        "PATH": "/bin",
+        "HOME": "/home/a",
+        "TZ": "Asia/Tokyo",
+        "COVERAGE_PROCESS_START": "cfg",
+    }
+    assert "real" not in found.values()
+    assert found["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
+    assert not {"AWS_PROFILE", "PGPASSWORD", "HTTPS_PROXY"} & found.keys()
+    assert "SharedArchiveFile" not in found["PYSPARK_SUBMIT_ARGS"]
+
+
+def test_a_class_archive_is_used_when_there_is_one(tmp_path: Path) -> None:
+    archive = tmp_path / "spark.jsa"
+    archive.touch()
+    settings = RunnerSettings(state_dir=tmp_path, endpoint="http://127.0.0.1:1", class_archive=archive)
+    assert f"-XX:SharedArchiveFile={archive}" in job_environment(settings, {})["PYSPARK_SUBMIT_ARGS"]
+
+
+def test_spark_submit_args(tmp_path: Path) -> None:
+    words = shlex.split(spark_submit_args("http://127.0.0.1:7", tmp_path / "a b", 2, "2g", tmp_path / "t t"))
+    assert words[-1] == "pyspark-shell"
+    assert words[words.index("--master") + 1] == "local[2]"
+    assert words[words.index("--driver-class-path") + 1] == f"{tmp_path}/a b/*"
+    conf = dict(words[at + 1].split("=", 1) for at, word in enumerate(words) if word == "--conf")
+    assert conf["spark.hadoop.fs.s3a.endpoint"] == "http://127.0.0.1:7"
+    assert conf["spark.sql.catalog.lake.glue.endpoint"] == "http://127.0.0.1:7"
+    java = shlex.split(words[words.index("--driver-java-options") + 1])
+    assert f"-Djava.io.tmpdir={tmp_path}/t t" in java
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def run(tmp_path: Path, text: str, minutes: float = 1.0, run_id: str = "jr_1") -> tuple[GlueRunner, JobRun]:
+    script = tmp_path / "extract.py"
+    script.write_text(text, encoding="utf-8")
+    runner = GlueRunner(RunnerSettings(state_dir=tmp_path, endpoint="http://127.0.0.1:1", seconds_per_minute=20))
+    return runner, runner.start(run_id, str(script), {"--run_id": "e1", "--password": "hunter2"}, minutes)
+
+
+def test_output_is_kept_and_argument_values_are_not(tmp_path: Path) -> None:
+    _, job_run = run(tmp_path, "import sys; print('out'); print('err', file=sys.stderr); sys.exit('why')")
+    assert job_run.done.wait(20)
+    assert (job_run.state, job_run.error) == ("FAILED", "why")
+    first, *lines, last = job_run.log.read_text().splitlines()
+    assert first.startswith("# job run jr_1 started 20")
+    assert first.endswith("arguments --password --run_id")
+    assert set(lines) == {"out", "err", "why"}
+    assert "FAILED after" in last
+    assert "hunter2" not in job_run.log.read_text()
+
+
+def test_a_script_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Path) -> None:
+    stubborn = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+    runner, job_run = run(tmp_path, stubborn)
+    while len(job_run.log.read_text().splitlines() if job_run.log.exists() else []) < 2:
+        time.sleep(0.05)
+    runner.stop_all()
+    assert job_run.state == "STOPPED"
+    child = int(job_run.log.read_text().splitlines()[1])
+    for _ in range(100):
+        if not is_alive(child):
+            break
+        time.sleep(0.05)
+    assert not is_alive(child)
+    runner.stop("jr_1")
+    assert job_run.state == "STOPPED"
+
+
+def test_time_limit(tmp_path: Path) -> None:
+    _, job_run = run(tmp_path, "import time; time.sleep(60)", minutes=0.02)
+    assert job_run.done.wait(20)
+    assert job_run.state == "TIMEOUT"
+
+
+def test_a_missing_script_fails_with_its_name(tmp_path: Path) -> None:
+    runner = GlueRunner(RunnerSettings(state_dir=tmp_path, endpoint="http://127.0.0.1:1"))
+    job_run = runner.start("jr_2", str(tmp_path / "nowhere.py"), {}, 1)
+    assert job_run.done.wait(20)
+    assert job_run.state == "FAILED"
+    assert "nowhere.py" in job_run.error

@@ -1,0 +1,258 @@
+"""The landing area: manifests, their one commit, markers, and what a killed run leaves behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from moto import mock_aws
+from tidemark import storage
+from tidemark.errors import LandingError
+from tidemark.landing import Cut, Identity, KeyList, Landing, Manifest, TableEntry
+
+URI = "s3://landing/area"
+
+
+def manifest(seq: int = 1, run_id: str = "run") -> Manifest:
+    return Manifest(
+        seq=seq,
+        run_id=run_id,
+        lake_id="lake",
+        model="shop",
+        model_digest="d",
+        landing_format="parquet",
+        identity=Identity(system_identifier="7", timeline="00000001", started="2026", database="shop"),
+        cut=Cut(xmin=10, xmax=12, time="2026-11-22T10:00:00.000000+00:00", lsn="0/1", seen=(11,)),
+        tables={"item": TableEntry(mode="none", why="no row written", rows=0, count=3, fingerprint="f")},
+        full_compare_at="2026-11-22T10:00:00.000000+00:00",
+    )
+
+
+text = st.text(max_size=12)
+number = st.integers(-(2**70), 2**70)
+key_lists = st.builds(
+    KeyList,
+    files=st.lists(text).map(tuple),
+    rows=number,
+    groups=st.none() | st.lists(number).map(tuple),
+    shift=st.integers(0, 63),
+)
+entries = st.builds(
+    TableEntry,
+    mode=st.sampled_from(["full", "delta", "none"]),
+    why=text,
+    rows=number,
+    count=number,
+    fingerprint=text,
+    files=st.lists(text).map(tuple),
+    columns=st.dictionaries(text, text),
+    keys=st.none() | key_lists,
+    key_hash=number.map(str),
+    shift=st.integers(0, 63),
+    groups=st.none() | st.dictionaries(number.map(str), st.tuples(number, number.map(str))),
+    content_hash=st.none() | text,
+    cursor=st.none() | text,
+)
+manifests = st.builds(
+    Manifest,
+    seq=number,
+    run_id=text,
+    lake_id=text,
+    model=text,
+    model_digest=text,
+    landing_format=text,
+    identity=st.builds(Identity, system_identifier=text, timeline=text, started=text, database=text),
+    cut=st.builds(
+        Cut, xmin=number, xmax=number, time=text, lsn=st.none() | text, seen=st.none() | st.lists(number).map(tuple)
+    ),
+    tables=st.dictionaries(text, entries, max_size=3),
+    full_compare_at=text,
+    format=st.just(1),
+)
+
+
+@given(manifests)
+def test_a_manifest_reads_back_as_it_was(written: Manifest) -> None:
+    assert Manifest.from_json(written.to_json(), "here") == written
+
+
+def change(name: str, value: Any) -> bytes:
+    data = json.loads(manifest().to_json())
+    if value is None:
+        del data[name]
+    else:
+        data[name] = value
+    return json.dumps(data).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"^s3://x/1 is not a manifest \(JSONDecodeError: .*; to do: restore the object"),
+        (b"[]", r"^s3://x/1 is not a manifest \(TypeError: "),
+        (b"{}", r"^s3://x/1 is not a manifest \(KeyError: 'format'\)"),
+        (change("cut", None), r"^s3://x/1 is not a manifest \(KeyError: 'cut'\)"),
+        (change("seq", None), r"^s3://x/1 is not a manifest \(TypeError: .*'seq'"),
+        (change("surplus", 1), r"^s3://x/1 is not a manifest \(TypeError: .*'surplus'"),
+        (change("format", 99), r"^s3://x/1 has manifest format 99; expected: 1; to do: run the version"),
+    ],
+)
+def test_what_is_no_manifest_is_refused(content: bytes, message: str) -> None:
+    with pytest.raises(LandingError, match=message):
+        Manifest.from_json(content, "s3://x/1")
+
+
+@pytest.fixture
+def landing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Landing]:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    storage.client.cache_clear()
+    with mock_aws():
+        boto3.client("s3").create_bucket(Bucket="landing")
+        yield Landing(f"{URI}/")
+    storage.client.cache_clear()
+
+
+def objects() -> list[str]:
+    return storage.names("s3://landing")
+
+
+def test_nothing_is_there_before_the_first_commit(landing: Landing) -> None:
+    assert landing.latest() is None
+    assert landing.after(0) == []
+    assert landing.published() == 0
+    assert landing.last_heartbeat() is None
+    landing.mend_pending(None)
+    landing.publish(0)
+    assert objects() == []
+
+
+def test_a_commit_is_a_manifest_and_then_its_marker(landing: Landing) -> None:
+    landing.commit(manifest(1))
+    assert objects() == ["area/manifests/0000000001.json", "area/pending/0000000001"]
+    assert landing.latest() == manifest(1)
+    assert landing.after(0) == [1]
+
+
+def test_the_newest_of_many_is_the_latest_and_all_are_in_order(landing: Landing) -> None:
+    for seq in range(1, 13):
+        landing.commit(manifest(seq))
+    latest = landing.latest()
+    assert latest is not None
+    assert latest.seq == 12
+    assert landing.after(0) == list(range(1, 13))
+    assert landing.after(9) == [10, 11, 12]
+    landing.publish(11)
+    assert landing.latest() == manifest(12)
+    landing.publish(12)
+    assert landing.latest() == manifest(12)
+    assert landing.after(12) == []
+
+
+def test_a_gap_stops_everything(landing: Landing) -> None:
+    for seq in (1, 2, 3, 5, 6, 8):
+        landing.commit(manifest(seq))
+    with pytest.raises(LandingError, match=r"manifests lacks 0000000004\.json, 0000000007\.json; expected: an unbroken"):
+        landing.after(3)
+    with pytest.raises(LandingError, match=r"manifests lacks 0000000004\.json, 0000000007\.json"):
+        landing.after(0)
+    with pytest.raises(LandingError, match=r"manifests lacks 0000000007\.json;"):
+        landing.after(5)
+    assert landing.after(7) == [8]
+
+
+def test_a_missing_manifest_is_named(landing: Landing) -> None:
+    with pytest.raises(LandingError, match=r"^s3://landing/area/manifests/0000000007\.json is missing; to do: restore"):
+        landing.read(7)
+
+
+def test_a_manifest_is_never_overwritten(landing: Landing) -> None:
+    landing.commit(manifest(1, "first"))
+    with pytest.raises(LandingError, match=r"0000000001\.json was committed by another run meanwhile; to do: nothing"):
+        landing.commit(manifest(1, "second"))
+    assert landing.read(1).run_id == "first"
+
+
+def test_of_runs_that_race_one_wins(landing: Landing) -> None:
+    def commit(number: int) -> int | None:
+        try:
+            landing.commit(manifest(1, f"run {number}"))
+        except LandingError:
+            return None
+        return number
+
+    with ThreadPoolExecutor(8) as pool:
+        won = [number for number in pool.map(commit, range(8)) if number is not None]
+    assert len(won) == 1
+    assert landing.read(1).run_id == f"run {won[0]}"
+
+
+def test_a_commit_whose_answer_was_lost_is_a_commit(landing: Landing) -> None:
+    """The SDK tries again by itself, and finds the object of its first try."""
+    sent: list[int] = []
+
+    def lose_first_answer(request: Any, **_: Any) -> None:
+        sent.append(1)
+        if len(sent) == 1:
+            storage.put(f"{URI}/manifests/0000000001.json", manifest(1).to_json())
+
+    events = storage.client().meta.events
+    events.register("before-sign.s3.PutObject", lose_first_answer)
+    landing.commit(manifest(1))
+    events.unregister("before-sign.s3.PutObject", lose_first_answer)
+    assert len(sent) > 1
+    assert landing.read(1) == manifest(1)
+    assert "area/pending/0000000001" in objects()
+
+
+def test_a_run_killed_between_commit_and_marker_is_mended(landing: Landing) -> None:
+    landing.commit(manifest(1))
+    landing.publish(1)
+    storage.put_new(f"{URI}/manifests/0000000002.json", manifest(2).to_json())
+    landing.mend_pending(landing.latest())
+    assert [name for name in objects() if "pending" in name] == ["area/pending/0000000002"]
+    landing.publish(2)
+    landing.mend_pending(landing.latest())
+    assert [name for name in objects() if "pending" in name] == []
+
+
+def test_publishing_removes_markers_up_to_its_seq_and_never_goes_back(landing: Landing) -> None:
+    for seq in (1, 2, 3):
+        landing.commit(manifest(seq))
+    landing.publish(2)
+    assert landing.published() == 2
+    assert [name for name in objects() if "pending" in name] == ["area/pending/0000000003"]
+    landing.mark_pending(1)
+    landing.publish(1)
+    assert landing.published() == 2
+    assert [name for name in objects() if "pending" in name] == ["area/pending/0000000003"]
+
+
+def test_the_heartbeat_reads_back(landing: Landing) -> None:
+    landing.heartbeat({"time": "t", "seq": 3})
+    assert landing.last_heartbeat() == {"time": "t", "seq": 3}
+    assert objects() == ["area/heartbeat.json"]
+
+
+def test_areas_of_one_bucket_do_not_see_each_other(landing: Landing) -> None:
+    landing.commit(manifest(1))
+    assert Landing("s3://landing/area2").latest() is None
+    assert Landing("s3://landing").latest() is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "parts"),
+    [
+        ("s3://bucket/a/b#c?d", ("bucket", "a/b#c?d")),
+        ("s3://bucket", ("bucket", "")),
+        ("s3://bucket/a b%20c", ("bucket", "a b%20c")),
+    ],
+)
+def test_an_uri_is_bucket_and_key(uri: str, parts: tuple[str, str]) -> None:
+    assert storage.split(uri) == parts

@@ -1,0 +1,442 @@
+"""The shipped model against the published columns, and every way in which a model file can be wrong."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import boto3
+import pytest
+from moto import mock_aws
+from tidemark import storage
+from tidemark.errors import ModelError
+from tidemark.model import DATE_COLUMNS, Column, Model
+from tidemark.model_loader import load_model
+from tidemark.types import PgType
+
+from local_stack.databases import Credentials
+from local_stack.simulator import create_schema
+
+REPO = Path(__file__).resolve().parents[2]
+TOTESYS = REPO / "model" / "totesys"
+NewDatabase = Callable[..., Credentials]
+
+# Published names, order, types and nullability (a ? where NULL is allowed), written down from the star's description.
+STARS: Final = {
+    "dim_staff": "staff_id int, first_name varchar, last_name varchar, department_name varchar, location varchar?, "
+    "email_address varchar",
+    "dim_location": "location_id int, address_line_1 varchar, address_line_2 varchar?, district varchar?, city varchar, "
+    "postal_code varchar, country varchar, phone varchar",
+    "dim_currency": "currency_id int, currency_code varchar, currency_name varchar",
+    "dim_design": "design_id int, design_name varchar, file_location varchar, file_name varchar",
+    "dim_counterparty": "counterparty_id int, counterparty_legal_name varchar, "
+    "counterparty_legal_address_line_1 varchar, counterparty_legal_address_line_2 varchar?, "
+    "counterparty_legal_district varchar?, counterparty_legal_city varchar, counterparty_legal_postal_code varchar, "
+    "counterparty_legal_country varchar, counterparty_legal_phone_number varchar",
+    "dim_transaction": "transaction_id int, transaction_type varchar, sales_order_id int?, purchase_order_id int?",
+    "dim_payment_type": "payment_type_id int, payment_type_name varchar",
+    "fact_sales_order": "sales_order_id int, created_date date, created_time time, last_updated_date date, "
+    "last_updated_time time, sales_staff_id int, counterparty_id int, units_sold int, unit_price numeric(10,2), "
+    "currency_id int, design_id int, agreed_payment_date date, agreed_delivery_date date, "
+    "agreed_delivery_location_id int",
+    "fact_purchase_order": "purchase_order_id int, created_date date, created_time time, last_updated_date date, "
+    "last_updated_time time, staff_id int, counterparty_id int, item_code varchar, item_quantity int, "
+    "item_unit_price numeric(10,2), currency_id int, agreed_delivery_date date, agreed_payment_date date, "
+    "agreed_delivery_location_id int",
+    "fact_payment": "payment_id int, created_date date, created_time time, last_updated_date date, "
+    "last_updated_time time, transaction_id int, counterparty_id int, payment_amount numeric(10,2), currency_id int, "
+    "payment_type_id int, paid boolean, payment_date date",
+}
+DATES: Final = (
+    "date_id date, year int, month int, day int, day_of_week int, day_name varchar, month_name varchar, quarter int"
+)
+RECORD_IDS: Final = {
+    "fact_sales_order": "sales_record_id",
+    "fact_purchase_order": "purchase_record_id",
+    "fact_payment": "payment_record_id",
+}
+REFERENCES: Final = {
+    "sales_staff_id": "dim_staff",
+    "staff_id": "dim_staff",
+    "counterparty_id": "dim_counterparty",
+    "currency_id": "dim_currency",
+    "design_id": "dim_design",
+    "agreed_delivery_location_id": "dim_location",
+    "transaction_id": "dim_transaction",
+    "payment_type_id": "dim_payment_type",
+}
+
+
+@pytest.fixture(scope="module")
+def totesys() -> Model:
+    return load_model(str(TOTESYS))
+
+
+def described(columns: tuple[Column, ...]) -> list[tuple[str, PgType, bool]]:
+    return [(column.name, column.type, column.nullable) for column in columns]
+
+
+def published(text: str) -> list[tuple[str, PgType, bool]]:
+    pairs = [part.split(" ", 1) for part in text.split(", ")]
+    return [(name, PgType.parse(kind.removesuffix("?")), kind.endswith("?")) for name, kind in pairs]
+
+
+@pytest.mark.parametrize("name", STARS)
+def test_star_tables_have_the_published_columns(totesys: Model, name: str) -> None:
+    table = {**totesys.dimensions, **totesys.facts}[name]
+    assert described(table.columns) == published(STARS[name])
+    assert table.key == table.columns[0].name
+
+
+def test_there_are_no_other_star_tables(totesys: Model) -> None:
+    assert {table.name for table in totesys.star_tables} == set(STARS)
+    assert totesys.date_dimension == "dim_date"
+    assert described(DATE_COLUMNS) == published(DATES)
+    assert {name: fact.record_id for name, fact in totesys.facts.items()} == RECORD_IDS
+    assert (totesys.source_database, totesys.star_database) == ("totesys_source", "totesys_star")
+
+
+def test_every_id_and_date_of_a_fact_points_at_its_dimension(totesys: Model) -> None:
+    for fact in totesys.facts.values():
+        for column in fact.columns[1:]:
+            expected = "dim_date" if column.name.endswith("_date") else REFERENCES.get(column.name)
+            assert column.references == expected, f"{fact.name}.{column.name}"
+        assert fact.partition_by == "created_date"
+        assert fact.updated_at == "last_updated"
+
+
+def test_source_tables_are_the_databases_own(totesys: Model, new_database: NewDatabase) -> None:
+    """Names, physical order, nullability and key of all eleven, as PostgreSQL's catalog has them."""
+    with new_database().connect() as connection:
+        create_schema(connection)
+        found = connection.execute(
+            "SELECT c.relname, array_agg(a.attname::text ORDER BY attnum), array_agg(NOT attnotnull ORDER BY attnum),"
+            " array_agg(format_type(atttypid, atttypmod) ORDER BY attnum) FROM pg_class c JOIN pg_attribute a"
+            " ON attrelid = c.oid AND attnum > 0 WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace GROUP BY 1"
+        ).fetchall()
+    assert {row[0] for row in found} == set(totesys.tables)
+    for name, columns, nullable, types in found:
+        table = totesys.tables[name]
+        assert [column.name for column in table.columns] == columns
+        assert [column.nullable for column in table.columns] == nullable
+        assert table.key == (f"{name}_id",)
+        assert table.integer_key == f"{name}_id"
+        for column, kind in zip(table.columns, types, strict=True):
+            assert column.type == (PgType("text") if '"' in kind else PgType.parse(kind)), f"{name}.{column.name}"
+
+
+def test_everything_is_described(totesys: Model) -> None:
+    tables = [*totesys.tables.values(), *totesys.star_tables]
+    for table in tables:
+        assert len(table.description) > 5
+        assert all(column.description for column in table.columns)
+
+
+def test_s3_and_a_folder_give_the_same_model(totesys: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    storage.client.cache_clear()
+    with mock_aws():
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="models")
+        for file in TOTESYS.iterdir():
+            s3.put_object(Bucket="models", Key=f"a/{file.name}", Body=file.read_bytes())
+        assert load_model("s3://models/a/") == totesys
+        with pytest.raises(ModelError, match=r"^s3://models/b/source\.yml does not exist; expected: "):
+            load_model("s3://models/b")
+    storage.client.cache_clear()
+
+
+SOURCE: Final = """\
+name: shop
+description: A shop
+tables:
+  item:
+    description: Things
+    key: [item_id]
+    columns:
+      item_id: {type: bigint, nullable: false, description: Key}
+      name: {type: text, description: Name}
+      sold_at: {type: timestamp(3), description: When}
+  sale:
+    description: Sales
+    schema: other
+    relation: sales
+    key: [sale_id]
+    incremental: full
+    columns:
+      sale_id: {type: integer, nullable: false, description: Key}
+      item_id: {type: integer, nullable: false, description: Thing}
+      day: {type: text, description: Day}
+      changed: {type: timestamptz, description: Last change}
+"""
+STAR: Final = """\
+date_dimension: dim_date
+dimensions:
+  dim_item:
+    description: Things
+    key: item_id
+    from: item
+    columns:
+      item_id: {type: bigint, nullable: false, description: Key}
+      name: {type: varchar(20), description: Name}
+facts:
+  fact_sale:
+    description: Sales
+    record_id: sale_record_id
+    key: sale_id
+    from: sale
+    updated_at: changed
+    partition_by: day
+    columns:
+      sale_id: {type: integer, nullable: false, description: Key}
+      item_id: {type: integer, nullable: false, references: dim_item, description: Thing}
+      day: {type: date, references: dim_date, description: Day}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "source.yml").write_text(SOURCE)
+    (target / "star.yml").write_text(STAR)
+    (target / "dim_item.sql").write_text("SELECT item_id, name FROM item;\n")
+    (target / "fact_sale.sql").write_text("SELECT sale_id, item_id, day FROM sale")
+    return target
+
+
+def test_defaults_and_overrides(folder: Path) -> None:
+    model = load_model(f"{folder}/")
+    item, sale = model.tables["item"], model.tables["sale"]
+    assert (item.schema, item.relation, item.strategy, item.shrink_guard) == ("public", "item", "snapshot", 0.1)
+    assert (sale.schema, sale.relation, sale.strategy) == ("other", "sales", "full")
+    assert item.column("name").nullable
+    assert model.dimensions["dim_item"].sql == "SELECT item_id, name FROM item"
+    assert model.facts["fact_sale"].inputs == ("sale",)
+    assert model.facts["fact_sale"].driver_key == "sale_id"
+
+
+def test_the_digest_changes_with_every_file(folder: Path) -> None:
+    digests = {load_model(str(folder)).digest}
+    for file in sorted(folder.iterdir()):
+        file.write_text(file.read_text().replace("item_id", "item_id "))
+        digests.add(load_model(str(folder)).digest)
+    assert len(digests) == 5
+    copy = folder.with_name("copy")
+    shutil.copytree(folder, copy)
+    assert load_model(str(copy)).digest == load_model(str(folder)).digest
+
+
+# File, what is replaced, by what, and the message's beginning after the folder.
+TYPOS: Final = {
+    "unknown entry at the top": ("source.yml", "name: shop", "nam: shop", "source.yml: name: Field required and 1 more"),
+    "unknown entry of a table": (
+        "source.yml",
+        "    incremental: full",
+        "    incrementl: full",
+        "source.yml: tables.sale.incrementl: unknown entry (found 'full')",
+    ),
+    "unknown entry of a column": (
+        "source.yml",
+        "name: {type: text, desc",
+        "name: {tipe: text, type: text, desc",
+        "source.yml: tables.item.columns.name.tipe: unknown entry (found 'text')",
+    ),
+    "unknown entry of a fact": (
+        "star.yml",
+        "    updated_at:",
+        "    updatd_at:",
+        "star.yml: facts.fact_sale.updatd_at: unknown entry (found 'changed')",
+    ),
+    "unknown strategy": (
+        "source.yml",
+        "incremental: full",
+        "incremental: fully",
+        "source.yml: tables.sale.incremental: Input should be 'snapshot', 'full' or 'cursor' (found 'fully')",
+    ),
+    "no description": (
+        "source.yml",
+        "description: Name}",
+        "description: ''}",
+        "source.yml: tables.item.columns.name.description: String should have at least 1 character (found '')",
+    ),
+    "no type": (
+        "star.yml",
+        "name: {type: varchar(20), ",
+        "name: {",
+        "star.yml: dimensions.dim_item.columns.name.type: Field required",
+    ),
+    "nullable is no boolean": (
+        "source.yml",
+        "nullable: false, description: Thing",
+        "nullable: never, description: Thing",
+        "source.yml: tables.sale.columns.item_id.nullable: Input should be a valid boolean, unable to interpret input "
+        "(found 'never')",
+    ),
+    "no columns": (
+        "star.yml",
+        STAR[STAR.index("    columns:\n      item_id: {type: bigint") : STAR.index("facts:")],
+        "    columns: {}\n",
+        "star.yml: dimensions.dim_item.columns: Dictionary should have at least 1 item",
+    ),
+    "guard beyond 1": (
+        "source.yml",
+        "    schema: other",
+        "    shrink_guard: 10",
+        "source.yml: tables.sale.shrink_guard: Input should be less than or equal to 1 (found 10)",
+    ),
+    "entry twice": ("source.yml", "  sale:\n", "  item:\n", "source.yml is not valid YAML: 'item' stands twice in "),
+    "column twice": (
+        "star.yml",
+        "      day: {",
+        "      sale_id: {",
+        "star.yml is not valid YAML: 'sale_id' stands twice in ",
+    ),
+    "not YAML": ("source.yml", "tables:", "tables: [", "source.yml is not valid YAML: while parsing a flow "),
+    "a list": ("star.yml", STAR, "- a\n- b\n", "star.yml: the file: Input should be a valid dictionary"),
+    "NUL": ("star.yml", "Things", "Thi\0ngs", "star.yml is not valid YAML: "),
+    "name of the model": ("source.yml", "name: shop", "name: My-Shop", "source.yml: name is 'My-Shop'; expected: lower"),
+    "key is no column": (
+        "source.yml",
+        "key: [item_id]",
+        "key: [itm_id]",
+        "source.yml: item: key column 'itm_id' is not among its columns; expected: item_id, name, sold_at",
+    ),
+    "cursor without column": (
+        "source.yml",
+        "incremental: full",
+        "incremental: cursor",
+        "source.yml: sale: incremental: cursor without cursor",
+    ),
+    "cursor is no column": (
+        "source.yml",
+        "incremental: full",
+        "incremental: cursor\n    cursor: chnged",
+        "source.yml: sale: cursor 'chnged' is not among its columns; expected: ",
+    ),
+    "star type misspelt": (
+        "star.yml",
+        "type: varchar(20)",
+        "type: varchr(20)",
+        "star.yml: dim_item.name: type 'varchr(20)' cannot be held by a star; expected: one of ",
+    ),
+    "numeric without precision": (
+        "star.yml",
+        "type: varchar(20)",
+        "type: numeric",
+        "star.yml: dim_item.name: type 'numeric' cannot be held by a star; expected: one of ",
+    ),
+    "unknown driver": (
+        "star.yml",
+        "from: item",
+        "from: items",
+        "star.yml: dim_item: 'items' is not a table of source.yml; expected: item, sale",
+    ),
+    "unknown join": (
+        "star.yml",
+        "    from: item",
+        "    from: item\n    joins: [sales]",
+        "star.yml: dim_item: 'sales' is not a table of source.yml; expected: item, sale",
+    ),
+    "key is no star column": (
+        "star.yml",
+        "    key: sale_id",
+        "    key: sal_id",
+        "star.yml: fact_sale: key 'sal_id' is not among its columns; expected: sale_id, item_id, day",
+    ),
+    "driver key is not the key": (
+        "star.yml",
+        "    from: item",
+        "    from: item\n    driver_key: name",
+        "star.yml: dim_item: driver_key 'name' is not the key of item; expected: item_id",
+    ),
+    "unknown reference": (
+        "star.yml",
+        "references: dim_item",
+        "references: dim_itm",
+        "star.yml: fact_sale.item_id refers to 'dim_itm', which is not there; expected: dim_item",
+    ),
+    "reference of another type": (
+        "star.yml",
+        "{type: integer, nullable: false, references",
+        "{type: text, nullable: false, references",
+        "star.yml: fact_sale.item_id is text; expected: bigint, as dim_item.item_id",
+    ),
+    "date reference that is no date": (
+        "star.yml",
+        "day: {type: date",
+        "day: {type: text",
+        "star.yml: fact_sale.day refers to dim_date, but is text; expected: date",
+    ),
+    "partition is no column": (
+        "star.yml",
+        "partition_by: day",
+        "partition_by: dy",
+        "star.yml: fact_sale: partition_by 'dy' is not among its columns; expected: sale_id, item_id, day",
+    ),
+    "updated_at is no time": (
+        "star.yml",
+        "updated_at: changed",
+        "updated_at: day",
+        "star.yml: fact_sale: updated_at 'day' of sale; expected: changed",
+    ),
+    "record id is a column": (
+        "star.yml",
+        "record_id: sale_record_id",
+        "record_id: day",
+        "star.yml: fact_sale: record_id 'day' is also a column",
+    ),
+    "a column of Tidemark's own": (
+        "star.yml",
+        "      name: {type: varchar",
+        "      valid_from: {type: varchar",
+        "star.yml: dim_item: column 'valid_from'; expected: ",
+    ),
+    "name of a star table": ("star.yml", "  dim_item:", "  Dim_Item:", "star.yml: Dim_Item: not a table name"),
+}
+
+
+@pytest.mark.parametrize("case", TYPOS)
+def test_a_typo_is_named_with_file_table_and_column(folder: Path, case: str) -> None:
+    file, old, new, message = TYPOS[case]
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, 1))
+    with pytest.raises(ModelError) as failed:
+        load_model(str(folder))
+    assert str(failed.value).startswith(f"{folder}/{message}")
+    assert "; to do: " in str(failed.value)
+    assert "\n" not in str(failed.value)
+
+
+@pytest.mark.parametrize("file", ["source.yml", "star.yml", "dim_item.sql", "fact_sale.sql"])
+def test_a_missing_file_is_named(folder: Path, file: str) -> None:
+    (folder / file).unlink()
+    with pytest.raises(ModelError, match=rf"^{re.escape(str(folder))}/{file} does not exist; expected: .*; to do: add"):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize("file", ["source.yml", "star.yml", "dim_item.sql"])
+def test_a_file_that_is_not_utf8_is_named(folder: Path, file: str) -> None:
+    (folder / file).write_bytes((folder / file).read_bytes() + b"# caf\xe9\n")
+    with pytest.raises(ModelError, match=rf"^{re.escape(str(folder))}/{file} is not UTF-8 text; to do: "):
+        load_model(str(folder))
+
+
+def test_an_empty_file_is_named(folder: Path) -> None:
+    (folder / "source.yml").write_text("")
+    with pytest.raises(ModelError, match=r"source\.yml: name: Field required"):
+        load_model(str(folder))
+
+
+def test_yaml_cannot_make_objects(folder: Path) -> None:
+    text = (folder / "source.yml").read_text()
+    (folder / "source.yml").write_text(text.replace("A shop", "!!python/object/apply:os.getpid []"))
+    with pytest.raises(ModelError, match=r"source\.yml is not valid YAML: could not determine a constructor"):
+        load_model(str(folder))
+
+
