@@ -28,6 +28,7 @@ from local_stack.stack import DEFAULT_STATE, Stack
 from local_stack.status import read_status
 from local_stack.writing import open_writer
 
+_INTERRUPTED = 130
 _AS_READER = "a role with SELECT only is enough"
 
 
@@ -98,7 +99,7 @@ def up(
         source=connections.resolve(source) if source else None,
         warehouse=connections.resolve(warehouse) if warehouse else None,
     )
-    running = lifecycle.up(state, wanted, lambda line: out.print(escape(line)))
+    running = lifecycle.up(state, wanted, lambda line: out.print(escape(line), soft_wrap=True))
     _warn_of_foreign_lake(running)
     option = "" if state == DEFAULT_STATE else f" --state {state}"
     out.print(f"[green]ready[/]; next: tidemark tick{escape(option)}", soft_wrap=True)
@@ -127,15 +128,20 @@ def tick(
 ) -> None:
     """Run one execution of the state machine and wait for its end."""
     running, out = Stack.attach(state), show.console()
-    with show.progress(out) as update:
-        done = ticks.run_tick(running, full=full, accept_deletes=accept_deletes, on_progress=update)
+    try:
+        with show.progress(out) as update:
+            done = ticks.run_tick(running, full=full, accept_deletes=accept_deletes, on_progress=update)
+    except KeyboardInterrupt:
+        out.print("no longer waiting, but the execution goes on; see: tidemark status")
+        raise typer.Exit(_INTERRUPTED) from None
     if not done.succeeded:
         for line in show.failure(done):
             show.console(stderr=True).print(line, soft_wrap=True)
         raise typer.Exit(1)
     if done.manifest or done.runs:
         out.print(show.landed(done, running.model))
-    out.print(show.executions([(done.execution.name, done.execution)]))
+    title = f"Execution {done.execution.name} (seconds)"
+    out.print(show.executions([("full" if full else "usual", done.execution)], title))
     out.print(show.ended(done))
 
 
@@ -217,7 +223,13 @@ def down(state: State = DEFAULT_STATE) -> None:
     if record is None:
         out.print(f"nothing is running in {escape(str(state.resolve()))}", soft_wrap=True)
         return
-    out.print(f"stopped; the lake and the embedded databases are gone, the logs stay in {escape(str(state / 'logs'))}")
+    embedded = record.source.embedded or record.warehouse.embedded
+    gone = (
+        "the lake and the embedded databases are gone"
+        if embedded
+        else "the lake is gone, your databases are as they were"
+    )
+    out.print(f"stopped; {gone}; the logs stay in {escape(str(state / 'logs'))}", soft_wrap=True)
     if not record.warehouse.embedded:
         out.print(
             f"your warehouse {escape(record.warehouse.address)} keeps what was loaded. A new stack has a new lake, and "

@@ -96,6 +96,10 @@ def run_demo(state_dir: Path | None, json_file: Path | None, out: Console) -> bo
         with _stops_on_signals(), _stack(state_dir, out, figures) as running:
             _tell(Story(running, out, checks, figures))
         figures["stopped"] = True
+    except (KeyboardInterrupt, SystemExit):
+        error = "interrupted"
+        out.print("interrupted; stopped and removed what was started")
+        raise
     except BaseException as problem:
         error = complaints.sentence(problem) or type(problem).__name__
         raise

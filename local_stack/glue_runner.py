@@ -41,7 +41,11 @@ _GRACE_SECONDS: Final = 3.0
 _JVM_NOISE: Final = re.compile(r"\s|\d\d/\d\d/\d\d \d\d:\d\d:\d\d |WARNING: |Exception ignored in|OpenJDK ")
 # A run of seconds never repays the second compiler, nor two cores a parallel collector. Nothing is said about a class
 # archive that does not fit: Java then works without it.
-_FAST_START: Final = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -Xshare:auto -Xlog:disable -Xlog:all=error:stderr"
+# The first compiler alone gets a code cache of 48 MB, which Spark fills in a minute; then Java only interprets.
+_FAST_START: Final = (
+    "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -Xshare:auto "
+    "-Xlog:disable -Xlog:all=error:stderr"
+)
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -280,7 +284,11 @@ def spark_submit_args(
     conf = {
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        # A few thousand rows on two cores: generating and compiling code for them costs more than it saves.
         "spark.sql.shuffle.partitions": str(cores),
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.local.dir": str(tmp_dir),

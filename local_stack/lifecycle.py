@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tidemark.jobs import Deployment
 from tidemark.model import Model
 from tidemark.model_loader import load_model
 
@@ -27,7 +28,7 @@ from local_stack.connections import Credentials
 from local_stack.databases import EmbeddedPostgres
 from local_stack.own_databases import Place
 from local_stack.postgres_area import Area
-from local_stack.stack import RECORD_FILE, Record, Stack
+from local_stack.stack import RECORD_FILE, Record, Stack, deployment
 from local_stack.totesys import TABLES
 
 DEFAULT_MODEL: Final = REPO / "model" / "totesys"
@@ -116,23 +117,31 @@ def _running(state_dir: Path) -> Stack | None:
 
 
 def _start(state_dir: Path, wanted: Wanted, model: Model, say: Say) -> Stack:
-    """Start databases and daemon at the same time: both mostly wait."""
+    """Start databases and local AWS at the same time: each waits for processes most of the time."""
+    model_dir = str((wanted.model_dir or DEFAULT_MODEL).resolve())
+    landing_format = wanted.landing_format or "parquet"
     with ThreadPoolExecutor(1) as pool:
-        daemon = pool.submit(LocalAws.start, state_dir)
+        deployed = pool.submit(_deploy, state_dir, deployment(model.name, model_dir, landing_format))
         places, source, warehouse = own_databases.open_all(state_dir, wanted.source, wanted.warehouse, say)
-        aws = daemon.result()
-    say(f"local AWS answers at {aws.endpoint}")
+        aws = deployed.result()
+    say(f"local AWS:          {aws.endpoint}")
     record = Record(
-        model_dir=str((wanted.model_dir or DEFAULT_MODEL).resolve()),
+        model_dir=model_dir,
         model_name=model.name,
-        landing_format=wanted.landing_format or "parquet",
+        landing_format=landing_format,
         source=places.source,
         warehouse=places.warehouse,
     )
     stack = Stack(aws, record)
-    stack.provision(source, warehouse)
+    stack.put_secrets(source, warehouse)
     record.write(state_dir)
     return stack
+
+
+def _deploy(state_dir: Path, wanted: Deployment) -> LocalAws:
+    aws = LocalAws.start(state_dir)
+    aws.provision(wanted)
+    return aws
 
 
 def _refresh(stack: Stack, wanted: Wanted, say: Say) -> Stack:
@@ -156,7 +165,8 @@ def _refresh(stack: Stack, wanted: Wanted, say: Say) -> Stack:
         server = EmbeddedPostgres.start(stack.state_dir)  # does nothing unless it died, alone
         source = server.credentials(source.dbname, source.username) if record.source.embedded else source
         warehouse = server.credentials(warehouse.dbname, warehouse.username) if record.warehouse.embedded else warehouse
-    stack.provision(source, warehouse)
+    stack.put_secrets(source, warehouse)
+    stack.aws.provision(stack.deployment)
     return stack
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 from tidemark.model import Model
 
 from local_stack.aws import LocalAws
@@ -39,11 +40,22 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else WIDTH, soft_wrap=False)
 
 
-def table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
+class Titled(Table):
+    """A table below its heading, which is not squeezed into the table's width."""
+
+    heading = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield heading, table and an empty line."""
+        yield Text(self.heading, style="bold")
+        yield from super().__rich_console__(console, options)
+        yield Text()
+
+
+def table(title: str, *columns: str, right: Sequence[str] = ()) -> Titled:
     """Make a plain table; the columns in `right` hold numbers."""
-    made = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
-    )
+    made = Titled(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    made.heading = title
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return made
@@ -92,12 +104,12 @@ def ended(tick: Tick) -> str:
     return f"{end}: another execution is still running; what is pending stays pending"
 
 
-def executions(ran: Sequence[tuple[str, Execution]]) -> Table:
+def executions(ran: Sequence[tuple[str, Execution]], title: str = "Executions (seconds)") -> Table:
     """One row for each execution: its label, how it ended, and the seconds of each of its steps."""
     steps: list[str] = []
     for _, execution in ran:
         steps += [state.name for state in worked(execution) if state.name not in steps]
-    made = table("Executions (seconds)", "tick", "ended at", *steps, "total", right=(*steps, "total"))
+    made = table(title, "tick", "ended at", *steps, "total", right=(*steps, "total"))
     for label, execution in ran:
         seconds: dict[str, float] = {}
         for state in worked(execution):
@@ -142,7 +154,7 @@ def failure(tick: Tick) -> list[str]:
     """Say in a few lines why a tick failed, where to look and who was told."""
     execution = tick.execution
     failed = next((state.name for state in execution.states if state.status == "FAILED"), execution.final_state)
-    cause = execution.cause.strip() or execution.error or execution.status
+    cause = reason(execution) or execution.error or execution.status
     lines = [f"[bold red]{failed} failed[/] in run {execution.name} after {execution.seconds:.1f} s", escape(cause)]
     if tick.log:
         lines.append(f"log: {escape(str(tick.log))}")
@@ -152,9 +164,16 @@ def failure(tick: Tick) -> list[str]:
     return lines
 
 
+def reason(execution: Execution) -> str:
+    """Return the cause of a failure without the report's other lines: which step and run, and where to look."""
+    lines = [line.strip() for line in execution.cause.splitlines() if line.strip()]
+    own = [line for line in lines if f"failed in run {execution.name}" not in line and not line.startswith("Look at ")]
+    return "\n".join(own or lines)
+
+
 def versions(fact: str, key: str, found: Sequence[Version], per_table: int = 3) -> list[Table]:
     """Versions side by side, one row for each column; a changed value is bold and has a star."""
-    made = []
+    made: list[Table] = []
     for start in range(0, len(found), per_table):
         part = found[start : start + per_table]
         title = f"{fact} {key}: {len(found)} version{'s' if len(found) > 1 else ''}"
@@ -200,7 +219,7 @@ def value(found: Any) -> str:
 def reconciliation(found: Reconciliation) -> Table:
     """One row for each source table and star table: rows in source, lake and warehouse, and whether they agree."""
     title = f"Reconciliation at run {found.seq} (cut {moment(found.cut_time)} UTC)"
-    numbers = ("source now", "at cut", "lake", "star lake", "warehouse", "held")
+    numbers = ("source now", "at cut", "mirror", "lake", "warehouse", "held")
     made = table(title, "source table", *numbers[:3], "star table", *numbers[3:], "", right=numbers)
     for line in found.lines:
         made.add_row(*_reconciled(line))
@@ -209,7 +228,15 @@ def reconciliation(found: Reconciliation) -> Table:
 
 def _reconciled(line: Line) -> tuple[str, ...]:
     star = line.star or (f"(in {', '.join(line.part_of)})" if line.part_of else "(none)")
-    figures = [line.source_now, line.at_cut, line.mirror, star, line.star_lake, line.warehouse, line.held or None]
+    figures = [
+        line.source_now,
+        line.at_cut,
+        line.mirror,
+        star,
+        line.star_lake,
+        line.warehouse,
+        line.held if line.star else None,
+    ]
     cells = ["" if figure is None else f"{figure:,}" if isinstance(figure, int) else figure for figure in figures]
     verdict = "[green]equal[/]" if line.agrees else f"[bold red]{escape(line.difference)}[/]"
     return (line.source, *cells, verdict)
@@ -251,7 +278,7 @@ def status(state_dir: Path, aws: LocalAws, record: Record, found: Status, now: d
         "last execution": "none yet; start one with: tidemark tick"
         if run is None
         else f"{run.name}: {run.status}, {run.final_state}, {run.seconds:.1f} s",
-        "cause": run.cause if run else "",
+        "cause": reason(run) if run else "",
         "published": f"run {found.published}" if found.published else "nothing yet",
         "freshness": f"the warehouse shows the source as of {moment(found.fresh)} UTC, {age(seconds)} ago"
         if seconds is not None

@@ -59,16 +59,21 @@ class Record:
 
     def deployment(self) -> Deployment:
         """Names of everything that runs in the local AWS."""
-        bucket = f"tidemark-{self.model_name.replace('_', '-')}"
-        return Deployment(
-            model_name=self.model_name,
-            model_uri=self.model_dir,
-            landing_uri=f"s3://{bucket}-landing",
-            processed_uri=f"s3://{bucket}-processed",
-            source_secret=f"{bucket}-source",
-            warehouse_secret=f"{bucket}-warehouse",
-            landing_format=self.landing_format,
-        )
+        return deployment(self.model_name, self.model_dir, self.landing_format)
+
+
+def deployment(model_name: str, model_dir: str, landing_format: str) -> Deployment:
+    """Name everything that a model needs in the local AWS."""
+    prefix = f"tidemark-{model_name.replace('_', '-')}"
+    return Deployment(
+        model_name=model_name,
+        model_uri=model_dir,
+        landing_uri=f"s3://{prefix}-landing",
+        processed_uri=f"s3://{prefix}-processed",
+        source_secret=f"{prefix}-source",
+        warehouse_secret=f"{prefix}-warehouse",
+        landing_format=landing_format,
+    )
 
 
 class Stack:
@@ -136,14 +141,13 @@ class Stack:
             return EmbeddedPostgres.attach(self.state_dir).credentials(own_databases.SOURCE_DATABASE)
         return self.source
 
-    def provision(self, source: Credentials, warehouse: Credentials) -> None:
-        """Put secrets and resources into the local AWS; may be called again."""
+    def put_secrets(self, source: Credentials, warehouse: Credentials) -> None:
+        """Put the jobs' credentials into the local AWS; may be called again."""
         for name, database in (
             (self.deployment.source_secret, source),
             (self.deployment.warehouse_secret, warehouse),
         ):
             self.aws.put_secret(name, {key: str(value) for key, value in database.secret().items()})
-        self.aws.provision(self.deployment)
 
     def _secret(self, name: str) -> Credentials:
         text = self.aws.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]

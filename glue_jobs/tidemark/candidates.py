@@ -67,7 +67,7 @@ def evaluate(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFra
 
 
 def conform(found: DataFrame, table: StarTable) -> DataFrame:
-    """Cast every column to its declared type; add ``_reason`` (NULL if good), ``_row`` (JSON, if bad), ``_updated_at``."""
+    """Cast every column to its declared type; add ``_reason`` (NULL if good), ``_row`` (JSON) and ``_updated_at``."""
     kinds = dict(found.dtypes)
     cast = {column.name: _cast(column, kinds[column.name]) for column in table.columns}
     problems = [_problem(column, cast[column.name]) for column in table.columns]

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import NoSuchTableError
-from pyiceberg.expressions import AlwaysTrue, And, EqualTo, GreaterThan, GreaterThanOrEqual, IsNull, Or
+from pyiceberg.expressions import AlwaysTrue
 
 from tidemark import storage
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import Table
 
     from tidemark.model import Dimension, Fact, Model
@@ -48,10 +47,10 @@ class LakeReader:
 
     def last_run(self, at_least: int = 0) -> Run | None:
         """Return the newest applied run, or None; ``at_least`` is a seq known to be applied."""
-        found = self.runs(GreaterThanOrEqual("seq", at_least))
+        found = self.runs(f"seq >= {at_least:d}")
         return found[-1] if found else None
 
-    def runs(self, condition: BooleanExpression | None = None) -> list[Run]:
+    def runs(self, condition: str | None = None) -> list[Run]:
         """Return the applied runs, oldest first."""
         table = self._table(self.model.star_database, "etl_runs")
         if table is None:
@@ -71,14 +70,14 @@ class LakeReader:
         ]
 
     def delta(self, name: str, run: Run, after: int) -> pa.Table | None:
-        """Rows of a star table, at the run's state, that runs beyond ``after`` wrote or closed; None if there are none."""
+        """Rows of a star table, at the run's state, that runs beyond ``after`` wrote or closed; None if none."""
         snapshot = run.snapshots.get(name)
         table = self._table(self.model.star_database, name)
         if snapshot is None or table is None:
             return None
-        newer: BooleanExpression = GreaterThan("recorded_seq", after)
+        newer = f"recorded_seq > {after:d}"
         if name in self.model.facts:
-            newer = Or(newer, GreaterThan("closed_seq", after))
+            newer += f" or closed_seq > {after:d}"
         found = table.scan(row_filter=newer if after else AlwaysTrue(), snapshot_id=snapshot).to_arrow()
         return found if found.num_rows else None
 
@@ -88,10 +87,7 @@ class LakeReader:
         found = self._table(self.model.star_database, table.name)
         if snapshot is None or found is None:
             return 0
-        if table.name in self.model.facts:
-            alive: BooleanExpression = EqualTo("is_current", True)  # noqa: FBT003
-        else:
-            alive = And(EqualTo("is_deleted", False), EqualTo("is_inferred", False))  # noqa: FBT003
+        alive = "is_current = true" if table.name in self.model.facts else "is_deleted = false and is_inferred = false"
         scan = found.scan(row_filter=alive, snapshot_id=snapshot, selected_fields=(table.key,))
         return int(scan.to_arrow().num_rows)
 
@@ -107,7 +103,7 @@ class LakeReader:
         found = self._table(self.model.star_database, "quarantine")
         if found is None:
             return {}
-        tables = found.scan(row_filter=IsNull("resolved_seq"), selected_fields=("table_name",)).to_arrow()
+        tables = found.scan(row_filter="resolved_seq is null", selected_fields=("table_name",)).to_arrow()
         return dict(Counter(tables.column("table_name").to_pylist()))
 
     def _table(self, database: str, name: str) -> Table | None:

@@ -41,7 +41,8 @@ class Cut:
     time
         The source's clock, ISO 8601 with offset.
     lsn
-        Insert position right after the snapshot; the manifest waits until it is on the source's disk. None on a standby.
+        Insert position right after the snapshot; the manifest waits until it is on the source's disk. None on a
+        standby.
     seen
         Transactions from ``xmin`` on whose rows this cut already shows, so that the next cut need not read them again.
         None if they were too many to list.
@@ -120,9 +121,13 @@ class Manifest:
     full_compare_at: str
     format: int = MANIFEST_FORMAT
 
+    def changed(self, table: str) -> bool:
+        """Whether this manifest changes a table; one that its model did not know yet it does not."""
+        return table in self.tables and self.tables[table].changed
+
     def to_json(self) -> bytes:
-        """Serialise, readable by people."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
+        """Serialise, readable by people; the order of columns is theirs in CSV files."""
+        return json.dumps(asdict(self), indent=1).encode()
 
     @classmethod
     def from_json(cls, content: bytes, where: str) -> Manifest:

@@ -34,14 +34,21 @@ class MirrorChange:
     deleted: int
 
 
+def ensure(lake: Lake, table: SourceTable, manifest: Manifest) -> str:
+    """Create or evolve a mirror to the model's columns, as wide as the manifest has them; return its name.
+
+    A manifest that waited while the model changed may know fewer columns, or more.
+    """
+    columns = {column.name: column.type.spark for column in table.columns}
+    landed = manifest.tables[table.name].columns if table.name in manifest.tables else {}
+    return lake.ensure_mirror(table.name, columns | {name: kind for name, kind in landed.items() if name in columns})
+
+
 def apply(lake: Lake, table: SourceTable, manifest: Manifest) -> MirrorChange:
     """Bring one mirror to the manifest's cut, as at most one commit."""
     entry = manifest.tables[table.name]
-    columns = entry.columns or {column.name: column.type.spark for column in table.columns}
-    target = lake.ensure_mirror(table.name, columns)
-    if not entry.changed:
-        return MirrorChange(0, 0)
-    landed = landed_rows(lake, entry, manifest.landing_format)
+    target = ensure(lake, table, manifest)
+    landed = landed_rows(lake, table, entry, manifest.landing_format)
     if lake.is_empty(target):
         if landed is None or not entry.rows:
             return MirrorChange(0, 0)
@@ -52,17 +59,18 @@ def apply(lake: Lake, table: SourceTable, manifest: Manifest) -> MirrorChange:
     kinds = ("insert", "update", "delete")
     row = changes.agg(*(F.count_if(F.col("_op") == kind).alias(kind) for kind in kinds)).collect()[0]
     if row["update"] or row["delete"]:
-        _merge(lake, table, target, changes, [*columns, "_seq"])
+        _merge(lake, table, target, changes, changes.drop("_op").columns)
     elif row["insert"]:
         lake.append(changes.drop("_op"), target)
     return MirrorChange(row["insert"] + row["update"], row["delete"])
 
 
-def landed_rows(lake: Lake, entry: TableEntry, file_format: str) -> DataFrame | None:
-    """Return the rows that a manifest landed for one table, or None if it landed none."""
+def landed_rows(lake: Lake, table: SourceTable, entry: TableEntry, file_format: str) -> DataFrame | None:
+    """Return the rows that a manifest landed for one table, in the model's columns, or None if it landed none."""
     if not entry.files:
         return None
-    return landing_format.read(lake.spark, entry.files, entry.columns, file_format)
+    rows = landing_format.read(lake.spark, entry.files, entry.columns, file_format)
+    return rows.select(*(names.spark(column.name) for column in table.columns if column.name in entry.columns))
 
 
 def same_key(left: str, right: str, key: Sequence[str]) -> str:
@@ -80,9 +88,9 @@ def _changes(
         parts.append(
             _written(landed, current, key, entry.mode == "delta").withColumn("_seq", F.lit(manifest.seq).cast("bigint"))
         )
-    alive = _alive(lake, table, entry, landed, manifest.landing_format)
+    alive = _alive(lake, table, entry, landed, current, manifest.landing_format)
     if alive is not None:
-        suspects = current if entry.keys is None else current.where(_within(table, entry.keys))
+        suspects = current if entry.keys is None else current.where(within(str(table.integer_key), entry.keys))
         gone = suspects.join(alive, key, "left_anti")
         shape = landed.columns if landed is not None else columns
         seq = F.lit(manifest.seq).cast("bigint").alias("_seq")
@@ -108,13 +116,18 @@ def _written(landed: DataFrame, current: DataFrame, key: Sequence[str], small: b
 
 
 def _alive(
-    lake: Lake, table: SourceTable, entry: TableEntry, landed: DataFrame | None, file_format: str
+    lake: Lake,
+    table: SourceTable,
+    entry: TableEntry,
+    landed: DataFrame | None,
+    current: DataFrame,
+    file_format: str,
 ) -> DataFrame | None:
     """Keys that exist at the cut (in the listed ranges), or None if no key can have gone."""
     key = list(map(names.spark, table.key))
     if entry.keys is not None:
-        kinds = {name: table.column(name).type.spark for name in table.key}
-        kinds |= {name: kind for name, kind in entry.columns.items() if name in kinds}
+        here = dict(current.dtypes)  # as wide as the source's, which may be wider than the model's
+        kinds = {name: here[name] for name in table.key}
         if not entry.keys.files:
             return lake.spark.createDataFrame(
                 [], ", ".join(f"{names.spark(name)} {kind}" for name, kind in kinds.items())
@@ -127,10 +140,13 @@ def _alive(
     return None
 
 
-def _within(table: SourceTable, keys: KeyList) -> Column:
+def within(column: str, keys: KeyList) -> Column:
+    """Condition true for keys of the listed ranges (without ranges: always), by which Iceberg can skip files."""
     if keys.groups is None:
         return F.lit(True)
-    return F.shiftright(F.col(names.spark(str(table.integer_key))).cast("bigint"), keys.shift).isin(list(keys.groups))
+    key = F.col(names.spark(column))
+    ranges = [key.between(group << keys.shift, ((group + 1) << keys.shift) - 1) for group in keys.groups]
+    return reduce(lambda one, other: one | other, ranges)
 
 
 def _merge(lake: Lake, table: SourceTable, target: str, changes: DataFrame, columns: Sequence[str]) -> None:

@@ -19,7 +19,8 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
     settings = {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",
-        # A model's text is text: without this, ${env:HOME} in a description or in SQL would become the variable's value.
+        # A model's text is text: without this, ${env:HOME} in a description or in SQL would become the variable's
+        # value.
         "spark.sql.variable.substitute": "false",
         "spark.sql.timestampType": "TIMESTAMP_LTZ",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",

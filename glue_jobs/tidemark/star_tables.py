@@ -9,21 +9,23 @@ only on the mirrors, the manifest and the table itself, so a run that died half-
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import candidates as cand
 from tidemark import names, versions
 from tidemark.lake import settle
+from tidemark.mirror import within
 from tidemark.model import Dimension, Fact
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from tidemark.lake import Lake
-    from tidemark.landing import Manifest
+    from tidemark.landing import KeyList, Manifest
 
+_FEW_KEYS = 1000
 _WRITES = (versions.NEW, versions.CHANGED, versions.GONE)
 
 
@@ -43,28 +45,37 @@ class StarChange:
 
 @dataclass(frozen=True)
 class _Scope:
-    """What to evaluate: everything or the changed driver rows; and whether keys can have gone."""
+    """What to evaluate: everything or the changed driver rows; whether keys can have gone, and in which ranges.
+
+    ``hint`` holds the changed keys themselves, if they are few.
+    """
 
     everything: bool
     losses: bool
+    hint: list[Any] | None = None
+    ranges: KeyList | None = None
+
+    def prune(self, frame: DataFrame, key: str) -> DataFrame:
+        """Narrow a star table to the keys in scope, if they are few: files that hold none of them are not opened."""
+        return frame if self.hint is None else frame.where(F.col(names.spark(key)).isin(self.hint))
 
 
 def is_touched(table: Dimension | Fact, manifest: Manifest, model_changed: bool) -> bool:
     """Whether any input of the table may have changed."""
-    return model_changed or any(manifest.tables[name].changed for name in table.inputs)
+    return model_changed or any(manifest.changed(name) for name in table.inputs)
 
 
 def refresh(lake: Lake, table: Dimension | Fact, manifest: Manifest, model_changed: bool) -> StarChange:
     """Bring one star table up to the manifest."""
     target = lake.ensure_star(table)
     empty = lake.is_empty(target)
-    scope = _scope(table, manifest, everything=empty or model_changed)
+    scope = _scope(lake, table, manifest, everything=empty or model_changed)
     found = cand.evaluate(lake.spark, table, _inputs(lake, table, manifest, scope))
     cand.check_one_row_per_key(found, table)
     rows = cand.conform(found, table)
     here = lake.spark.table(target)
     decide = _decide_fact if isinstance(table, Fact) else _decide_dimension
-    decided = settle(decide(lake, table, rows, here, scope, empty))
+    decided = settle(decide(lake, table, manifest, rows, here, scope, empty))
     counts = _counts(decided)
     change = StarChange(
         counts, _bad(decided, counts), None if scope.everything else _keys(lake, table, manifest, decided)
@@ -74,10 +85,20 @@ def refresh(lake: Lake, table: Dimension | Fact, manifest: Manifest, model_chang
     return change
 
 
-def _scope(table: Dimension | Fact, manifest: Manifest, *, everything: bool) -> _Scope:
+def _scope(lake: Lake, table: Dimension | Fact, manifest: Manifest, *, everything: bool) -> _Scope:
+    if everything or any(manifest.changed(name) for name in table.joins):
+        return _Scope(everything=True, losses=True)
     driver = manifest.tables[table.driver]
-    everything = everything or driver.mode == "full" or any(manifest.tables[name].changed for name in table.joins)
-    return _Scope(everything, everything or driver.keys is not None)
+    if driver.mode == "full":
+        return _Scope(everything=True, losses=True)
+    changed = lake.spark.table(lake.mirror(table.driver)).where(F.col("_seq") == manifest.seq)
+    keys = [row[0] for row in changed.select(names.spark(table.driver_key)).limit(_FEW_KEYS + 1).collect()]
+    return _Scope(
+        everything=False,
+        losses=driver.keys is not None or not table.complete,
+        hint=keys if len(keys) <= _FEW_KEYS else None,
+        ranges=driver.keys,
+    )
 
 
 def _inputs(lake: Lake, table: Dimension | Fact, manifest: Manifest, scope: _Scope) -> dict[str, DataFrame]:
@@ -87,40 +108,64 @@ def _inputs(lake: Lake, table: Dimension | Fact, manifest: Manifest, scope: _Sco
     return {name: frame.drop("_seq") for name, frame in frames.items()}
 
 
-def _lost(lake: Lake, table: Dimension | Fact, rows: DataFrame, alive_here: DataFrame, scope: _Scope) -> DataFrame:
-    """Present rows here whose key is no longer there; ``rows`` are the candidates, all of them if all were evaluated."""
+def _lost(
+    lake: Lake, table: Dimension | Fact, manifest: Manifest, rows: DataFrame, alive_here: DataFrame, scope: _Scope
+) -> DataFrame:
+    """Present rows here whose key is no longer there; ``rows`` are the candidates (all, if all were evaluated)."""
     if scope.everything:
         there = rows.select(F.col(names.spark(table.key)).alias("_there"))
     else:
-        there = lake.spark.table(lake.mirror(table.driver)).select(F.col(names.spark(table.driver_key)).alias("_there"))
+        mirror = lake.spark.table(lake.mirror(table.driver))
+        if table.complete and scope.ranges is not None:
+            alive_here = alive_here.where(within(table.key, scope.ranges))
+            mirror = mirror.where(within(table.driver_key, scope.ranges))
+        if not table.complete:  # the SQL may let a changed row no longer through
+            mirror = mirror.where(F.col("_seq") != manifest.seq)
+        there = mirror.select(F.col(names.spark(table.driver_key)).alias("_there"))
+        if not table.complete:
+            there = there.unionAll(rows.select(F.col(names.spark(table.key)).alias("_there")))
     return alive_here.join(there, F.col(names.spark(table.key)) == F.col("_there"), "left_anti")
 
 
 def _decide_fact(
-    lake: Lake, table: Dimension | Fact, rows: DataFrame, here: DataFrame, scope: _Scope, empty: bool
+    lake: Lake,
+    table: Dimension | Fact,
+    manifest: Manifest,
+    rows: DataFrame,
+    here: DataFrame,
+    scope: _Scope,
+    empty: bool,
 ) -> DataFrame:
     columns = [column.name for column in table.columns]
     history = here
     if not scope.everything:
         keys = F.broadcast(rows.select(F.col(names.spark(table.key)).alias("_wanted")))
-        history = here.join(keys, F.col(names.spark(table.key)) == F.col("_wanted"), "left_semi")
+        history = scope.prune(here, table.key).join(
+            keys, F.col(names.spark(table.key)) == F.col("_wanted"), "left_semi"
+        )
     latest = versions.latest_versions(history, table.key)
     decided = versions.decide(rows, latest if scope.everything else F.broadcast(latest), table.key, columns)
     if scope.losses and not empty:
-        lost = _lost(lake, table, rows, here.where("is_current"), scope)
+        lost = _lost(lake, table, manifest, rows, here.where("is_current"), scope)
         decided = decided.unionByName(versions.gone(versions.latest_versions(lost, table.key), decided))
     return decided
 
 
 def _decide_dimension(
-    lake: Lake, table: Dimension | Fact, rows: DataFrame, here: DataFrame, scope: _Scope, empty: bool
+    lake: Lake,
+    table: Dimension | Fact,
+    manifest: Manifest,
+    rows: DataFrame,
+    here: DataFrame,
+    scope: _Scope,
+    empty: bool,
 ) -> DataFrame:
     columns = [column.name for column in table.columns]
     whole = F.struct(*(F.col(names.spark(name)) for name in here.columns)).alias("last")
     old = here.select(F.col(names.spark(table.key)).alias("_key"), whole)
     if not scope.everything:
         keys = F.broadcast(rows.select(F.col(names.spark(table.key)).alias("_wanted")))
-        old = F.broadcast(old.join(keys, F.col("_key") == F.col("_wanted"), "left_semi"))
+        old = F.broadcast(scope.prune(old, "_key").join(keys, F.col("_key") == F.col("_wanted"), "left_semi"))
     joined = rows.alias("c").join(old, F.col(f"c.{names.spark(table.key)}") == F.col("_key"), "left")
     now = F.struct(*(F.col(f"c.{names.spark(name)}") for name in columns))
     then = F.struct(*(F.col(f"last.{names.spark(name)}").alias(name) for name in columns))
@@ -135,7 +180,7 @@ def _decide_dimension(
     decided = joined.select(*kept, key, F.col("last"), decision.alias(versions.DECISION))
     decided = decided.where(F.col(versions.DECISION).isNotNull())
     if scope.losses and not empty:
-        lost = _lost(lake, table, rows, here.where("NOT is_deleted AND NOT is_inferred"), scope)
+        lost = _lost(lake, table, manifest, rows, here.where("NOT is_deleted AND NOT is_inferred"), scope)
         lost = lost.select(F.col(names.spark(table.key)).alias("_key"), whole)
         decided = decided.unionByName(versions.gone(lost, decided))
     return decided
@@ -210,9 +255,9 @@ def _merge(lake: Lake, rows: DataFrame, target: str, key: list[str], updated: li
     view = names.spark("_rows_" + target.rsplit(".", 1)[1].strip("`"))
     rows.createOrReplaceTempView(view)
     listed = [names.spark(name) for name in rows.columns]
+    on = [f"t.{names.spark(name)} = s.{names.spark(name)}" for name in key]
     lake.spark.sql(
-        f"MERGE INTO {target} t USING {view} s "  # noqa: S608 - quoted names only
-        f"ON {' AND '.join(f't.{names.spark(name)} = s.{names.spark(name)}' for name in key)} "
-        f"WHEN MATCHED THEN UPDATE SET {', '.join(f't.{names.spark(name)} = s.{names.spark(name)}' for name in updated)} "
+        f"MERGE INTO {target} t USING {view} s ON {' AND '.join(on)} "  # noqa: S608 - quoted names only
+        f"WHEN MATCHED THEN UPDATE SET {', '.join(f't.{name} = s.{name}' for name in map(names.spark, updated))} "
         f"WHEN NOT MATCHED THEN INSERT ({', '.join(listed)}) VALUES ({', '.join(f's.{name}' for name in listed)})"
     )

@@ -79,6 +79,6 @@ def names(uri: str, *, after: str = "") -> list[str]:
     pages = (
         client()
         .get_paginator("list_objects_v2")
-        .paginate(Bucket=bucket, Prefix=prefix, **({"StartAfter": prefix + after} if after else {}))
+        .paginate(Bucket=bucket, Prefix=prefix, StartAfter=prefix + after if after else "")
     )
     return [item["Key"].removeprefix(prefix) for page in pages for item in page.get("Contents", [])]

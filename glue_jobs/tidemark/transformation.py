@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -23,6 +23,8 @@ from tidemark.session import spark_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from pyspark.sql import DataFrame
 
     from tidemark.landing import Landing, Manifest
     from tidemark.model import Model
@@ -40,6 +42,7 @@ class LastRun:
     lake_id: str = ""
     model_digest: str = ""
     open_quarantine: int = 0
+    snapshots: dict[str, int | None] = field(default_factory=dict)
 
 
 def transform(model: Model, landing: Landing, processed_uri: str, run_id: str) -> list[int]:
@@ -79,14 +82,18 @@ def last_run(lake: Lake, at_least: int) -> LastRun:
     if not runs:
         return LastRun()
     row = runs[0]
-    return LastRun(row["seq"], row["lake_id"], row["model_digest"], row["open_quarantine"])
+    return LastRun(
+        row["seq"], row["lake_id"], row["model_digest"], row["open_quarantine"], json.loads(row["snapshots"])
+    )
 
 
 def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str) -> LastRun:
     model_changed = last.model_digest != lake.model.digest
     if model_changed:
         lake.create_databases()
-    changed = [table for name, table in lake.model.tables.items() if _is_needed(lake, manifest, name, model_changed)]
+        for table in lake.model.tables.values():
+            mirror.ensure(lake, table, manifest)
+    changed = [table for name, table in lake.model.tables.items() if manifest.changed(name)]
     mirrored = _each(changed, lambda table: mirror.apply(lake, table, manifest))
     for table, change in zip(changed, mirrored, strict=True):
         _log.info("%-22s %7d written, %d deleted", f"mirror {table.name}", change.written, change.deleted)
@@ -97,20 +104,22 @@ def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str) -> LastRu
         _log.info(
             "%-22s %s", name, ", ".join(f"{n} {kind}" for kind, n in sorted(change.counts.items())) or "as before"
         )
-    opened = {n: c.opened for n, c in changes.items() if c.opened is not None and _has_new(c)}
-    added = members.complete(lake, opened, manifest.seq)
+    added = members.complete(lake, _opened(lake, changes, last, manifest.seq), manifest.seq)
     still_open = quarantine.record(lake, changes, manifest.seq, last.open_quarantine)
-    _commit_run(lake, manifest, run_id, changes, added, still_open)
+    snapshots = _commit_run(lake, manifest, run_id, changes, added, still_open)
     _log.info("applied manifest %d", manifest.seq)
-    return LastRun(manifest.seq, manifest.lake_id, lake.model.digest, still_open)
+    return LastRun(manifest.seq, manifest.lake_id, lake.model.digest, still_open, snapshots)
 
 
-def _is_needed(lake: Lake, manifest: Manifest, name: str, model_changed: bool) -> bool:
-    return name in manifest.tables and (manifest.tables[name].changed or model_changed)
-
-
-def _has_new(change: StarChange) -> bool:
-    return bool(change.counts.get("new") or change.counts.get("changed"))
+def _opened(lake: Lake, changes: dict[str, StarChange], last: LastRun, seq: int) -> dict[str, DataFrame]:
+    """New versions of every fact, those that a killed attempt at this manifest has left included."""
+    result: dict[str, DataFrame] = {}
+    for name, change in changes.items():
+        if change.opened is not None and (change.counts.get("new") or change.counts.get("changed")):
+            result[name] = change.opened
+        elif name in lake.model.facts and lake.snapshot_id(lake.star(name)) != last.snapshots.get(name):
+            result[name] = lake.spark.table(lake.star(name)).where(F.col("recorded_seq") == seq)
+    return result
 
 
 def _each(items: Iterable[Any], work: Callable[[Any], Any]) -> list[Any]:
@@ -126,8 +135,8 @@ def _commit_run(
     changes: dict[str, StarChange],
     added: dict[str, int],
     still_open: int,
-) -> None:
-    """Append the run's row: from now on the load may read this state."""
+) -> dict[str, int | None]:
+    """Append the run's row: from now on the load may read this state; return the star tables' snapshots."""
     target = lake.ensure_runs()
     tables: list[Dimension | Fact] = list(lake.model.star_tables)
     star = [table.name for table in tables] + ([lake.model.date_dimension] if lake.model.date_dimension else [])
@@ -150,3 +159,4 @@ def _commit_run(
         for name, (kind, _) in RUN_COLUMNS.items()
     ]
     lake.append(lake.spark.range(1).select(*columns), target)
+    return snapshots

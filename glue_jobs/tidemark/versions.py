@@ -9,7 +9,8 @@ A fact's row is a *version*: what the source row was from ``valid_from`` to ``va
 * A key that comes back after a delete goes on counting: its next version begins at or after the last one's end.
 * Equal contents make no version. A row that breaks its contract makes none either: the last good one stays current.
 
-Promises: :func:`decide` and :func:`gone` give every key at most one decision; applying its outcome and deciding again gives none.
+Promises: :func:`decide` and :func:`gone` give every key at most one decision; applying its outcome
+and deciding again gives none.
 """
 
 from __future__ import annotations

@@ -149,15 +149,16 @@ class Pipeline:
         return result
 
 
-@pytest.fixture
-def aws(job_variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def aws(job_variables: dict[str, str]) -> Iterator[None]:
     """The environment of a job, as far as the Python side of a job needs it."""
-    for name, value in job_variables.items():
-        if name.startswith("AWS_"):
-            monkeypatch.setenv(name, value)
-    storage.client.cache_clear()
-    yield
-    storage.client.cache_clear()
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in job_variables.items():
+            if name.startswith("AWS_"):
+                environment.setenv(name, value)
+        storage.client.cache_clear()
+        yield
+        storage.client.cache_clear()
 
 
 @pytest.fixture(scope="session")
@@ -169,28 +170,42 @@ def shop_template(postgres: EmbeddedPostgres) -> str:
     return "shop_template"
 
 
-@pytest.fixture
-def new_pipeline(
+@pytest.fixture(scope="module")
+def module_pipelines(
     aws: None,
     spark: SparkSession,
     postgres: EmbeddedPostgres,
     shop_template: str,
-    new_database: Callable[..., Database],
-    tmp_path: Path,
-) -> Callable[[], Pipeline]:
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[], Pipeline]]:
+    """Give a function that makes a shop of its own, with everything that belongs to it, for the module's tests."""
+    made: list[str] = []
+
+    def new_database(prefix: str = "db", *, template: str | None = None) -> Database:
+        made.append(f"{prefix}_of_shop_{next(_numbers)}")
+        return postgres.create_database(made[-1], template=template)
+
     def make() -> Pipeline:
         number = next(_numbers)
-        folder = tmp_path / f"model-{number}"
+        folder = tmp_path_factory.mktemp("model") / f"shop-{number}"
         shutil.copytree(SHOP, folder)
         text = (folder / "source.yml").read_text()
         (folder / "source.yml").write_text(text.replace("name: shop\n", f"name: shop{number}\n"))
-        source = new_database("shop", template=shop_template)
+        source = new_database("source", template=shop_template)
         reader = credentials_of(postgres.create_reader(source.dbname, "shop_reader"))
         return Pipeline(folder, source, reader, Landing(f"s3://lake/landing-{number}"), spark, new_database)
 
-    return make
+    yield make
+    for name in made:
+        postgres.drop_database(name)
 
 
 @pytest.fixture
-def shop(new_pipeline: Callable[[], Pipeline]) -> Pipeline:
-    return new_pipeline()
+def new_pipeline(module_pipelines: Callable[[], Pipeline]) -> Callable[[], Pipeline]:
+    return module_pipelines
+
+
+@pytest.fixture
+def shop(module_pipelines: Callable[[], Pipeline]) -> Pipeline:
+    """A shop that no other test touches."""
+    return module_pipelines()

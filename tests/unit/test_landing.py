@@ -79,7 +79,10 @@ manifests = st.builds(
 
 @given(manifests)
 def test_a_manifest_reads_back_as_it_was(written: Manifest) -> None:
-    assert Manifest.from_json(written.to_json(), "here") == written
+    found = Manifest.from_json(written.to_json(), "here")
+    assert found == written
+    for name, entry in written.tables.items():
+        assert list(found.tables[name].columns) == list(entry.columns), "CSV files are read by position"
 
 
 def change(name: str, value: Any) -> bytes:

@@ -72,15 +72,17 @@ def decide(spark: SparkSession, state: State, source: dict[str, Row], scope: Seq
     ]
     candidates = spark.createDataFrame(rows, "k string, v string, _updated_at bigint, _reason string, _row string")
     candidates = candidates.withColumn("_updated_at", F.timestamp_micros("_updated_at"))
-    latest = versions.latest_versions(
-        fact_frame(spark, {key: version for key, version in state.items() if key[0] in keys}), "k"
-    )
-    return versions.decide(versions.present(candidates), latest, "k", ["k", "v"])
+    history = fact_frame(spark, {key: version for key, version in state.items() if key[0] in keys})
+    decided = versions.decide(candidates, versions.latest_versions(history, "k"), "k", ["k", "v"])
+    lost = history.where("is_current").join(candidates.select("k"), "k", "left_anti")
+    return decided.unionByName(versions.gone(versions.latest_versions(lost, "k"), decided))
 
 
 def tick(spark: SparkSession, state: State, source: dict[str, Row], cut: int, seq: int) -> dict[str, str]:
     """Apply one cut to a fact, in place; return the decisions."""
     decided = decide(spark, state, source).localCheckpoint()
+    outcomes = [(row._key, row[versions.DECISION]) for row in decided.select("_key", versions.DECISION).collect()]
+    assert len({key for key, _ in outcomes}) == len(outcomes), "one decision per key"
     rows = versions.to_write(decided, ["k", "v"], F.timestamp_micros(F.lit(cut)), seq)
     assert rows.columns == versions.column_names(["k", "v"])
     for row in rows.withColumns({name: F.unix_micros(name) for name in TIMES}).collect():
@@ -95,9 +97,7 @@ def tick(spark: SparkSession, state: State, source: dict[str, Row], cut: int, se
                 written, valid_to=known.valid_to, is_deleted=known.is_deleted, closed_seq=known.closed_seq
             ) == known, "closing a version changes nothing else of it"
         state[row.k, row.version] = written
-    outcome = {row._key: row[versions.DECISION] for row in decided.collect()}
-    assert len(outcome) == decided.count(), "one decision per key"
-    return outcome
+    return dict(outcomes)
 
 
 def oracle(state: dict[str, list[Version]], key: str, row: Row | None, cut: int, seq: int) -> str | None:
@@ -266,10 +266,9 @@ def test_only_keys_in_scope_are_looked_at(spark: SparkSession) -> None:
     assert [(row._key, row[versions.DECISION]) for row in decided] == [("a", "changed")]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_random_histories_agree_with_the_oracle(spark: SparkSession, seed: int) -> None:
-    dice = random.Random(seed)  # noqa: S311 - chance, not a secret
-    keys = [f"k{number}" for number in range(150)]
+def test_random_histories_agree_with_the_oracle(spark: SparkSession) -> None:
+    dice = random.Random(1)  # noqa: S311 - chance, not a secret
+    keys = [f"k{number}" for number in range(400)]
     state: State = {}
     expected: dict[str, list[Version]] = {}
     source: dict[str, Row] = {}

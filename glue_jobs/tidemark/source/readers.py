@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
@@ -79,7 +80,7 @@ def _land(spark: SparkSession, snapshot: SourceSnapshot, read: Read, file_format
     counted = Observation()
     try:
         landing_format.write(exact.observe(counted, F.count(F.lit(1)).alias("rows")), read.target, file_format)
-    except PySparkException as error:
+    except (PySparkException, Py4JJavaError) as error:
         raise SourceError(
             f"reading {sql.relation(read.table)} failed: {_first_cause(error)}",
             do="nothing was landed; the next tick repeats",
@@ -125,5 +126,6 @@ def _reader(spark: SparkSession, snapshot: SourceSnapshot, query: str) -> DataFr
 
 def _first_cause(error: Exception) -> str:
     """PostgreSQL's own sentence inside Spark's long message."""
-    lines = [line.strip() for line in str(error).splitlines() if "PSQLException" in line or "ERROR:" in line]
-    return lines[0][:300] if lines else str(error).splitlines()[0][:300]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line.split("PSQLException:", 1)[1].strip() for line in lines if "PSQLException:" in line]
+    return (said or lines)[0][:300]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class LoadTransaction(Protocol):
-    """One load: everything done through it becomes visible together when its ``with`` block ends well, or not at all."""
+    """One load: what is done through it becomes visible together when its ``with`` block ends well, or not at all."""
 
     def ledger_seq(self, lake_id: str) -> int:
         """Return the seq up to which this warehouse was loaded from this lake (0: never); the transaction is exclusive.

@@ -108,7 +108,7 @@ def _fact(model: Model, fact: Fact) -> list[str]:
     texts = ((fact.record_id, "Identity of this version"), *((name, text) for name, _, text in _FACT_EXTRAS))
     return [
         f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(parts)})",
-        f"CREATE UNIQUE INDEX IF NOT EXISTS {pg(fact.name + '_one')} ON {table} ({pg(fact.key)}) WHERE {pg('is_current')}",
+        f"CREATE UNIQUE INDEX IF NOT EXISTS {pg(fact.name + '_one')} ON {table} ({pg(fact.key)}) WHERE is_current",
         *_comments(table, fact.description, fact.columns, texts),
     ]
 

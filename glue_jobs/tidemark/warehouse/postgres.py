@@ -61,7 +61,7 @@ class PostgresWarehouse:
         advice = {
             "42501": f"grant {self._credentials.username} CREATE on the database and ownership of the schemas",
             "55P03": "end the other session that holds a lock on the warehouse's tables; the next tick repeats",
-            "42P01": "a table was dropped by hand: drop the model's schema and its rows in etl.load_ledger to load anew",
+            "42P01": "a table was dropped by hand: drop the schema and its rows in etl.load_ledger to load anew",
         }.get(state, "mend what the server names; nothing was committed, and the next tick repeats")
         return WarehouseError(f"warehouse {self._credentials.place}: {text}", do=advice)
 
@@ -98,11 +98,14 @@ class _PostgresLoad:
     def evolve(self) -> None:
         if self._last_digest == ddl.digest(self._model):
             return
-        for statement in ddl.statements(self._model):
-            self._run(statement)
+        statements = ddl.statements(self._model)
+        comments = [statement for statement in statements if statement.startswith("COMMENT ")]
+        for statement in statements:
+            if statement not in comments:
+                self._run(statement)
         for table in self._model.star_tables:
             self._evolve_table(table)
-        for statement in ddl.history_access(self._model):
+        for statement in [*comments, *ddl.history_access(self._model)]:  # now that all columns are there
             self._run(statement)
 
     def _evolve_table(self, table: Dimension | Fact) -> None:
@@ -160,7 +163,8 @@ class _PostgresLoad:
         listed = ", ".join(map(pg, names))
         opened = self._run(
             f"INSERT INTO {target} ({listed}) SELECT {self._cast(names, table.columns)} FROM {stage} s "  # noqa: S608
-            f"WHERE NOT EXISTS (SELECT FROM {target} f WHERE {same}) ORDER BY s.valid_from, s.{pg(table.key)}, s.version"
+            f"WHERE NOT EXISTS (SELECT FROM {target} f WHERE {same}) "
+            f"ORDER BY s.valid_from, s.{pg(table.key)}, s.version"
         )
         self._run(f"DROP TABLE {stage}")
         return closed + opened
