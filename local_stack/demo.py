@@ -105,20 +105,23 @@ def run_demo(state_dir: Path | None, json_file: Path | None, out: Console) -> bo
         raise
     finally:
         figures["seconds"] = round(time.monotonic() - started, 1)
-        agrees = not error and bool(checks.made) and not checks.disagreeing
-        figures |= {
-            "ok": agrees,
-            "error": error,
-            "checks": len(checks.made),
-            "disagreeing": [str(check) for check in checks.disagreeing],
-        }
+        figures |= _outcome(checks, error)
         if json_file is not None:
             json_file.write_text(json.dumps(figures, indent=1, default=str) + "\n", encoding="utf-8")
     for check in checks.disagreeing:
         out.print(f"[bold red]differs:[/] {escape(str(check))}", soft_wrap=True)
-    verdict = "[bold green]all agree[/]" if agrees else f"[bold red]{len(checks.disagreeing)} differ[/]"
+    verdict = "[bold green]all agree[/]" if figures["ok"] else f"[bold red]{len(checks.disagreeing)} differ[/]"
     out.print(f"stopped and removed. {len(checks.made)} figures checked: {verdict}. {figures['seconds']:.0f} seconds.")
-    return agrees
+    return bool(figures["ok"])
+
+
+def _outcome(checks: Checks, error: str) -> dict[str, Any]:
+    return {
+        "ok": not error and bool(checks.made) and not checks.disagreeing,
+        "error": error,
+        "checks": len(checks.made),
+        "disagreeing": [str(check) for check in checks.disagreeing],
+    }
 
 
 def _tell(story: Story) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any
 
@@ -113,38 +113,29 @@ def reconcile(stack: Stack) -> Reconciliation:
     manifest = stack.landing.read(run.seq)
     with ThreadPoolExecutor(4) as pool:
         mirrors = dict(zip(model.tables, pool.map(lake.mirror_rows, model.tables), strict=True))
-        stars = dict(
-            zip(
-                (star.name for star in model.star_tables),
-                pool.map(lambda star: lake.current_rows(star, run), model.star_tables),
-                strict=True,
-            )
-        )
+        found = pool.map(lambda star: lake.current_rows(star, run), model.star_tables)
+        stars = {star.name: rows for star, rows in zip(model.star_tables, found, strict=True)}
     with stack.source.connect() as source, stack.warehouse.connect() as warehouse:
-        now = {name: _count(source, table) for name, table in model.tables.items()}
         ledger = _ledger(warehouse, model)
         lines: list[Line] = []
-        for name in model.tables:
+        for name, table in model.tables.items():
             entry = manifest.tables.get(name)
-            basis = {"source": name, "source_now": now[name], "at_cut": entry.count if entry else None}
+            users = tuple(star.name for star in model.star_tables if name in star.joins)
+            now, cut = _count(source, table), entry.count if entry else None
+            basis = Line(source=name, source_now=now, at_cut=cut, mirror=mirrors[name], part_of=users)
             driven = [star for star in model.star_tables if star.driver == name]
-            for star in driven:
-                here = _present(warehouse, model, star) if ledger else 0
-                lines.append(
-                    Line(
-                        **basis,  # type: ignore[arg-type]
-                        mirror=mirrors[name],
-                        star=star.name,
-                        star_lake=stars[star.name],
-                        warehouse=here,
-                        held=run.held_back.get(star.name, 0),
-                        complete=star.complete,
-                        versions_differing=_differing(warehouse, model, lake, run, star) if ledger else 0,
-                    )
+            lines += [
+                replace(
+                    basis,
+                    star=star.name,
+                    star_lake=stars[star.name],
+                    warehouse=_present(warehouse, model, star) if ledger else 0,
+                    held=run.held_back.get(star.name, 0),
+                    complete=star.complete,
+                    versions_differing=_differing(warehouse, model, lake, run, star) if ledger else 0,
                 )
-            if not driven:
-                users = tuple(star.name for star in model.star_tables if name in star.joins)
-                lines.append(Line(**basis, mirror=mirrors[name], part_of=users))  # type: ignore[arg-type]
+                for star in driven
+            ] or [basis]
     return Reconciliation(seq=run.seq, cut_time=run.cut_time, ledger_seq=ledger, lines=tuple(lines))
 
 

@@ -72,7 +72,7 @@ def job_variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
         endpoint_url=settings.endpoint,
         region_name=REGION,
         aws_access_key_id="local",
-        aws_secret_access_key="local",  # noqa: S106 - moto wants some value
+        aws_secret_access_key="local",
     ).create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
     yield variables
     server.stop()

@@ -7,6 +7,8 @@ columns and widens types, so old data files stay readable.
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemark import names
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 Columns = dict[str, tuple[str, str]]
+FEW_KEYS: Final = 1000
 
 _PROPERTIES: Final = {
     "format-version": "2",
@@ -76,6 +79,32 @@ def settle(frame: DataFrame) -> DataFrame:
     A cached frame will not do: Spark computes it anew, from the new contents, as soon as one of its tables is written.
     """
     return frame.localCheckpoint(eager=True)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a settled frame of changes holds: rows per kind, and their keys if they are few (else None)."""
+
+    counts: dict[str, int]
+    keys: list[Any] | None
+
+    def pruning(self, target: str, key: str) -> str:
+        """SQL condition that lets a merge open only the files of ``target`` that can hold one of the keys."""
+        if not self.keys:
+            return ""
+        literals = ", ".join(str(key) if isinstance(key, int) else names.spark_literal(key) for key in self.keys)
+        return f" AND {target}.{names.spark(key)} IN ({literals})"
+
+
+def tally(changes: DataFrame, kind: str, key: str | None) -> Tally:
+    """Count a settled frame by its column ``kind``; note the values of ``key``, if they are few integers or texts."""
+    columns = [kind] if key is None else [kind, key]
+    few = changes.select(*map(names.spark, columns)).limit(FEW_KEYS + 1).collect()
+    if len(few) > FEW_KEYS:
+        return Tally({row[0]: row[1] for row in changes.groupBy(kind).count().collect()}, None)
+    values = [] if key is None else sorted({row[1] for row in few if row[1] is not None}, key=str)
+    plain = all(isinstance(value, int | str) for value in values)
+    return Tally(dict(Counter(row[0] for row in few)), values if plain else None)
 
 
 class Lake:

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import landing_format, names
-from tidemark.lake import settle
+from tidemark.lake import Tally, settle, tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,13 +56,13 @@ def apply(lake: Lake, table: SourceTable, manifest: Manifest) -> MirrorChange:
         return MirrorChange(entry.rows, 0)
     current = lake.spark.table(target)
     changes = settle(_changes(lake, table, entry, landed, current, manifest))
-    kinds = ("insert", "update", "delete")
-    row = changes.agg(*(F.count_if(F.col("_op") == kind).alias(kind) for kind in kinds)).collect()[0]
-    if row["update"] or row["delete"]:
-        _merge(lake, table, target, changes, changes.drop("_op").columns)
-    elif row["insert"]:
+    found = tally(changes, "_op", table.key[0] if len(table.key) == 1 else None)
+    inserted, updated, deleted = (found.counts.get(kind, 0) for kind in ("insert", "update", "delete"))
+    if updated or deleted:
+        _merge(lake, table, target, changes, [name for name in changes.columns if name != "_op"], found)
+    elif inserted:
         lake.append(changes.drop("_op"), target)
-    return MirrorChange(row["insert"] + row["update"], row["delete"])
+    return MirrorChange(inserted + updated, deleted)
 
 
 def landed_rows(lake: Lake, table: SourceTable, entry: TableEntry, file_format: str) -> DataFrame | None:
@@ -149,12 +149,15 @@ def within(column: str, keys: KeyList) -> Column:
     return reduce(lambda one, other: one | other, ranges)
 
 
-def _merge(lake: Lake, table: SourceTable, target: str, changes: DataFrame, columns: Sequence[str]) -> None:
+def _merge(
+    lake: Lake, table: SourceTable, target: str, changes: DataFrame, columns: Sequence[str], found: Tally
+) -> None:
     view = f"_changes_{table.name}"
     changes.createOrReplaceTempView(names.spark(view))
     quoted = [names.spark(name) for name in columns]
     lake.spark.sql(
-        f"MERGE INTO {target} t USING {names.spark(view)} s ON {same_key('t', 's', table.key)} "  # noqa: S608
+        f"MERGE INTO {target} t USING {names.spark(view)} s ON {same_key('t', 's', table.key)}"  # noqa: S608
+        f"{found.pruning('t', table.key[0])} "
         "WHEN MATCHED AND s._op = 'delete' THEN DELETE "
         f"WHEN MATCHED THEN UPDATE SET {', '.join(f't.{name} = s.{name}' for name in quoted)} "
         f"WHEN NOT MATCHED AND s._op <> 'delete' THEN INSERT ({', '.join(quoted)}) "

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import candidates as cand
 from tidemark import names, versions
-from tidemark.lake import settle
+from tidemark.lake import FEW_KEYS, Tally, settle, tally
 from tidemark.mirror import within
 from tidemark.model import Dimension, Fact
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tidemark.lake import Lake
     from tidemark.landing import KeyList, Manifest
 
-_FEW_KEYS = 1000
 _WRITES = (versions.NEW, versions.CHANGED, versions.GONE)
 
 
@@ -76,12 +75,13 @@ def refresh(lake: Lake, table: Dimension | Fact, manifest: Manifest, model_chang
     here = lake.spark.table(target)
     decide = _decide_fact if isinstance(table, Fact) else _decide_dimension
     decided = settle(decide(lake, table, manifest, rows, here, scope, empty))
-    counts = _counts(decided)
+    seen = tally(decided, versions.DECISION, "_key")
+    counts = seen.counts
     change = StarChange(
         counts, _bad(decided, counts), None if scope.everything else _keys(lake, table, manifest, decided)
     )
     if any(counts.get(kind) for kind in _WRITES):
-        _write(lake, table, manifest, target, decided, counts, change)
+        _write(lake, table, manifest, target, decided, seen, change)
     return change
 
 
@@ -92,11 +92,11 @@ def _scope(lake: Lake, table: Dimension | Fact, manifest: Manifest, *, everythin
     if driver.mode == "full":
         return _Scope(everything=True, losses=True)
     changed = lake.spark.table(lake.mirror(table.driver)).where(F.col("_seq") == manifest.seq)
-    keys = [row[0] for row in changed.select(names.spark(table.driver_key)).limit(_FEW_KEYS + 1).collect()]
+    keys = [row[0] for row in changed.select(names.spark(table.driver_key)).limit(FEW_KEYS + 1).collect()]
     return _Scope(
         everything=False,
         losses=driver.keys is not None or not table.complete,
-        hint=keys if len(keys) <= _FEW_KEYS else None,
+        hint=keys if len(keys) <= FEW_KEYS else None,
         ranges=driver.keys,
     )
 
@@ -192,7 +192,7 @@ def _write(
     manifest: Manifest,
     target: str,
     decided: DataFrame,
-    counts: dict[str, int],
+    seen: Tally,
     change: StarChange,
 ) -> None:
     """Write what was decided as one commit; rows that are all new need no merge."""
@@ -205,8 +205,8 @@ def _write(
     else:
         rows = _dimension_rows(decided, columns, manifest.seq)
         key, updated = [table.key], [*columns, "is_deleted", "is_inferred", "recorded_seq"]
-    if counts.get(versions.CHANGED) or counts.get(versions.GONE):
-        _merge(lake, rows, target, key, updated)
+    if seen.counts.get(versions.CHANGED) or seen.counts.get(versions.GONE):
+        _merge(lake, rows, target, key, updated, seen.pruning("t", table.key))
     else:
         lake.append(rows, target)
 
@@ -222,13 +222,6 @@ def _dimension_rows(decided: DataFrame, columns: list[str], seq: int) -> DataFra
         F.lit(False).alias("is_inferred"),
         F.lit(seq).cast("bigint").alias("recorded_seq"),
     )
-
-
-def _counts(decided: DataFrame) -> dict[str, int]:
-    """Rows per decision, without a shuffle by decision."""
-    kinds = (*_WRITES, versions.BAD)
-    row = decided.agg(*(F.count_if(F.col(versions.DECISION) == kind).alias(kind) for kind in kinds)).collect()[0]
-    return {kind: row[kind] for kind in kinds if row[kind]}
 
 
 def _bad(decided: DataFrame, counts: dict[str, int]) -> DataFrame | None:
@@ -250,14 +243,14 @@ def _key_text() -> Column:
     return F.coalesce(F.col("_key").cast("string"), F.lit("NULL")).alias("key")
 
 
-def _merge(lake: Lake, rows: DataFrame, target: str, key: list[str], updated: list[str]) -> None:
+def _merge(lake: Lake, rows: DataFrame, target: str, key: list[str], updated: list[str], pruning: str) -> None:
     """Write rows as one commit: those whose key exists update the named columns, the others are inserted."""
     view = names.spark("_rows_" + target.rsplit(".", 1)[1].strip("`"))
     rows.createOrReplaceTempView(view)
     listed = [names.spark(name) for name in rows.columns]
     on = [f"t.{names.spark(name)} = s.{names.spark(name)}" for name in key]
     lake.spark.sql(
-        f"MERGE INTO {target} t USING {view} s ON {' AND '.join(on)} "  # noqa: S608 - quoted names only
+        f"MERGE INTO {target} t USING {view} s ON {' AND '.join(on)}{pruning} "  # noqa: S608 - quoted names only
         f"WHEN MATCHED THEN UPDATE SET {', '.join(f't.{name} = s.{name}' for name in map(names.spark, updated))} "
         f"WHEN NOT MATCHED THEN INSERT ({', '.join(listed)}) VALUES ({', '.join(f's.{name}' for name in listed)})"
     )

@@ -11,9 +11,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from tidemark import extraction, storage
+from tidemark import extraction, landing_format, storage
 from tidemark.errors import ContractError, LandingError, ShrinkError, SourceError
-from tidemark.landing import Landing, Manifest
+from tidemark.landing import Cut, Landing, Manifest
 from tidemark.source import readers, snapshot
 
 from tests.integration.conftest import Pipeline, credentials_of
@@ -76,7 +76,7 @@ def test_new_changed_and_silently_changed_rows_land_and_no_others(shop: Pipeline
     rows = {row[0]: row for row in shop.landed(manifest, "orders")}
     assert set(rows) == {7, 8, 4001}
     assert rows[8][3] == "2026-04-04"
-    assert rows[8][6] == datetime(2026, 1, 10, 9, 8)  # noqa: DTZ001 - without zone in the source
+    assert rows[8][6] == datetime(2026, 1, 10, 9, 8)
     assert rows[4001][2] == Decimal("9.99")
     assert manifest.tables["orders"].keys is None or manifest.tables["orders"].keys.groups == (0,)
     assert manifest.tables["orders"].count == 3001
@@ -179,7 +179,9 @@ def test_a_changed_definition_reads_that_table_in_full(shop: Pipeline) -> None:
 
 def test_a_renamed_swap_reads_in_full(shop: Pipeline) -> None:
     """Rows with older transaction ids than the last cut, which no window of ids can show."""
-    shop.execute("CREATE TABLE other (LIKE country INCLUDING ALL)", "INSERT INTO other VALUES (1, 'Atlantis'), (2, 'Thule')")
+    shop.execute(
+        "CREATE TABLE other (LIKE country INCLUDING ALL)", "INSERT INTO other VALUES (1, 'Atlantis'), (2, 'Thule')"
+    )
     shop.must_extract()
     shop.execute("BEGIN; ALTER TABLE country RENAME TO old; ALTER TABLE other RENAME TO country; COMMIT;")
     shop.execute("GRANT SELECT ON country TO shop_reader")
@@ -262,13 +264,17 @@ def test_everything_that_breaks_the_contract_is_named_at_once(shop: Pipeline) ->
 
 def test_a_view_cannot_be_read_by_snapshot(shop: Pipeline) -> None:
     shop.execute("ALTER TABLE country RENAME TO c", "CREATE VIEW country AS SELECT * FROM c")
-    with pytest.raises(ContractError, match=r"public\.country is a view or foreign table: declare incremental: full or"):
+    with pytest.raises(
+        ContractError, match=r"public\.country is a view or foreign table: declare incremental: full or"
+    ):
         shop.extract()
 
 
 def test_a_wider_type_in_the_source_widens_the_landing(shop: Pipeline) -> None:
     shop.must_extract()
-    shop.execute("ALTER TABLE orders ALTER COLUMN order_id TYPE bigint", "ALTER TABLE orders ALTER amount TYPE numeric(14,2)")
+    shop.execute(
+        "ALTER TABLE orders ALTER COLUMN order_id TYPE bigint", "ALTER TABLE orders ALTER amount TYPE numeric(14,2)"
+    )
     shop.execute("UPDATE orders SET order_id = 5000000000 WHERE order_id = 1")
     manifest = shop.must_extract()
     assert manifest.tables["orders"].columns["order_id"] == "bigint"
@@ -306,7 +312,7 @@ def test_losses_within_the_guard_pass_and_a_star_accepts_all(shop: Pipeline) -> 
 
 
 def test_a_source_that_cannot_be_reached_is_named_without_its_password(shop: Pipeline) -> None:
-    secret = "n0t-the-p@ssword"  # noqa: S105 - the point is that it does not show
+    secret = "n0t-the-p@ssword"
     with shop.source.connect() as connection:
         place = f"{shop.source.host}:{shop.source.port}/{shop.source.dbname}"
         cases: list[tuple[dict[str, Any], str]] = [
@@ -352,7 +358,9 @@ def test_all_tables_are_one_cut(shop: Pipeline, monkeypatch: pytest.MonkeyPatch)
     with monkeypatch.context() as patched:
         between_scan_and_read(
             patched,
-            lambda: shop.execute(INSERT.format(6001), "UPDATE customer SET name = 'later'", "DELETE FROM orders WHERE order_id = 3"),
+            lambda: shop.execute(
+                INSERT.format(6001), "UPDATE customer SET name = 'later'", "DELETE FROM orders WHERE order_id = 3"
+            ),
         )
         first = shop.must_extract()
     assert len(keys(first, shop)) == 3000
@@ -373,7 +381,7 @@ def test_a_reader_outside_the_snapshot_is_an_error(shop: Pipeline, monkeypatch: 
 
 
 def test_more_rows_than_the_scan_counted_are_an_error(shop: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers.sql, "in_snapshot", lambda _: "true")
+    monkeypatch.setattr("tidemark.source.sql.in_snapshot", lambda _: "true")
     monkeypatch.setattr(readers, "FETCH_SIZE", 0)
     between_scan_and_read(monkeypatch, lambda: shop.execute(INSERT.format(6001)))
     with pytest.raises(SourceError, match=r"\"orders\": 3001 rows were read where the same snapshot counted 3000"):
@@ -439,9 +447,7 @@ def test_a_log_that_does_not_reach_the_disk_is_waited_for_and_then_an_error(
     shop: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot, "LSN_WAIT_SECONDS", 0.2)
-    monkeypatch.setattr(extraction, "replace", replace)
-    cut = snapshot.Cut
-    monkeypatch.setattr(snapshot, "Cut", lambda **values: cut(**{**values, "lsn": "FFFF/0"}))
+    monkeypatch.setattr(snapshot, "Cut", lambda **values: Cut(**{**values, "lsn": "FFFF/0"}))
     with pytest.raises(SourceError, match=r"has not written its log up to FFFF/0 to disk; expected: within 0 s"):
         shop.extract()
     assert shop.landing.latest() is None
@@ -472,7 +478,9 @@ KINDS = """
 
 
 def test_csv_lands_the_same_as_parquet_and_both_what_the_source_holds(new_pipeline: Callable[[], Pipeline]) -> None:
-    kinds = "i2 smallint, i8 bigint, f4 real, f8 double precision, n numeric, m numeric(38_10), b boolean, d date, t time, "
+    kinds = (
+        "i2 smallint, i8 bigint, f4 real, f8 double precision, n numeric, m numeric(38_10), b boolean, d date, t time, "
+    )
     kinds += "ts timestamp, tz timestamptz, u uuid, j jsonb, a text[], e mood, x bytea, c char(4), s text"
     listed = [part.replace("_", ",").split(" ", 1) for part in kinds.split(", ")]
     text = KINDS + "".join(f"      {name}: {{type: '{kind}', description: x}}\n" for name, kind in listed)
@@ -483,7 +491,7 @@ def test_csv_lands_the_same_as_parquet_and_both_what_the_source_holds(new_pipeli
         pipeline.edit("source.yml", "tables:\n", "tables:" + text)
         manifest = pipeline.must_extract(landing_format=file_format)
         entry = manifest.tables["kinds"]
-        frame = readers.landing_format.read(pipeline.spark, entry.files, entry.columns, file_format)
+        frame = landing_format.read(pipeline.spark, entry.files, entry.columns, file_format)
         shown = ["i2", "i8", "f4", "f8", "n", "m", "b", "d", "t", "u", "j", "a", "e", "c", "s"]
         exact = [f"CAST({name} AS string) AS {name}" for name in shown]
         exact += ["unix_micros(CAST(ts AS timestamp)) AS ts", "unix_micros(tz) AS tz", "lower(hex(x)) AS x"]
@@ -591,7 +599,10 @@ def test_the_reader_writes_nothing_and_shows_who_it_is(shop: Pipeline, monkeypat
     )
     shop.must_extract()
     assert ("tidemark-extract", "shop_reader") in seen
-    with psycopg.connect(**shop.reader.libpq("test")) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+    with (
+        psycopg.connect(**shop.reader.libpq("test")) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
         connection.execute(INSERT.format(1).encode())
 
 

@@ -30,10 +30,12 @@ def test_bad_rows_wait_and_pass_once_they_are_mended(shop: Pipeline) -> None:
     assert shop.versions(1) == []
     assert len(shop.lake("fact_order")) == 2999
     inferred = [row for row in shop.lake("dim_customer") if row["is_inferred"]]
-    assert [(row["customer_id"], row["name"], row["country"], row["code"]) for row in inferred] == [(7, "Unknown", None, None)]
-    assert shop.query(f"SELECT customer_id, name, is_inferred FROM {star}.dim_customer WHERE is_inferred", shop.warehouse()) == [
-        (7, "Unknown", True)
+    assert [(row["customer_id"], row["name"], row["country"], row["code"]) for row in inferred] == [
+        (7, "Unknown", None, None)
     ]
+    assert shop.query(
+        f"SELECT customer_id, name, is_inferred FROM {star}.dim_customer WHERE is_inferred", shop.warehouse()
+    ) == [(7, "Unknown", True)]
 
     # The same state again is no new entry; a good row that turns bad keeps its last good version; another reason is one.
     shop.execute(
@@ -66,10 +68,13 @@ def test_bad_rows_wait_and_pass_once_they_are_mended(shop: Pipeline) -> None:
         ("fact_order", "1", 2, 3),
         ("fact_order", "2", 2, 3),
     ]
-    assert [(row["version"], str(row["due_date"])) for row in shop.versions(2)] == [(1, "2026-03-01"), (2, "2026-02-28")]
+    assert [(row["version"], str(row["due_date"])) for row in shop.versions(2)] == [
+        (1, "2026-03-01"),
+        (2, "2026-02-28"),
+    ]
     (seven,) = [row for row in shop.lake("dim_customer") if row["customer_id"] == 7]
     assert (seven["name"], seven["code"], seven["is_inferred"], seven["recorded_seq"]) == ("customer 7", 70, False, 3)
-    assert shop.query(f"SELECT name, code, is_inferred FROM {star}.dim_customer WHERE customer_id = 7", shop.warehouse()) == [
-        ("customer 7", 70, False)
-    ]
+    assert shop.query(
+        f"SELECT name, code, is_inferred FROM {star}.dim_customer WHERE customer_id = 7", shop.warehouse()
+    ) == [("customer 7", 70, False)]
     assert shop.query(f"SELECT count(*) FROM {star}.fact_order_current", shop.warehouse()) == [(2999,)]

@@ -26,7 +26,9 @@ def test_a_lake_follows_its_source_tick_by_tick(shop: Pipeline) -> None:
     assert shop.transform() == []
     rows = shop.lake("fact_order")
     assert len(rows) == 3000
-    assert {(row["version"], row["is_current"], row["is_deleted"], row["recorded_seq"]) for row in rows} == {(1, True, False, 1)}
+    assert {(row["version"], row["is_current"], row["is_deleted"], row["recorded_seq"]) for row in rows} == {
+        (1, True, False, 1)
+    }
     (row,) = shop.versions(9)
     assert row == {
         "order_id": 9,
@@ -56,7 +58,9 @@ def test_a_lake_follows_its_source_tick_by_tick(shop: Pipeline) -> None:
         "is_inferred": False,
         "recorded_seq": 1,
     }
-    assert [row["date_id"] for row in shop.lake("dim_date")] == [date(2026, 1, 1) + timedelta(days=n) for n in range(365)]
+    assert [row["date_id"] for row in shop.lake("dim_date")] == [
+        date(2026, 1, 1) + timedelta(days=n) for n in range(365)
+    ]
     for table in ("country", "customer", "orders"):
         assert {row["_seq"] for row in shop.lake(table, source=True)} == {1}
 
@@ -81,7 +85,9 @@ def test_a_lake_follows_its_source_tick_by_tick(shop: Pipeline) -> None:
     # Two manifests that wait are applied one after the other: no version between is lost.
     shop.execute("UPDATE orders SET note = 'a' WHERE order_id = 9")
     shop.must_extract()
-    shop.execute("UPDATE orders SET note = 'b', due = '2027-01-01' WHERE order_id = 9", "DELETE FROM orders WHERE order_id = 10")
+    shop.execute(
+        "UPDATE orders SET note = 'b', due = '2027-01-01' WHERE order_id = 9", "DELETE FROM orders WHERE order_id = 10"
+    )
     fifth = shop.must_extract()
     assert shop.transform() == [4, 5]
     assert [(row["note"], row["recorded_seq"], row["closed_seq"]) for row in shop.versions(9)] == [
@@ -91,15 +97,23 @@ def test_a_lake_follows_its_source_tick_by_tick(shop: Pipeline) -> None:
         ("b", 5, None),
     ]
     (gone,) = shop.versions(10)
-    assert (gone["valid_to"], gone["is_deleted"], gone["closed_seq"]) == (datetime.fromisoformat(fifth.cut.time), True, 5)
+    assert (gone["valid_to"], gone["is_deleted"], gone["closed_seq"]) == (
+        datetime.fromisoformat(fifth.cut.time),
+        True,
+        5,
+    )
     assert len(shop.lake("dim_date")) == 730, "the years that the facts touch"
     assert len(shop.lake("orders", source=True)) == 2999
 
     # What a dimension joins changes it; a row that is gone stays, flagged; a key that changes is one of each.
     before = shop.snapshots()
-    shop.execute("UPDATE country SET label = 'Nowhere' WHERE country_id = 2", "DELETE FROM customer WHERE customer_id = 20")
-    shop.execute("UPDATE orders SET order_id = 9999 WHERE order_id = 11", "INSERT INTO orders SELECT 10, 1, 1, due, NULL,"
-                 " created_at, last_updated FROM orders WHERE order_id = 12")
+    shop.execute(
+        "UPDATE country SET label = 'Nowhere' WHERE country_id = 2", "DELETE FROM customer WHERE customer_id = 20"
+    )
+    shop.execute(
+        "UPDATE orders SET order_id = 9999 WHERE order_id = 11",
+        "INSERT INTO orders SELECT 10, 1, 1, due, NULL, created_at, last_updated FROM orders WHERE order_id = 12",
+    )
     shop.must_extract()
     shop.transform()
     assert changed(shop, before) == {
@@ -109,7 +123,11 @@ def test_a_lake_follows_its_source_tick_by_tick(shop: Pipeline) -> None:
     customers = {row["customer_id"]: row for row in shop.lake("dim_customer")}
     assert {(row["country"], row["recorded_seq"]) for key, row in customers.items() if key % 2} == {("Nowhere", 6)}
     assert {row["recorded_seq"] for key, row in customers.items() if not key % 2 and key != 20} == {1}
-    assert (customers[20]["is_deleted"], customers[20]["name"], customers[20]["recorded_seq"]) == (True, "customer 20", 6)
+    assert (customers[20]["is_deleted"], customers[20]["name"], customers[20]["recorded_seq"]) == (
+        True,
+        "customer 20",
+        6,
+    )
     assert [row["is_deleted"] for row in shop.versions(11)] == [True]
     assert [row["version"] for row in shop.versions(9999)] == [1]
     old, back = shop.versions(10)
@@ -177,7 +195,9 @@ def test_a_lake_takes_no_manifest_of_another_landing_area(shop: Pipeline) -> Non
     manifest = shop.must_extract()
     where = f"{shop.landing.uri}/manifests/0000000002.json"
     storage.put(where, replace(manifest, lake_id="other").to_json())
-    with pytest.raises(LandingError, match=r"^manifest 2 in s3://lake/landing-\d+ belongs to another landing area than"):
+    with pytest.raises(
+        LandingError, match=r"^manifest 2 in s3://lake/landing-\d+ belongs to another landing area than"
+    ):
         shop.transform()
 
 
@@ -192,7 +212,11 @@ def test_a_model_that_grew_while_a_manifest_was_waiting(shop: Pipeline) -> None:
     shop.tick()
     shop.execute("UPDATE customer SET name = 'Ann' WHERE customer_id = 1")
     shop.must_extract()
-    shop.edit("source.yml", "      code: {", "      phone: {type: text, nullable: true, description: Telephone}\n      code: {")
+    shop.edit(
+        "source.yml",
+        "      code: {",
+        "      phone: {type: text, nullable: true, description: Telephone}\n      code: {",
+    )
     shop.edit(
         "source.yml",
         "tables:\n",
@@ -200,7 +224,9 @@ def test_a_model_that_grew_while_a_manifest_was_waiting(shop: Pipeline) -> None:
         "      colour_id: {type: integer, nullable: false, description: Key}\n"
         "      label: {type: text, nullable: false, description: Name}\n",
     )
-    shop.edit("star.yml", "      code: {", "      phone: {type: varchar, nullable: true, description: Phone}\n      code: {")
+    shop.edit(
+        "star.yml", "      code: {", "      phone: {type: varchar, nullable: true, description: Phone}\n      code: {"
+    )
     shop.edit(
         "star.yml",
         "dimensions:\n",
@@ -216,9 +242,9 @@ def test_a_model_that_grew_while_a_manifest_was_waiting(shop: Pipeline) -> None:
     customers = {row["customer_id"]: row for row in shop.lake("dim_customer")}
     assert (customers[1]["name"], customers[1]["phone"], customers[2]["phone"]) == ("Ann", "0", "0")
     assert [(row["colour_id"], row["label"]) for row in shop.lake("dim_colour")] == [(1, "red")]
-    assert shop.query(f"SELECT name, phone FROM {shop.model.name}.dim_customer WHERE customer_id = 1", shop.warehouse()) == [
-        ("Ann", "0")
-    ]
+    assert shop.query(
+        f"SELECT name, phone FROM {shop.model.name}.dim_customer WHERE customer_id = 1", shop.warehouse()
+    ) == [("Ann", "0")]
 
 
 def test_a_row_that_the_facts_sql_no_longer_lets_through_ends(shop: Pipeline) -> None:
@@ -226,7 +252,9 @@ def test_a_row_that_the_facts_sql_no_longer_lets_through_ends(shop: Pipeline) ->
     shop.edit("fact_order.sql", "FROM orders", "FROM orders WHERE amount < 100")
     shop.tick()
     assert len(shop.lake("fact_order")) == 79
-    shop.execute("UPDATE orders SET amount = 200 WHERE order_id = 5", "UPDATE orders SET amount = 20 WHERE order_id = 90")
+    shop.execute(
+        "UPDATE orders SET amount = 200 WHERE order_id = 5", "UPDATE orders SET amount = 20 WHERE order_id = 90"
+    )
     shop.tick()
     assert [(row["is_deleted"], row["closed_seq"]) for row in shop.versions(5)] == [(True, 2)]
     assert [(row["version"], row["is_current"]) for row in shop.versions(90)] == [(1, True)]

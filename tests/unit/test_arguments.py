@@ -20,7 +20,9 @@ def command_line(job: str, given_values: dict[str, str]) -> list[str]:
     return [part for name in arguments_of(job) for part in (f"--{name}", given_values[name])]
 
 
-@pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="AWSGlueDataplanePython exists for Python 3.11 and 3.13 only")
+@pytest.mark.skipif(
+    sys.version_info[:2] == (3, 12), reason="AWSGlueDataplanePython exists for Python 3.11 and 3.13 only"
+)
 @pytest.mark.parametrize("job", JOBS)
 @given(data=st.data())
 def test_agrees_with_glues_own_parser(job: str, data: st.DataObject) -> None:

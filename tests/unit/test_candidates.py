@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 BAD = object()
 
 
-def star(kind: str, *, nullable: bool = True, sql: str = "SELECT k, v FROM t", joins: tuple[str, ...] = ()) -> Dimension:
+def star(
+    kind: str, *, nullable: bool = True, sql: str = "SELECT k, v FROM t", joins: tuple[str, ...] = ()
+) -> Dimension:
     columns = (
         Column(name="k", type=PgType("integer"), nullable=False, description="x"),
         Column(name="v", type=PgType.parse(kind), nullable=nullable, description="x"),
@@ -65,7 +67,10 @@ CASES: list[tuple[str, str, list[tuple[Any, Any]]]] = [
     (
         "time",
         "timestamp_ntz",
-        [(datetime(2024, 8, 22, 7, 55, 11), "07:55:11.000000"), (datetime(1969, 12, 31, 23, 59, 59, 999999), "23:59:59.999999")],
+        [
+            (datetime(2024, 8, 22, 7, 55, 11), "07:55:11.000000"),
+            (datetime(1969, 12, 31, 23, 59, 59, 999999), "23:59:59.999999"),
+        ],
     ),
     (
         "time",
@@ -96,7 +101,11 @@ CASES: list[tuple[str, str, list[tuple[Any, Any]]]] = [
     ("integer", "bigint", [(2**31 - 1, 2**31 - 1), (-(2**31), -(2**31)), (2**31, BAD), (-(2**31) - 1, BAD)]),
     ("smallint", "int", [(32767, 32767), (-32768, -32768), (32768, BAD), (-32769, BAD), (None, None)]),
     ("bigint", "string", [("9223372036854775807", 2**63 - 1), ("9223372036854775808", BAD), ("1.5", BAD), ("x", BAD)]),
-    ("varchar(3)", "string", [("abc", "abc"), ("", ""), ("äöü", "äöü"), ("🧳🧳🧳", "🧳🧳🧳"), ("abcd", BAD), (None, None)]),
+    (
+        "varchar(3)",
+        "string",
+        [("abc", "abc"), ("", ""), ("äöü", "äöü"), ("🧳🧳🧳", "🧳🧳🧳"), ("abcd", BAD), (None, None)],
+    ),
     ("varchar", "string", [("x" * 5000, "x" * 5000), ("", "")]),
     ("char(2)", "string", [("ab", "ab"), ("abc", BAD)]),
     ("boolean", "string", [("true", True), ("f", False), ("maybe", BAD)]),

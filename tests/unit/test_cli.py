@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 MODEL = load_model(str(lifecycle.DEFAULT_MODEL))
 COMMANDS = ("up", "tick", "simulate", "history", "reconcile", "status", "down", "demo")
-SECRET = "hunter2-äöü"  # noqa: S105
+SECRET = "hunter2-äöü"
 T0 = datetime(2024, 8, 23, 7, 55, 11, 800_000, tzinfo=UTC)
 NOW = datetime(2024, 8, 23, 12, 0, tzinfo=UTC)
 OWN = Credentials(host="db.example.org", port=5432, dbname="shop", username="reader", password=SECRET)
@@ -268,7 +268,7 @@ class TestUp:
     def test_again_says_so_renews_the_secret_and_keeps_going(self, aws: FakeAws, tmp_path: Path) -> None:
         lifecycle.up(tmp_path, Wanted(source=OWN, warehouse=OWN), lambda _: None)
         said: list[str] = []
-        new = replace(OWN, password="renewed")  # noqa: S106
+        new = replace(OWN, password="renewed")
         lifecycle.up(tmp_path, Wanted(source=new), said.append)
         assert said == [f"already running in {tmp_path}"]
         assert aws.secrets["tidemark-totesys-source"]["password"] == new.password
@@ -540,7 +540,7 @@ class TestDatabases:
     """With a real source of the test session."""
 
     @pytest.fixture
-    def running(self, postgres: EmbeddedPostgres, seeded: Credentials, new_database: Any) -> Any:
+    def running(self, seeded: Credentials, new_database: Any) -> Any:
         owner = new_database("cli_totesys", template=seeded.dbname)
         return SimpleNamespace(source=owner, source_owner=owner, model=MODEL, warehouse=owner)
 
@@ -575,12 +575,12 @@ class TestDatabases:
     def test_history(self, running: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Stack, "attach", lambda _: running)
         assert "has no totesys.fact_payment yet; to do: load it first" in plain(call("history", "payment", "1").stderr)
-        fact = MODEL.facts["fact_payment"]
         with running.warehouse.connect() as connection:
-            connection.execute("CREATE SCHEMA totesys")
             for statement in ddl.statements(MODEL):
-                if f'CREATE TABLE IF NOT EXISTS "totesys"."{fact.name}" ' in statement:
-                    connection.execute(re.sub(r", FOREIGN KEY.*?REFERENCES \S+ \(\S+\)", "", statement).encode())
+                connection.execute(statement.encode())
+            connection.execute(
+                "SET session_replication_role = replica"
+            )  # this row's dimensions are of no interest here
             for number, paid, to in ((1, False, T0), (2, True, None)):
                 connection.execute(
                     "INSERT INTO totesys.fact_payment (payment_id, created_date, created_time, last_updated_date,"

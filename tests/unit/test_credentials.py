@@ -21,7 +21,7 @@ from tidemark.errors import TidemarkError
 
 from local_stack.databases import EmbeddedPostgres
 
-PASSWORD = "p@ss/w:or d%3F&'\\ü"  # noqa: S105 - every character that some form has to escape
+PASSWORD = "p@ss/w:or d%3F&'\\ü"
 
 
 def credentials(**changes: Any) -> Credentials:
@@ -117,7 +117,10 @@ def test_a_secret_is_read(secrets: Any) -> None:
         ({"port": 1, "dbname": "d", "username": "u", "password": PASSWORD}, "secret 'bad': host: Field required"),
         ({"host": "h", "port": 0, "dbname": "d", "username": "u", "password": PASSWORD}, "secret 'bad': port:"),
         ({"host": "h", "dbname": "d", "username": "u", "password": {"x": PASSWORD}}, "secret 'bad': password:"),
-        ({"host": "h", "dbname": "d", "username": "u", "password": PASSWORD, "sslmode": "yes"}, "secret 'bad': sslmode:"),
+        (
+            {"host": "h", "dbname": "d", "username": "u", "password": PASSWORD, "sslmode": "yes"},
+            "secret 'bad': sslmode:",
+        ),
         (PASSWORD, "secret 'bad': content:"),
     ],
 )

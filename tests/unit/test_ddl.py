@@ -26,7 +26,10 @@ def evolve(*columns: Column, **found: tuple[str, bool]) -> list[str]:
 
 
 def test_nothing_to_do() -> None:
-    assert evolve(column("a", "integer", nullable=False), column("b", "text"), a=("integer", True), b=("text", False)) == []
+    assert (
+        evolve(column("a", "integer", nullable=False), column("b", "text"), a=("integer", True), b=("text", False))
+        == []
+    )
 
 
 def test_a_new_column_is_added_and_may_be_null_for_history_has_no_value() -> None:

@@ -161,7 +161,9 @@ def test_the_newest_of_many_is_the_latest_and_all_are_in_order(landing: Landing)
 def test_a_gap_stops_everything(landing: Landing) -> None:
     for seq in (1, 2, 3, 5, 6, 8):
         landing.commit(manifest(seq))
-    with pytest.raises(LandingError, match=r"manifests lacks 0000000004\.json, 0000000007\.json; expected: an unbroken"):
+    with pytest.raises(
+        LandingError, match=r"manifests lacks 0000000004\.json, 0000000007\.json; expected: an unbroken"
+    ):
         landing.after(3)
     with pytest.raises(LandingError, match=r"manifests lacks 0000000004\.json, 0000000007\.json"):
         landing.after(0)

@@ -16,8 +16,43 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 NASTY = (
-    *("", " ", "  lead", "trail  ", "\t", "\ttab\t", '"', '""', "'", "a,b", 'a"b', '",', "\\", "\\\\", '\\"', "\\N", "\\n"),
-    *("\n", "\r", "\r\n", "a\nb\rc\r\nd", "\n\n", "%N", "%E", "%Z", "%", "%%", "%25", "%250A", "%0A", "%0D", "%22", "%2525"),
+    *(
+        "",
+        " ",
+        "  lead",
+        "trail  ",
+        "\t",
+        "\ttab\t",
+        '"',
+        '""',
+        "'",
+        "a,b",
+        'a"b',
+        '",',
+        "\\",
+        "\\\\",
+        '\\"',
+        "\\N",
+        "\\n",
+    ),
+    *(
+        "\n",
+        "\r",
+        "\r\n",
+        "a\nb\rc\r\nd",
+        "\n\n",
+        "%N",
+        "%E",
+        "%Z",
+        "%",
+        "%%",
+        "%25",
+        "%250A",
+        "%0A",
+        "%0D",
+        "%22",
+        "%2525",
+    ),
     *("null", "NULL", "None", "NaN", "#", "# comment", "\ufeffBOM", "\u2028", "\u2029", "\x85", "\x01", "\x1f", "\x7f"),
     *("O'Hara", "08841", "1e5", "-0", "🧳", "👩‍👩‍👧", "é", "e\u0301", "\U0010ffff", ";|", "=1+1", "x" * 70_000),
 )
@@ -34,8 +69,12 @@ def round_trip(spark: SparkSession, frame: DataFrame, folder: Path, file_format:
 
 @pytest.mark.parametrize("file_format", ["parquet", "csv"])
 def test_nasty_texts(spark: SparkSession, tmp_path: Path, file_format: str) -> None:
-    rows = [(number, text, text) for number, text in enumerate(NASTY)] + [(-1, None, "x"), (-2, "x", None), (-3, None, None)]
-    frame = spark.createDataFrame(rows, "n int, `odd, \"name\" ``x` string, last string")
+    rows = [(number, text, text) for number, text in enumerate(NASTY)] + [
+        (-1, None, "x"),
+        (-2, "x", None),
+        (-3, None, None),
+    ]
+    frame = spark.createDataFrame(rows, 'n int, `odd, "name" ``x` string, last string')
     found = round_trip(spark, frame.repartition(3), tmp_path / "t", file_format)
     assert found.dtypes == frame.dtypes
     assert sorted(map(tuple, found.collect()), key=lambda row: row[0]) == sorted(rows, key=lambda row: row[0])
@@ -45,7 +84,8 @@ def test_nasty_texts(spark: SparkSession, tmp_path: Path, file_format: str) -> N
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.none() | st.text(st.sampled_from("%NEZ025AD2 \n\r\"'\\,#") | st.characters(exclude_categories=["Cs"]), max_size=9),
+        st.none()
+        | st.text(st.sampled_from("%NEZ025AD2 \n\r\"'\\,#") | st.characters(exclude_categories=["Cs"]), max_size=9),
         min_size=60,
         max_size=150,
     )
@@ -95,7 +135,9 @@ def test_values_of_every_kind(spark: SparkSession, tmp_path: Path, file_format: 
     longest = max(map(len, VALUES.values()))
     columns = [f"c{number}" for number in range(len(VALUES))]
     rows = ", ".join(
-        "(" + ", ".join([str(n), *(f"CAST({values[n % len(values)]} AS {kind})" for kind, values in VALUES.items())]) + ")"
+        "("
+        + ", ".join([str(n), *(f"CAST({values[n % len(values)]} AS {kind})" for kind, values in VALUES.items())])
+        + ")"
         for n in range(longest)
     )
     frame = spark.sql(f"SELECT * FROM VALUES {rows} AS t(n, {', '.join(columns)})")
@@ -119,7 +161,9 @@ def test_no_rows_are_no_rows(spark: SparkSession, tmp_path: Path) -> None:
 
 
 def test_a_line_is_a_row_in_csv(spark: SparkSession, tmp_path: Path) -> None:
-    frame = spark.createDataFrame([(1, "a\nb\r\n"), (2, None), (3, ""), (4, '50 %, "x"')], "n int, t string").coalesce(1)
+    frame = spark.createDataFrame([(1, "a\nb\r\n"), (2, None), (3, ""), (4, '50 %, "x"')], "n int, t string").coalesce(
+        1
+    )
     landing_format.write(frame, f"file://{tmp_path / 't'}", "csv")
     (file,) = files(tmp_path / "t")
     text = gzip.decompress(Path(file.removeprefix("file://")).read_bytes()).decode()

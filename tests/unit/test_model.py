@@ -232,7 +232,12 @@ def test_the_digest_changes_with_every_file(folder: Path) -> None:
 
 # File, what is replaced, by what, and the message's beginning after the folder.
 TYPOS: Final = {
-    "unknown entry at the top": ("source.yml", "name: shop", "nam: shop", "source.yml: name: Field required and 1 more"),
+    "unknown entry at the top": (
+        "source.yml",
+        "name: shop",
+        "nam: shop",
+        "source.yml: name: Field required and 1 more",
+    ),
     "unknown entry of a table": (
         "source.yml",
         "    incremental: full",
@@ -298,7 +303,12 @@ TYPOS: Final = {
     "not YAML": ("source.yml", "tables:", "tables: [", "source.yml is not valid YAML: while parsing a flow "),
     "a list": ("star.yml", STAR, "- a\n- b\n", "star.yml: the file: Input should be a valid dictionary"),
     "NUL": ("star.yml", "Things", "Thi\0ngs", "star.yml is not valid YAML: "),
-    "name of the model": ("source.yml", "name: shop", "name: My-Shop", "source.yml: name is 'My-Shop'; expected: lower"),
+    "name of the model": (
+        "source.yml",
+        "name: shop",
+        "name: My-Shop",
+        "source.yml: name is 'My-Shop'; expected: lower",
+    ),
     "key is no column": (
         "source.yml",
         "key: [item_id]",
@@ -431,5 +441,3 @@ def test_yaml_cannot_make_objects(folder: Path) -> None:
     (folder / "source.yml").write_text(text.replace("A shop", "!!python/object/apply:os.getpid []"))
     with pytest.raises(ModelError, match=r"source\.yml is not valid YAML: could not determine a constructor"):
         load_model(str(folder))
-
-

@@ -18,7 +18,9 @@ with_spark = settings(max_examples=12, deadline=None, suppress_health_check=[Hea
 
 @with_spark
 @given(st.lists(texts, min_size=20, max_size=40))
-@example(["O'Hara\\' OR 1=1 --", "\\", "\\n", "a\nb\r\n\tc", "${env:HOME}", "${spark.app.name}", "%_\\%", "\\u0041", '"x"'])
+@example(
+    ["O'Hara\\' OR 1=1 --", "\\", "\\n", "a\nb\r\n\tc", "${env:HOME}", "${spark.app.name}", "%_\\%", "\\u0041", '"x"']
+)
 def test_any_text_comes_back_from_spark(spark: SparkSession, values: list[str]) -> None:
     (row,) = spark.sql("SELECT " + ", ".join(map(spark_literal, values))).collect()
     assert list(row) == values

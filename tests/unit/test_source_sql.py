@@ -88,7 +88,11 @@ def test_changed_since_is_the_window_without_what_was_seen(
 
 
 @with_database
-@given(start=st.integers(3, 3 * WHOLE) | st.integers(WHOLE - 9, WHOLE + 9), length=st.integers(1, 50), at=st.integers(-9, 60))
+@given(
+    start=st.integers(3, 3 * WHOLE) | st.integers(WHOLE - 9, WHOLE + 9),
+    length=st.integers(1, 50),
+    at=st.integers(-9, 60),
+)
 def test_written_in_is_the_part_that_the_next_window_includes(
     connection: psycopg.Connection, start: int, length: int, at: int
 ) -> None:
@@ -122,13 +126,13 @@ def test_a_scan_counts_and_hashes(connection: psycopg.Connection) -> None:
         spec = table(cursor="at")
         assert connection.execute(sql.scan(spec, "true").encode()).fetchone() == (0, "0", 0, "0", None, None)
         connection.execute(
-            "INSERT INTO \"T \"\"x\"\"\" SELECT i, timestamp '2026-01-01' + i * interval '1 hour'"
+            'INSERT INTO "T ""x""" SELECT i, timestamp \'2026-01-01\' + i * interval \'1 hour\''
             " FROM generate_series(-3, 2046) i"
         )
         whole = connection.execute(sql.scan(spec, "id > 2000", "id > 0").encode()).fetchone()
         expected = connection.execute(
             "SELECT count(*), sum(hashint8extended(id, 0))::text, count(*) FILTER (WHERE id > 2000),"
-            " sum(hashint8extended(id, 0)) FILTER (WHERE id > 2000)::text, max(at)::text FROM \"T \"\"x\"\"\"".replace(
+            ' sum(hashint8extended(id, 0)) FILTER (WHERE id > 2000)::text, max(at)::text FROM "T ""x"""'.replace(
                 "::text, max", "::text, max"
             ).replace("(WHERE id > 2000)::text", "(WHERE id > 2000)")
         ).fetchone()
@@ -149,7 +153,13 @@ def test_the_contents_hash_sees_every_column_and_null(connection: psycopg.Connec
     hashes = set()
     with connection.transaction(force_rollback=True):
         connection.execute('CREATE TEMP TABLE "T ""x""" (id text, part text, at timestamp(3))')
-        rows = [("a", "b", "2026-01-01"), ("a", "b", None), ("ab", "", "2026-01-01"), ("a", ",b", None), ("a", None, None)]
+        rows = [
+            ("a", "b", "2026-01-01"),
+            ("a", "b", None),
+            ("ab", "", "2026-01-01"),
+            ("a", ",b", None),
+            ("a", None, None),
+        ]
         for row in rows:
             connection.execute('DELETE FROM "T ""x"""')
             connection.execute('INSERT INTO "T ""x""" VALUES (%s, %s, %s)', row)

@@ -14,7 +14,9 @@ BASES = (
 )
 types = st.builds(
     PgType, st.sampled_from(BASES), st.lists(st.integers(0, 1000), max_size=2).map(tuple)
-) | st.sampled_from([PgType('"PaymentTypeName"'), PgType("other.color"), PgType("integer[]"), PgType("numeric(10,2)[]")])
+) | st.sampled_from(
+    [PgType('"PaymentTypeName"'), PgType("other.color"), PgType("integer[]"), PgType("numeric(10,2)[]")]
+)
 
 
 @given(types)
@@ -117,7 +119,7 @@ def test_what_fits_in_what(narrow: str, wide: str, fits: bool) -> None:
 @pytest.mark.parametrize(
     ("text", "reader", "landing"),
     [
-        ("date", "(\"a`b\" - DATE '1970-01-01') AS \"a`b\"", "date_from_unix_date(`a``b`) AS `a``b`"),
+        ("date", '("a`b" - DATE \'1970-01-01\') AS "a`b"', "date_from_unix_date(`a``b`) AS `a``b`"),
         (
             "timestamp(3)",
             '(EXTRACT(EPOCH FROM "a`b") * 1000000)::bigint AS "a`b"',
@@ -146,12 +148,18 @@ def test_types_a_star_can_hold(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["numeric", "numeric(40,2)", "jsonb", "bytea", "integr", "text[]", "interval"])
 def test_types_a_star_cannot_hold(text: str) -> None:
-    with pytest.raises(ModelError, match=r"^star\.yml: t\.c: type .* cannot be held by a star; expected: one of bigint"):
+    with pytest.raises(
+        ModelError, match=r"^star\.yml: t\.c: type .* cannot be held by a star; expected: one of bigint"
+    ):
         star_type(text, "star.yml: t.c")
 
 
 def test_only_whole_numbers_are_grouped_by_ranges() -> None:
-    assert [text for text in ("smallint", "integer", "bigint", "text", "numeric(5)", "date") if PgType.parse(text).is_integer] == [
+    assert [
+        text
+        for text in ("smallint", "integer", "bigint", "text", "numeric(5)", "date")
+        if PgType.parse(text).is_integer
+    ] == [
         "smallint",
         "integer",
         "bigint",

@@ -56,7 +56,18 @@ TIMES = ("valid_from", "valid_to", "_updated_at")
 
 def fact_frame(spark: SparkSession, state: State) -> DataFrame:
     rows = [
-        (key, v.value, v.version, v.valid_from, v.valid_to, v.is_current, v.is_deleted, v.recorded_seq, v.closed_seq, v.updated)
+        (
+            key,
+            v.value,
+            v.version,
+            v.valid_from,
+            v.valid_to,
+            v.is_current,
+            v.is_deleted,
+            v.recorded_seq,
+            v.closed_seq,
+            v.updated,
+        )
         for (key, _), v in state.items()
     ]
     frame = spark.createDataFrame(rows, FACT)
@@ -89,13 +100,21 @@ def tick(spark: SparkSession, state: State, source: dict[str, Row], cut: int, se
         assert row.is_current is (row.valid_to is None)
         known = state.get((row.k, row.version))
         written = Version(
-            row.v, row.version, row.valid_from, row.valid_to, row.is_deleted, row.recorded_seq, row.closed_seq, row._updated_at
+            row.v,
+            row.version,
+            row.valid_from,
+            row.valid_to,
+            row.is_deleted,
+            row.recorded_seq,
+            row.closed_seq,
+            row._updated_at,
         )
         if known is not None:
             assert not row.is_current, "a version is opened once"
-            assert replace(
-                written, valid_to=known.valid_to, is_deleted=known.is_deleted, closed_seq=known.closed_seq
-            ) == known, "closing a version changes nothing else of it"
+            assert (
+                replace(written, valid_to=known.valid_to, is_deleted=known.is_deleted, closed_seq=known.closed_seq)
+                == known
+            ), "closing a version changes nothing else of it"
         state[row.k, row.version] = written
     return dict(outcomes)
 
@@ -219,9 +238,7 @@ def histories(spark: SparkSession) -> State:
     state: State = {}
     for step in range(max(len(steps) for steps, _ in CASES.values())):
         source = {
-            name: row
-            for name, (steps, _) in CASES.items()
-            if (row := steps[min(step, len(steps) - 1)]) is not None
+            name: row for name, (steps, _) in CASES.items() if (row := steps[min(step, len(steps) - 1)]) is not None
         }
         tick(spark, state, source, CUTS[step], step + 1)
     return state

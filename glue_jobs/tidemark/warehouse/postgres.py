@@ -205,7 +205,7 @@ class _PostgresLoad:
     def _run(self, statement: str) -> int:
         with self._connection.cursor() as cursor:
             cursor.execute(statement)
-            return max(0, cursor.rowcount)
+            return max(0, int(cursor.rowcount))
 
     def _fetch(self, query: str) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:
