@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+from tidemark import storage
 
 from local_stack.databases import Credentials, EmbeddedPostgres
 from local_stack.glue_runner import REGION, RunnerSettings, job_environment
@@ -89,3 +90,18 @@ def spark(job_variables: dict[str, str]) -> Iterator[SparkSession]:
         session = spark_session("tests", "s3://lake/processed")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="module")
+def aws(job_variables: dict[str, str]) -> Iterator[None]:
+    """The environment of a job, as far as the Python side of a job needs it.
+
+    Never use moto's ``mock_aws`` beside it: that empties every server of this process.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in job_variables.items():
+            if name.startswith("AWS_"):
+                environment.setenv(name, value)
+        storage.client.cache_clear()
+        yield
+        storage.client.cache_clear()

@@ -13,7 +13,6 @@ from tidemark.landing import Landing
 from local_stack.databases import EmbeddedPostgres
 from local_stack.simulator import create_schema, load_snapshot
 from tests.integration.conftest import Pipeline, credentials_of
-from tests.integration.conftest import aws as aws  # noqa: PLC0414 - the fixture, for the tests here
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -149,18 +149,6 @@ class Pipeline:
         return result
 
 
-@pytest.fixture(scope="module")
-def aws(job_variables: dict[str, str]) -> Iterator[None]:
-    """The environment of a job, as far as the Python side of a job needs it."""
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in job_variables.items():
-            if name.startswith("AWS_"):
-                environment.setenv(name, value)
-        storage.client.cache_clear()
-        yield
-        storage.client.cache_clear()
-
-
 @pytest.fixture(scope="session")
 def shop_template(postgres: EmbeddedPostgres) -> str:
     owner = postgres.create_database("shop_template")

@@ -14,7 +14,6 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moto import mock_aws
 from psycopg.conninfo import conninfo_to_dict
 from tidemark.credentials import Credentials, from_secret, unreachable
 from tidemark.errors import TidemarkError
@@ -95,12 +94,11 @@ def test_jdbc_forms() -> None:
 
 
 @pytest.fixture
-def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
-    with mock_aws():
-        yield boto3.client("secretsmanager")
+def secrets(aws: None) -> Iterator[Any]:
+    client = boto3.client("secretsmanager")
+    yield client
+    for name in ("good", "bad"):
+        client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
 
 
 def test_a_secret_is_read(secrets: Any) -> None:

@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moto import mock_aws
 from tidemark import storage
 from tidemark.errors import LandingError
 from tidemark.landing import Cut, Identity, KeyList, Landing, Manifest, TableEntry
 
-URI = "s3://landing/area"
+BUCKET = "s3://lake/landing-tests"
+URI = f"{BUCKET}/area"
 
 
 def manifest(seq: int = 1, run_id: str = "run") -> Manifest:
@@ -112,18 +111,14 @@ def test_what_is_no_manifest_is_refused(content: bytes, message: str) -> None:
 
 
 @pytest.fixture
-def landing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Landing]:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    storage.client.cache_clear()
-    with mock_aws():
-        boto3.client("s3").create_bucket(Bucket="landing")
-        yield Landing(f"{URI}/")
-    storage.client.cache_clear()
+def landing(aws: None) -> Iterator[Landing]:
+    yield Landing(f"{URI}/")
+    for name in objects():
+        storage.delete(f"{BUCKET}/{name}")
 
 
 def objects() -> list[str]:
-    return storage.names("s3://landing")
+    return storage.names(BUCKET)
 
 
 def test_nothing_is_there_before_the_first_commit(landing: Landing) -> None:
@@ -173,7 +168,9 @@ def test_a_gap_stops_everything(landing: Landing) -> None:
 
 
 def test_a_missing_manifest_is_named(landing: Landing) -> None:
-    with pytest.raises(LandingError, match=r"^s3://landing/area/manifests/0000000007\.json is missing; to do: restore"):
+    with pytest.raises(
+        LandingError, match=r"^s3://lake/landing-tests/area/manifests/0000000007\.json is missing; to do: restore"
+    ):
         landing.read(7)
 
 
@@ -247,8 +244,8 @@ def test_the_heartbeat_reads_back(landing: Landing) -> None:
 
 def test_areas_of_one_bucket_do_not_see_each_other(landing: Landing) -> None:
     landing.commit(manifest(1))
-    assert Landing("s3://landing/area2").latest() is None
-    assert Landing("s3://landing").latest() is None
+    assert Landing(f"{BUCKET}/area2").latest() is None
+    assert Landing(BUCKET).latest() is None
 
 
 @pytest.mark.parametrize(

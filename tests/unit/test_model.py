@@ -8,9 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import boto3
 import pytest
-from moto import mock_aws
 from tidemark import storage
 from tidemark.errors import ModelError
 from tidemark.model import DATE_COLUMNS, Column, Model
@@ -135,19 +133,12 @@ def test_everything_is_described(totesys: Model) -> None:
         assert all(column.description for column in table.columns)
 
 
-def test_s3_and_a_folder_give_the_same_model(totesys: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    storage.client.cache_clear()
-    with mock_aws():
-        s3 = boto3.client("s3")
-        s3.create_bucket(Bucket="models")
-        for file in TOTESYS.iterdir():
-            s3.put_object(Bucket="models", Key=f"a/{file.name}", Body=file.read_bytes())
-        assert load_model("s3://models/a/") == totesys
-        with pytest.raises(ModelError, match=r"^s3://models/b/source\.yml does not exist; expected: "):
-            load_model("s3://models/b")
-    storage.client.cache_clear()
+def test_s3_and_a_folder_give_the_same_model(totesys: Model, aws: None) -> None:
+    for file in TOTESYS.iterdir():
+        storage.put(f"s3://lake/models/a/{file.name}", file.read_bytes())
+    assert load_model("s3://lake/models/a/") == totesys
+    with pytest.raises(ModelError, match=r"^s3://lake/models/b/source\.yml does not exist; expected: "):
+        load_model("s3://lake/models/b")
 
 
 SOURCE: Final = """\

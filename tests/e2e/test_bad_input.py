@@ -1,0 +1,133 @@
+"""Bad input through the real state machine: one clear message, execution failed, people told, nothing lost, mended.
+
+One stack lives through all of it, in the order of the tests: each leaves the stack as it found it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from local_stack import lifecycle
+from local_stack.lifecycle import DEFAULT_MODEL, Wanted
+from local_stack.ticks import IDLE, PUBLISHED, Tick, run_tick
+
+if TYPE_CHECKING:
+    from local_stack.stack import Stack
+
+WRONG = "wr0ng-passw0rd-of-the-test"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("bad")
+    shutil.copytree(DEFAULT_MODEL, folder / "totesys")
+    state_dir = folder / "state"
+    yield lifecycle.up(state_dir, Wanted(model_dir=folder / "totesys"), lambda _: None)
+    lifecycle.down(state_dir)
+
+
+def on_source(stack: Stack, statement: str) -> None:
+    with stack.source_owner.connect() as connection:
+        connection.execute(statement.encode())
+
+
+def failed(stack: Stack, step: str, *words: str) -> Tick:
+    """Run a tick that must fail at ``step`` with one sentence that has all ``words``, and must have told people so."""
+    before = stack.landing.latest()
+    tick = run_tick(stack)
+    assert not tick.succeeded
+    assert tick.execution.final_state == "Failed"
+    assert [note.subject for note in tick.notifications] == [f"Tidemark: {step} failed"]
+    message = tick.notifications[0].message
+    for word in words:
+        assert word in message
+        assert word in str(tick.execution.cause)
+    assert tick.log is not None
+    assert "Traceback" not in tick.log.read_text()
+    after = stack.landing.latest()
+    if step == "ExtractSource":
+        assert after == before, "a failed extract must commit nothing"
+    return tick
+
+
+def test_wrong_password_of_the_source(stack: Stack) -> None:
+    good = stack.source
+    stack.put_secrets(replace(good, password=WRONG), stack.warehouse)
+    failed(stack, "ExtractSource", f"{good.host}:{good.port}/{good.dbname}", "user or password is wrong", "to do:")
+    stack.put_secrets(good, stack.warehouse)
+
+
+def test_unreachable_source(stack: Stack) -> None:
+    good = stack.source
+    stack.put_secrets(replace(good, port=1), stack.warehouse)
+    failed(stack, "ExtractSource", f"{good.host}:1/", "nothing listens there", "check host and port")
+    stack.put_secrets(good, stack.warehouse)
+
+
+def test_missing_table_and_column_are_reported_together(stack: Stack) -> None:
+    on_source(stack, "ALTER TABLE payment_type RENAME TO kinds; ALTER TABLE design RENAME file_name TO file")
+    failed(stack, "ExtractSource", "table public.payment_type is missing", "column public.design.file_name is missing")
+    on_source(stack, "ALTER TABLE kinds RENAME TO payment_type; ALTER TABLE design RENAME file TO file_name")
+
+
+def test_no_privilege(stack: Stack) -> None:
+    reader = stack.source.username
+    on_source(stack, f'REVOKE SELECT ON staff FROM "{reader}"')
+    failed(stack, "ExtractSource", "table public.staff may not be read", "GRANT")
+    on_source(stack, f'GRANT SELECT ON staff TO "{reader}"')
+
+
+def test_typo_in_the_model(stack: Stack) -> None:
+    file = Path(stack.record.model_dir) / "star.yml"
+    good = file.read_text()
+    file.write_text(good.replace("references: dim_design", "references: dim_desing"))
+    failed(stack, "ExtractSource", "star.yml", "fact_sales_order.design_id", "dim_desing", "dim_design")
+    file.write_text(good)
+
+
+def test_wrong_password_of_the_warehouse_loses_nothing(stack: Stack) -> None:
+    good = stack.warehouse
+    stack.put_secrets(stack.source, replace(good, password=WRONG))
+    failed(stack, "LoadWarehouse", "warehouse", "user or password is wrong")
+    assert stack.landing.published() == 0
+    stack.put_secrets(stack.source, good)
+    mended = run_tick(stack)
+    assert mended.execution.final_state == PUBLISHED, mended.execution.cause
+    assert mended.manifest is None, "the extract was idle: the pending manifest alone went through"
+    assert stack.landing.published() == 1
+    with good.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM totesys.fact_payment_current").fetchone() == (13960,)
+
+
+def test_an_emptied_table_stops_the_run_before_anything_lands(stack: Stack) -> None:
+    on_source(stack, "CREATE TABLE kept AS TABLE payment; DELETE FROM payment")
+    failed(stack, "ExtractSource", "payment fell from 13960 to 0 rows", "accept_deletes")
+    on_source(stack, "INSERT INTO payment TABLE kept; DROP TABLE kept")
+    mended = run_tick(stack)
+    assert mended.execution.final_state == PUBLISHED, mended.execution.cause
+    assert mended.runs[-1].changes["fact_payment"] == {}, "the same rows again are no new versions"
+    assert run_tick(stack).execution.final_state == IDLE
+
+
+def test_passwords_are_nowhere(stack: Stack) -> None:
+    """Not in any file of the stack (logs, notifications, landing, records), not in any process' arguments."""
+    secrets = [WRONG, stack.source.password, stack.warehouse.password]
+    for file in stack.state_dir.rglob("*"):
+        if file.is_file() and "postgres" not in file.relative_to(stack.state_dir).parts:
+            content = file.read_bytes()
+            assert not any(secret.encode() in content for secret in secrets), file
+    s3 = stack.aws.client("s3")
+    bucket = stack.deployment.landing_uri.removeprefix("s3://")
+    for found in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
+        content = s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read()
+        assert not any(secret.encode() in content for secret in secrets), found["Key"]
+    for process in psutil.process_iter(["cmdline"]):
+        arguments = " ".join(process.info["cmdline"] or [])
+        assert not any(secret in arguments for secret in secrets), arguments
