@@ -13,13 +13,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from rich.console import Console
+from rich.table import Table
+
 from local_stack import lifecycle
 from local_stack.lifecycle import Wanted
 from local_stack.simulator import BusinessDay
 from local_stack.stack import Stack
 from local_stack.ticks import Tick, run_tick
-from rich.console import Console
-from rich.table import Table
 
 _LIMITS = {"first": 60, "60 rows": 30, "idle": 12}
 

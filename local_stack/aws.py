@@ -14,7 +14,7 @@ import json
 import os
 import re
 import signal
-import subprocess  # nosec B404 - starts the daemon
+import subprocess  # nosec B404 # starts the daemon
 import sys
 import time
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ class LocalAws:
         (state_dir / STACK_FILE).unlink(missing_ok=True)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_THE_DAEMON)}
         with log.open("ab") as output:
-            daemon = subprocess.Popen(  # noqa: S603 # nosec B603 - our own module, no shell
+            daemon = subprocess.Popen(  # noqa: S603 # nosec B603 # our own module, no shell
                 [sys.executable, "-m", "local_stack.server", "--state", str(state_dir)],
                 cwd=REPO,
                 env=environment,
@@ -269,7 +269,7 @@ def _client(service: Service, endpoint: str) -> Any:
         endpoint_url=endpoint,
         region_name=REGION,
         aws_access_key_id="local",
-        aws_secret_access_key="local",  # noqa: S106 # nosec B106 - moto wants some value
+        aws_secret_access_key="local",  # noqa: S106 # nosec B106 # moto wants some value
         config=Config(proxies={"http": None}, s3={"addressing_style": "path"}),  # type: ignore[dict-item]
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import subprocess  # nosec B404 - runs this module again as a job
+import subprocess  # nosec B404 # runs this module again as a job
 import sys
 import tempfile
 from dataclasses import replace
@@ -45,7 +45,7 @@ def build(target: Path) -> None:
                 "-Xshare:auto", f"-Xshare:auto -XX:ArchiveClassesAtExit={draft}"
             )
             # Output is a pipe, so this returns when Java has written the archive and ended.
-            done = subprocess.run(  # noqa: S603 # nosec B603 - this very module
+            done = subprocess.run(  # noqa: S603 # nosec B603 # this very module
                 [sys.executable, __file__, "--workload"],
                 env=environment,
                 stdout=subprocess.PIPE,

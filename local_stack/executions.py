@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ExecutionStatus = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
 StateStatus = Literal["RUNNING", "SUCCEEDED", "FAILED"]
 
-_POLL_SECONDS: Final = 0.2
+_POLL_SECONDS: Final = 0.4
 _FAILURES: Final = frozenset({"TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed", "FailStateEntered"})
 
 

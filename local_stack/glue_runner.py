@@ -18,7 +18,7 @@ import os
 import re
 import shlex
 import signal
-import subprocess  # nosec B404 - playing Glue means starting processes
+import subprocess  # nosec B404 # playing Glue means starting processes
 import sys
 import threading
 import time
@@ -116,7 +116,7 @@ class GlueRunner:
         """
         log = log_path(self.settings.state_dir, arguments.get("--run_id") or run_id, script)
         log.parent.mkdir(parents=True, exist_ok=True)
-        process = subprocess.Popen(  # noqa: S603 # nosec B603 - our own script, no shell
+        process = subprocess.Popen(  # noqa: S603 # nosec B603 # our own script, no shell
             command_line(script, arguments),
             env=job_environment(self.settings, os.environ),
             cwd=self.settings.state_dir,
@@ -251,7 +251,7 @@ def job_environment(settings: RunnerSettings, outer: Mapping[str, str]) -> dict[
     return passed_on | {
         "AWS_ENDPOINT_URL": settings.endpoint,
         "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",  # nosec B105 - moto wants some value
+        "AWS_SECRET_ACCESS_KEY": "local",  # nosec B105 # moto wants some value
         "AWS_DEFAULT_REGION": REGION,
         "AWS_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",

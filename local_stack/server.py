@@ -134,7 +134,7 @@ def _glue_runs_scripts(runner: GlueRunner) -> Iterator[None]:
         with lock:  # two at once must not both find the job free; moto checks MaxConcurrentRuns itself
             run_id = original(job, *args, **kwargs)
             made = job.job_runs[-1]
-            assert isinstance(made, _LocalJobRun)  # noqa: S101 # nosec B101 - replaced below
+            assert isinstance(made, _LocalJobRun)  # noqa: S101 # nosec B101 # replaced below
             command: Any = job.command
             try:
                 made.run = runner.start(run_id, command["ScriptLocation"], made.arguments or {}, made.timeout or 2880)

@@ -150,7 +150,7 @@ class _Folder:
 def _parse(folder: _Folder, file: str, shape: type[_T]) -> _T:
     where = folder.at(file)
     try:
-        content: Any = yaml.load(folder.text(file, "a model folder has source.yml and star.yml"), _UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        content: Any = yaml.load(folder.text(file, "a model folder has source.yml and star.yml"), _UniqueKeyLoader)  # noqa: S506 # nosec B506 # a SafeLoader
     except yaml.YAMLError as error:
         raise ModelError(f"{where} is not valid YAML: {' '.join(str(error).split())}", do="mend the line") from None
     try:
@@ -194,6 +194,8 @@ def _source_table(folder: _Folder, source: _SourceFile, name: str) -> SourceTabl
     where = f"{folder.at('source.yml')}: {name}"
     columns = _columns(folder, "source.yml", name, spec)
     known = {column.name for column in columns}
+    _need("_seq" not in known, f"{where}: column '_seq'", ["another name: the lake uses this one itself"])
+    _need(not any(column.references for column in columns), f"{where}: references", ["references on facts only"])
     for key in spec.key:
         _need(key in known, f"{where}: key column {key!r} is not among its columns", sorted(known))
     _need(
@@ -222,7 +224,7 @@ def _star_fields(folder: _Folder, tables: dict[str, SourceTable], name: str, spe
         _need(table in tables, f"{where}: {table!r} is not a table of source.yml", tables)
     columns = _columns(folder, "star.yml", name, spec)
     for column in columns:
-        good = bool(_STAR_NAME.fullmatch(column.name)) and column.name not in _RESERVED
+        good = bool(_STAR_NAME.fullmatch(column.name)) and column.name not in _RESERVED and column.name[0] != "_"
         _need(
             good, f"{where}: column {column.name!r}", ["lower-case letters, digits and _, and none of Tidemark's own"]
         )
@@ -246,11 +248,13 @@ def _star_fields(folder: _Folder, tables: dict[str, SourceTable], name: str, spe
 
 
 _RESERVED = frozenset(
-    "version valid_from valid_to is_current is_deleted is_inferred recorded_seq closed_seq".split()  # noqa: SIM905
+    "version valid_from valid_to is_current is_deleted is_inferred recorded_seq closed_seq last".split()  # noqa: SIM905
 )
 
 
 def _dimension(folder: _Folder, tables: dict[str, SourceTable], name: str, spec: _DimensionFile) -> Dimension:
+    where = f"{folder.at('star.yml')}: {name}"
+    _need(not any(c.references for c in spec.columns.values()), f"{where}: references", ["references on facts only"])
     return Dimension(**_star_fields(folder, tables, name, spec))
 
 

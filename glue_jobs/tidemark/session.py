@@ -23,6 +23,8 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
         # value.
         "spark.sql.variable.substitute": "false",
         "spark.sql.timestampType": "TIMESTAMP_LTZ",
+        # With rows of many columns, inferring constraints costs far more than the filters that it finds ever save.
+        "spark.sql.constraintPropagation.enabled": "false",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.sources.useV1SourceList": "parquet,csv",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",

@@ -3,8 +3,9 @@
 A fact's row is a *version*: what the source row was from ``valid_from`` to ``valid_to``. Rules:
 
 * A version begins at the source's own ``last_updated`` where that moved forward, else at the time of the cut that
-  first showed it. It never begins in the future of its cut, and never before or at the begin of the version that it
-  follows, nor before that one's end: intervals of a key never overlap and are never empty.
+  first showed it. It never begins in the future of its cut (unless the source's clock was set back), and never before
+  or at the begin of the version that it follows, nor before that one's end: intervals of a key never overlap and are
+  never empty.
 * A change closes the current version at the new one's begin. A delete closes it at the cut's time, flagged.
 * A key that comes back after a delete goes on counting: its next version begins at or after the last one's end.
 * Equal contents make no version. A row that breaks its contract makes none either: the last good one stays current.

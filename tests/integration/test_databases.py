@@ -244,7 +244,7 @@ def test_no_password_in_repr_arguments_environment_or_log(
 
 def test_a_wrong_password_is_refused(new_database: NewDatabase) -> None:
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        new_database("guarded").connect(password="guess")  # noqa: S106
+        new_database("guarded").connect(password="guess")
 
 
 def test_start_is_quick(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from local_stack.connections import Credentials, DatabaseUrlError, is_local, par
 
 NewDatabase = Callable[..., Credentials]
 
-SECRET = "s3cr3t/with@odd#characters"  # noqa: S105
+SECRET = "s3cr3t/with@odd#characters"
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def test_url() -> None:
         port=6432,
         dbname="shop",
         username="me",
-        password="s@cret",  # noqa: S106 - an example
+        password="s@cret",
         sslmode="require",
         sslrootcert="/ca.pem",
     )

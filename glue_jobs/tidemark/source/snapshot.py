@@ -36,7 +36,7 @@ _log = logging.getLogger("tidemark.extract")
 
 _CUT = """
 SELECT pg_export_snapshot(), s::text, pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint,
-       to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'), pg_is_in_recovery()
+       to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'), pg_is_in_recovery()
   FROM pg_current_snapshot() s
 """
 _IDENTITY = """

@@ -69,7 +69,7 @@ def statements(model: Model) -> list[str]:
 
 def digest(model: Model) -> str:
     """Digest of all DDL: equal to the last load's means that nothing has to be looked at."""
-    return hashlib.sha256("\0".join([LEDGER, *statements(model)]).encode()).hexdigest()
+    return hashlib.sha256("\0".join([LEDGER, *statements(model), *history_access(model)]).encode()).hexdigest()
 
 
 def _columns(columns: tuple[Column, ...]) -> list[str]:
