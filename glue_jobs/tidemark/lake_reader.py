@@ -69,6 +69,12 @@ class LakeReader:
             for row in sorted(rows, key=lambda row: row["seq"])
         ]
 
+    def changed(self, run: Run, after: int) -> set[str]:
+        """Names of the star tables whose state differs between two applied runs (``after`` 0: before the first)."""
+        before = self.runs(f"seq = {after:d}") if after else []
+        known = before[0].snapshots if before else {}
+        return {name for name, snapshot in run.snapshots.items() if snapshot != known.get(name)}
+
     def delta(self, name: str, run: Run, after: int) -> pa.Table | None:
         """Rows of a star table, at the run's state, that runs beyond ``after`` wrote or closed; None if none."""
         snapshot = run.snapshots.get(name)
