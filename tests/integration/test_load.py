@@ -104,6 +104,19 @@ def test_loaded_run_by_run_or_all_at_once_is_the_same(module_pipelines: Callable
     assert shop.query(ledger, late) == [(3, 0)]
     assert shop.pending() == []
 
+    # A warehouse that somebody took a row from is noticed, and left as it was.
+    with late.connect() as connection:
+        connection.execute(f"DELETE FROM {shop.model.name}.fact_order WHERE order_id = 17".encode())
+    shop.execute("UPDATE orders SET note = 'x' WHERE order_id = 5")
+    shop.must_extract()
+    shop.transform()
+    with pytest.raises(ReconcileError, match=r"fact_order: source 2998 less 0 held back, lake 2998, warehouse 2997"):
+        shop.load(late)
+    assert shop.query(ledger, late) == [(3, 0)]
+    assert shop.query(f"SELECT max(version) FROM {shop.model.name}.fact_order WHERE order_id = 5", late) == [(1,)]
+    assert shop.pending() == ["0000000004"]
+    assert shop.load() == 4
+
 
 def test_present_and_past_are_one_simple_query_away(ready: Pipeline) -> None:
     (first, second, third) = rows(
@@ -201,21 +214,6 @@ def test_a_difference_rolls_everything_back(ready: Pipeline, empty: Database, mo
     schemas = f"SELECT to_regnamespace('etl'), to_regnamespace('{ready.model.name}')"
     assert ready.query(schemas, empty) == [(None, None)]
     assert ready.load(empty) == 3
-
-
-def test_a_warehouse_that_lost_a_row_is_noticed(module_pipelines: Callable[[], Pipeline]) -> None:
-    shop = module_pipelines()
-    shop.tick()
-    with shop.warehouse().connect() as connection:
-        connection.execute(f"DELETE FROM {shop.model.name}.fact_order WHERE order_id = 17".encode())
-    shop.execute("UPDATE orders SET note = 'x' WHERE order_id = 5")
-    shop.must_extract()
-    shop.transform()
-    with pytest.raises(ReconcileError, match=r"fact_order: source 3000 less 0 held back, lake 3000, warehouse 2999"):
-        shop.load()
-    assert shop.query("SELECT max(seq) FROM etl.load_ledger", shop.warehouse()) == [(1,)]
-    assert shop.query(f"SELECT max(version) FROM {shop.model.name}.fact_order", shop.warehouse()) == [(1,)]
-    assert shop.pending() == ["0000000002"]
 
 
 def test_a_warehouse_of_another_lake_is_refused(ready: Pipeline, empty: Database) -> None:
