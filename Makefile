@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .NOTPARALLEL:
 export PYTHON
 
-CODE := glue_jobs local_stack benchmarks scripts
+CODE := glue_jobs local_stack cdk_app benchmarks scripts
 
 .PHONY: help setup demo test check lock clean
 

@@ -7,6 +7,7 @@ from tidemark.credentials import from_secret
 from tidemark.errors import run_job
 from tidemark.extraction import ExtractRequest, extract
 from tidemark.landing import Landing
+from tidemark.metrics import job_metrics
 from tidemark.model_loader import load_model
 
 
@@ -19,9 +20,10 @@ def main() -> None:
         accept_deletes=frozenset(filter(None, (name.strip() for name in arguments.accept_deletes.split(",")))),
         full_compare=arguments.full_compare == "true",
     )
-    extract(
-        load_model(arguments.model_uri), from_secret(arguments.source_secret), Landing(arguments.landing_uri), request
-    )
+    with job_metrics("extract", arguments.pipeline) as metrics:
+        model = load_model(arguments.model_uri)
+        source = from_secret(arguments.source_secret, arguments.ca_file)
+        extract(model, source, Landing(arguments.landing_uri), request, metrics)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from tidemark.credentials import from_secret
 from tidemark.errors import run_job
 from tidemark.landing import Landing
 from tidemark.loading import load
+from tidemark.metrics import job_metrics
 from tidemark.model_loader import load_model
 from tidemark.warehouse.postgres import PostgresWarehouse
 
@@ -14,9 +15,10 @@ from tidemark.warehouse.postgres import PostgresWarehouse
 def main() -> None:
     """Read the arguments, build the ports, load."""
     arguments = parse_arguments("load")
-    model = load_model(arguments.model_uri)
-    warehouse = PostgresWarehouse(model, from_secret(arguments.warehouse_secret))
-    load(model, Landing(arguments.landing_uri), arguments.processed_uri, warehouse)
+    with job_metrics("load", arguments.pipeline) as metrics:
+        model = load_model(arguments.model_uri, arguments.lake_name)
+        warehouse = PostgresWarehouse(model, from_secret(arguments.warehouse_secret, arguments.ca_file))
+        load(model, Landing(arguments.landing_uri), arguments.processed_uri, warehouse, metrics)
 
 
 if __name__ == "__main__":

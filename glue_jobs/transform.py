@@ -5,6 +5,7 @@ from __future__ import annotations
 from tidemark.arguments import parse_arguments
 from tidemark.errors import run_job
 from tidemark.landing import Landing
+from tidemark.metrics import job_metrics
 from tidemark.model_loader import load_model
 from tidemark.transformation import transform
 
@@ -12,8 +13,9 @@ from tidemark.transformation import transform
 def main() -> None:
     """Read the arguments, build the ports, transform."""
     arguments = parse_arguments("transform")
-    landing = Landing(arguments.landing_uri)
-    transform(load_model(arguments.model_uri), landing, arguments.processed_uri, arguments.run_id)
+    with job_metrics("transform", arguments.pipeline) as metrics:
+        model = load_model(arguments.model_uri, arguments.lake_name)
+        transform(model, Landing(arguments.landing_uri), arguments.processed_uri, arguments.run_id, metrics)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 import boto3
 from botocore.config import Config
-from tidemark.jobs import Deployment, JobDefinition, job_definitions, state_machine_substitutions
+from tidemark.jobs import (
+    Deployment,
+    JobDefinition,
+    job_definitions,
+    state_machine_definition,
+    state_machine_substitutions,
+)
 
 from local_stack.glue_runner import REGION
 from local_stack.server import LOCK_FILE, LOG_FILE, NOTIFICATIONS_FILE, STACK_FILE
@@ -188,7 +194,9 @@ class LocalAws:
         topic = self.client("sns").create_topic(Name=f"{deployment.prefix}-notifications")["TopicArn"]
         for job in job_definitions(deployment):
             self._create_job(job, scripts_dir)
-        text = definition if definition is not None else STATE_MACHINE_FILE.read_text(encoding="utf-8")
+        text = definition
+        if text is None:
+            text = state_machine_definition(STATE_MACHINE_FILE.read_text(encoding="utf-8"), deployment.interval_minutes)
         values = state_machine_substitutions(deployment, topic)
         bound = re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text)
         return self._create_state_machine(f"{deployment.prefix}-etl", bound)

@@ -61,16 +61,16 @@ def build(target: Path) -> None:
 
 def workload(state_dir: Path) -> None:
     """Do what the jobs do: a first tick, and one with new, changed and deleted rows."""
-    from tidemark import credentials, extraction, session, transformation  # noqa: PLC0415 - only the child has Java
+    from tidemark import credentials, extraction, metrics, session, transformation  # noqa: PLC0415 - only the child has Java
 
     stack = Stack.attach(state_dir)
     names = stack.deployment
     session.spark_session("warm-up", names.processed_uri)
-    source = credentials.from_secret(names.source_secret)
+    source, unpublished = credentials.from_secret(names.source_secret), metrics.Metrics(names.pipeline)
     for tick in range(2):
         request = extraction.ExtractRequest(run_id=f"warm-up-{tick}", landing_format=("parquet", "csv")[tick])
-        extraction.extract(stack.model, source, stack.landing, request)
-        transformation.transform(stack.model, stack.landing, names.processed_uri, request.run_id)
+        extraction.extract(stack.model, source, stack.landing, request, unpublished)
+        transformation.transform(stack.model, stack.landing, names.processed_uri, request.run_id, unpublished)
         with stack.source_owner.connect() as connection:
             day = BusinessDay(connection)
             day.new_orders(2, 1)

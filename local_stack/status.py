@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tidemark import storage
@@ -13,6 +12,8 @@ from local_stack.aws import Notification
 from local_stack.executions import Execution, describe
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from local_stack.stack import Stack
 
 
@@ -55,7 +56,7 @@ def read_status(stack: Stack) -> Status:
     return Status(
         last=_last_execution(stack),
         published=published,
-        fresh=_fresh(stack, published, pending),
+        fresh=stack.landing.fresh_at(),
         pending=pending,
         quarantined=stack.lake.open_quarantine() if published else {},
         notifications=tuple(stack.aws.notifications()),
@@ -69,14 +70,3 @@ def _last_execution(stack: Stack) -> Execution | None:
     if not found:
         return None
     return describe(stack.aws, max(found, key=lambda item: item["startDate"])["executionArn"])
-
-
-def _fresh(stack: Stack, published: int, pending: tuple[int, ...]) -> datetime | None:
-    """Return the time of the published cut, or of the last look at the source that found nothing new since."""
-    if not published:
-        return None
-    cut = datetime.fromisoformat(stack.landing.read(published).cut.time)
-    beat = stack.landing.last_heartbeat()
-    if beat is not None and beat["seq"] == published and not pending:
-        cut = max(cut, datetime.fromisoformat(beat["time"]))
-    return cut.astimezone(UTC)

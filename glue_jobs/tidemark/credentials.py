@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from tidemark.errors import TidemarkError
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+SYSTEM = "system"
 CONNECT_TIMEOUT_SECONDS = 15
 
 
@@ -46,9 +47,14 @@ class Credentials(BaseModel):
         """The secret's sslmode, else verify-full; on localhost, prefer."""
         return self.sslmode or ("prefer" if _is_local(self.host) else "verify-full")
 
+    @property
+    def ca_file(self) -> str | None:
+        """File of trusted authorities, if it is not the system's."""
+        return self.sslrootcert if self.sslrootcert != SYSTEM else None
+
     def _tls(self) -> dict[str, str]:
         tls = {"sslmode": self.effective_sslmode}
-        root = self.sslrootcert or ("system" if self.effective_sslmode == "verify-full" else None)
+        root = self.sslrootcert or (SYSTEM if self.effective_sslmode == "verify-full" else None)
         return tls | ({"sslrootcert": root} if root else {})
 
     def libpq(self, application: str) -> dict[str, Any]:
@@ -80,7 +86,7 @@ class Credentials(BaseModel):
     def jdbc_properties(self, application: str) -> dict[str, str]:
         """Driver properties, user and password among them (Spark redacts the latter)."""
         tls = self._tls()
-        if tls.get("sslrootcert") == "system":
+        if tls.get("sslrootcert") == SYSTEM:
             tls = {"sslmode": tls["sslmode"], "sslfactory": "org.postgresql.ssl.DefaultJavaSSLFactory"}
         return {
             "driver": "org.postgresql.Driver",
@@ -92,8 +98,8 @@ class Credentials(BaseModel):
         }
 
 
-def from_secret(secret_id: str) -> Credentials:
-    """Read a secret of Secrets Manager.
+def from_secret(secret_id: str, ca_file: str = SYSTEM) -> Credentials:
+    """Read a secret of Secrets Manager; ``ca_file`` holds the trusted authorities if the secret does not say.
 
     Raises
     ------
@@ -110,7 +116,7 @@ def from_secret(secret_id: str) -> Credentials:
             do="check its name and the role's secretsmanager:GetSecretValue",
         ) from None
     try:
-        return Credentials.model_validate_json(text)
+        found = Credentials.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         raise TidemarkError(
@@ -118,6 +124,7 @@ def from_secret(secret_id: str) -> Credentials:
             expected="JSON with host, port, dbname, username, password and, if needed, sslmode, sslrootcert",
             do="mend the secret",
         ) from None
+    return found if found.sslrootcert or ca_file == SYSTEM else found.model_copy(update={"sslrootcert": ca_file})
 
 
 def _is_local(host: str) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tidemark.errors import ShrinkError
 from tidemark.landing import Identity, KeyList, Landing, Manifest, TableEntry
+from tidemark.metrics import CUT_AGE, FRESHNESS, FULL_COMPARE_AGE, ROWS_READ, Metrics
 from tidemark.plan import TablePlan, plan_table
 from tidemark.session import spark_session
 from tidemark.source.readers import Landed, Read, read_all
@@ -42,8 +43,12 @@ class ExtractRequest:
     full_compare: bool = False
 
 
-def extract(model: Model, source: Credentials, landing: Landing, request: ExtractRequest) -> Manifest | None:
+def extract(
+    model: Model, source: Credentials, landing: Landing, request: ExtractRequest, metrics: Metrics
+) -> Manifest | None:
     """Take one cut of the source into the landing area; return its manifest, or None if nothing had changed.
+
+    The warehouse's freshness is measured before anything can fail: when ticks fail, it is seen to grow.
 
     Raises
     ------
@@ -54,6 +59,9 @@ def extract(model: Model, source: Credentials, landing: Landing, request: Extrac
     """
     previous = landing.latest()
     landing.mend_pending(previous)
+    fresh = landing.fresh_at()
+    if fresh is not None:
+        metrics.age(FRESHNESS, fresh)
     with open_snapshot(source, model, "tidemark-extract") as snapshot:
         reason = _full_reason(previous, snapshot, request)
         plans = {name: plan_table(snapshot, table, previous, reason) for name, table in model.tables.items()}
@@ -63,12 +71,21 @@ def extract(model: Model, source: Credentials, landing: Landing, request: Extrac
         if previous is not None and idle and not _is_stale(previous, model, snapshot):
             _log.info("nothing has changed since manifest %d", previous.seq)
             landing.heartbeat({"time": snapshot.cut.time, "run_id": request.run_id, "seq": previous.seq})
+            _measure(metrics, snapshot.cut.time, previous.full_compare_at, dict.fromkeys(model.tables, 0))
             return None
         manifest = _land(model, snapshot, landing, previous, plans, request, reason)
         snapshot.wait_durable()
         landing.commit(manifest)
     _log.info("committed manifest %d", manifest.seq)
+    read = {name: entry.rows for name, entry in manifest.tables.items()}
+    _measure(metrics, manifest.cut.time, manifest.full_compare_at, read)
     return manifest
+
+
+def _measure(metrics: Metrics, cut: str, full_compare: str, read: dict[str, int]) -> None:
+    metrics.age(CUT_AGE, cut)
+    metrics.age(FULL_COMPARE_AGE, full_compare)
+    metrics.rows(ROWS_READ, read)
 
 
 def _full_reason(previous: Manifest | None, snapshot: SourceSnapshot, request: ExtractRequest) -> str:

@@ -5,13 +5,16 @@ their arguments by :func:`arguments_of`, so that what is deployed, what runs on 
 drift apart.
 
 An argument is either *fixed* (set when the job is created: buckets, secrets, model) or *per run* (set by the state
-machine when it starts the job: run id, accepted deletes, full compare).
+machine when it starts the job: run id, accepted deletes, full compare). The time limits of the steps are here too: they
+are parts of the interval between two ticks.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 PENDING_PREFIX: Final = "pending/"
 
@@ -32,6 +35,13 @@ class Deployment:
         Secrets Manager ids; JSON with host, port, dbname, username, password and, if needed, sslmode, sslrootcert.
     landing_format
         ``parquet`` or ``csv``.
+    stage
+        Tells deployments of one model in one account apart (``dev``, ``prod``); empty if there is but one.
+    ca_file
+        File of the authorities that signed the databases' certificates, beside the script; ``system`` for the
+        machine's own.
+    interval_minutes
+        Time between two ticks: the steps' limits are parts of it.
     """
 
     model_name: str
@@ -41,11 +51,24 @@ class Deployment:
     source_secret: str
     warehouse_secret: str
     landing_format: str = "parquet"
+    stage: str = ""
+    ca_file: str = "system"
+    interval_minutes: int = 15
 
     @property
     def prefix(self) -> str:
         """Common first part of every resource's name."""
-        return f"tidemark-{self.model_name.replace('_', '-')}"
+        return "-".join(filter(None, ("tidemark", self.model_name.replace("_", "-"), self.stage)))
+
+    @property
+    def pipeline(self) -> str:
+        """What the metrics call this deployment."""
+        return self.prefix
+
+    @property
+    def lake_name(self) -> str:
+        """First part of the lake databases' names: stages in one account share one catalogue."""
+        return "_".join(filter(None, (self.model_name, self.stage)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +84,7 @@ class JobDefinition:
     script
         File name below ``glue_jobs``.
     timeout_minutes
-        After this the job is stopped and its state is TIMEOUT.
+        After this the job is stopped and its state is TIMEOUT; a little above the limit of its step, which comes first.
     arguments
         The fixed arguments, ``--name`` -> value.
     run_arguments
@@ -77,16 +100,21 @@ class JobDefinition:
 
 
 _FIXED: Final[dict[str, tuple[str, ...]]] = {
-    "extract": ("model_uri", "landing_uri", "landing_format", "source_secret"),
-    "transform": ("model_uri", "landing_uri", "processed_uri"),
-    "load": ("model_uri", "landing_uri", "processed_uri", "warehouse_secret"),
+    "extract": ("pipeline", "model_uri", "landing_uri", "landing_format", "source_secret", "ca_file"),
+    "transform": ("pipeline", "model_uri", "landing_uri", "processed_uri", "lake_name"),
+    "load": ("pipeline", "model_uri", "landing_uri", "processed_uri", "lake_name", "warehouse_secret", "ca_file"),
 }
 _PER_RUN: Final[dict[str, tuple[str, ...]]] = {
     "extract": ("run_id", "accept_deletes", "full_compare"),
     "transform": ("run_id",),
     "load": ("run_id",),
 }
-_TIMEOUT_MINUTES: Final = {"extract": 10, "transform": 10, "load": 10}
+_STEPS: Final = {"extract": "ExtractSource", "transform": "TransformToLake", "load": "LoadWarehouse"}
+# Of a 15-minute interval; they leave room for start-up retries, the look for markers and the failure report, so that a
+# slow step always ends at NotifyFailure and never in a silent time-out of the whole machine.
+_SECONDS_OF_15_MINUTES: Final = {"extract": 260, "transform": 280, "load": 170}
+_MARGIN_SECONDS: Final = 15
+_FIXED_SECONDS: Final = 175
 
 
 def arguments_of(job: str) -> tuple[str, ...]:
@@ -101,12 +129,28 @@ def job_definitions(deployment: Deployment) -> tuple[JobDefinition, ...]:
             key=key,
             name=f"{deployment.prefix}-{key}",
             script=f"{key}.py",
-            timeout_minutes=_TIMEOUT_MINUTES[key],
+            timeout_minutes=math.ceil(step_seconds(key, deployment.interval_minutes) / 60) + 1,
             arguments={f"--{name}": str(getattr(deployment, name)) for name in fixed},
             run_arguments=tuple(f"--{name}" for name in _PER_RUN[key]),
         )
         for key, fixed in _FIXED.items()
     )
+
+
+def step_seconds(job: str, interval_minutes: int) -> int:
+    """Time limit of one job's step."""
+    most = _SECONDS_OF_15_MINUTES
+    available = interval_minutes * 60 - _MARGIN_SECONDS - _FIXED_SECONDS
+    return available * most[job] // sum(most.values())
+
+
+def state_machine_definition(text: str, interval_minutes: int) -> str:
+    """The state machine of ``state_machines/etl.asl.json``, placeholders kept, with the limits of this interval."""
+    definition: dict[str, Any] = json.loads(text)
+    definition["TimeoutSeconds"] = interval_minutes * 60 - _MARGIN_SECONDS
+    for job, step in _STEPS.items():
+        definition["States"][step]["TimeoutSeconds"] = step_seconds(job, interval_minutes)
+    return json.dumps(definition, indent=2, ensure_ascii=False)
 
 
 def state_machine_substitutions(deployment: Deployment, topic_arn: str) -> dict[str, str]:

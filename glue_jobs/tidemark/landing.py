@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from tidemark import storage
@@ -261,6 +262,20 @@ class Landing:
         """Return the last heartbeat."""
         content = storage.get(f"{self.uri}/heartbeat.json")
         return json.loads(content) if content else None
+
+    def fresh_at(self) -> datetime | None:
+        """Time at which the source was last seen to be as the warehouse shows it (UTC); None before the first load.
+
+        That is the published cut's, or of the last look at the source since that found nothing new.
+        """
+        published = self.published()
+        if not published:
+            return None
+        fresh = datetime.fromisoformat(self.read(published).cut.time)
+        beat = self.last_heartbeat()
+        if beat is not None and beat["seq"] == published and not storage.names(f"{self.uri}/{PENDING_PREFIX}"):
+            fresh = max(fresh, datetime.fromisoformat(beat["time"]))
+        return fresh.astimezone(UTC)
 
 
 def _name(seq: int) -> str:

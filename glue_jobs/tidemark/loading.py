@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tidemark.errors import ReconcileError, WarehouseError
 from tidemark.lake_reader import LakeReader
+from tidemark.metrics import FRESHNESS, Metrics
 
 if TYPE_CHECKING:
     from tidemark.lake_reader import Run
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tidemark.load")
 
 
-def load(model: Model, landing: Landing, processed_uri: str, warehouse: Warehouse) -> int:
+def load(model: Model, landing: Landing, processed_uri: str, warehouse: Warehouse, metrics: Metrics) -> int:
     """Bring the warehouse to the lake's newest run, then remove the pending markers; return that run's seq.
 
     Raises
@@ -53,6 +54,7 @@ def load(model: Model, landing: Landing, processed_uri: str, warehouse: Warehous
     if after == run.seq:
         _log.info("the warehouse is at run %d already", after)
     landing.publish(run.seq)
+    metrics.age(FRESHNESS, run.cut_time)
     return run.seq
 
 

@@ -125,7 +125,8 @@ class Fact(StarTable):
 class Model:
     """A whole model folder.
 
-    ``date_dimension`` is the name of the generated calendar dimension, or None if no fact refers to one.
+    ``date_dimension`` is the name of the generated calendar dimension, or None if no fact refers to one; ``lake_name``
+    the first part of the lake databases' names, the model's own name unless a deployment says otherwise.
     """
 
     name: str
@@ -135,16 +136,17 @@ class Model:
     facts: dict[str, Fact]
     date_dimension: str | None = None
     digest: str = field(default="", repr=False)
+    lake_name: str = ""
 
     @property
     def source_database(self) -> str:
         """Lake database of the source mirrors."""
-        return f"{self.name}_source"
+        return f"{self.lake_name or self.name}_source"
 
     @property
     def star_database(self) -> str:
         """Lake database of dimensions, facts, ``etl_runs`` and ``quarantine``."""
-        return f"{self.name}_star"
+        return f"{self.lake_name or self.name}_star"
 
     @property
     def star_tables(self) -> tuple[Dimension | Fact, ...]:

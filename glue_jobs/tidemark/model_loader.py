@@ -8,7 +8,9 @@ silently ignored.
 from __future__ import annotations
 
 import hashlib
+import io
 import re
+import zipfile
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -79,8 +81,8 @@ class _StarFile(_Strict):
     facts: dict[Name, _FactFile] = {}
 
 
-def load_model(uri: str) -> Model:
-    """Read the model folder at ``uri`` (a path, or ``s3://bucket/prefix``).
+def load_model(uri: str, lake_name: str = "") -> Model:
+    """Read the model folder at ``uri``: a path, ``s3://bucket/prefix``, or ``s3://bucket/name.zip`` of such a folder.
 
     Raises
     ------
@@ -108,6 +110,7 @@ def load_model(uri: str) -> Model:
         facts=facts,
         date_dimension=star.date_dimension,
         digest=folder.digest(),
+        lake_name=lake_name,
     )
 
 
@@ -117,13 +120,17 @@ class _Folder:
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
         self._read: dict[str, bytes] = {}
+        self._archive = _archive(self.uri) if self.uri.endswith(".zip") else None
 
     def at(self, file: str) -> str:
         return f"{self.uri}/{file}"
 
     def text(self, file: str, why: str) -> str:
         try:
-            if self.uri.startswith("s3://"):
+            content: bytes | None
+            if self._archive is not None:
+                content = self._archive.read(file) if file in self._archive.namelist() else None
+            elif self.uri.startswith("s3://"):
                 content = storage.get(self.at(file))
             else:
                 path = Path(self.uri, file)
@@ -145,6 +152,18 @@ class _Folder:
         for file in sorted(self._read):
             whole.update(file.encode() + b"\0" + self._read[file] + b"\0")
         return whole.hexdigest()
+
+
+def _archive(uri: str) -> zipfile.ZipFile:
+    """Open a zipped folder: one immutable object, as a deployment brings it."""
+    content = storage.get(uri)
+    if content is None or not zipfile.is_zipfile(io.BytesIO(content)):
+        raise ModelError(
+            f"{uri} {'does not exist' if content is None else 'is no zip archive'}",
+            expected="a zipped model folder",
+            do="deploy again",
+        )
+    return zipfile.ZipFile(io.BytesIO(content))
 
 
 def _parse(folder: _Folder, file: str, shape: type[_T]) -> _T:

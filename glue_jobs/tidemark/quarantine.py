@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 _STATE = ["table_name", "key", "reason", "row"]
 
 
-def record(lake: Lake, changes: Mapping[str, StarChange], seq: int, was_open: int) -> int:
-    """Enter new bad rows, resolve mended ones, as one commit; return how many entries are open afterwards."""
+def record(lake: Lake, changes: Mapping[str, StarChange], seq: int, was_open: int) -> dict[str, int]:
+    """Enter new bad rows, resolve mended ones, as one commit; return the open entries per star table."""
     bad = _bad(changes)
     if bad is None and not was_open:
-        return 0
+        return {}
     target = lake.ensure_quarantine()
     entries = lake.spark.table(target).where("resolved_seq IS NULL")
     if bad is None:
@@ -42,7 +42,8 @@ def record(lake: Lake, changes: Mapping[str, StarChange], seq: int, was_open: in
     rows = settle(fresh.unionByName(mended.select(*fresh.columns)))
     if rows.limit(1).count():
         _merge(lake, rows, target)
-    return lake.spark.table(target).where("resolved_seq IS NULL").count()
+    still_open = lake.spark.table(target).where("resolved_seq IS NULL").groupBy("table_name").count().collect()
+    return {row["table_name"]: row["count"] for row in still_open}
 
 
 def held_back(lake: Lake) -> dict[str, int]:

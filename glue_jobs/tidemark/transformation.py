@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import members, mirror, quarantine, star_tables
+from tidemark import members, mirror, quarantine, star_tables, versions
 from tidemark.errors import LandingError
 from tidemark.lake import RUN_COLUMNS, Lake
+from tidemark.metrics import ROWS_CHANGED, ROWS_QUARANTINED, Metrics
 from tidemark.model import Dimension, Fact
 from tidemark.session import spark_session
 
@@ -45,7 +46,7 @@ class LastRun:
     snapshots: dict[str, int | None] = field(default_factory=dict)
 
 
-def transform(model: Model, landing: Landing, processed_uri: str, run_id: str) -> list[int]:
+def transform(model: Model, landing: Landing, processed_uri: str, run_id: str, metrics: Metrics) -> list[int]:
     """Apply all pending manifests; return their seqs.
 
     Raises
@@ -66,7 +67,7 @@ def transform(model: Model, landing: Landing, processed_uri: str, run_id: str) -
                 expected=f"lake id {last.lake_id}",
                 do="give every landing area its own processed bucket or prefix",
             )
-        last = _apply(lake, manifest, last, run_id)
+        last = _apply(lake, manifest, last, run_id, metrics)
         applied.append(seq)
     if not applied:
         _log.info("nothing to apply: the lake is at manifest %d", last.seq)
@@ -87,7 +88,7 @@ def last_run(lake: Lake, at_least: int) -> LastRun:
     )
 
 
-def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str) -> LastRun:
+def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str, metrics: Metrics) -> LastRun:
     model_changed = last.model_digest != lake.model.digest
     if model_changed:
         lake.create_databases()
@@ -105,10 +106,17 @@ def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str) -> LastRu
             "%-22s %s", name, ", ".join(f"{n} {kind}" for kind, n in sorted(change.counts.items())) or "as before"
         )
     added = members.complete(lake, _opened(lake, changes, last, manifest.seq), manifest.seq)
-    still_open = quarantine.record(lake, changes, manifest.seq, last.open_quarantine)
+    quarantined = quarantine.record(lake, changes, manifest.seq, last.open_quarantine)
+    still_open = sum(quarantined.values())
     snapshots = _commit_run(lake, manifest, run_id, changes, added, still_open)
+    metrics.rows(ROWS_CHANGED, {name: _written(change) for name, change in changes.items()})
+    metrics.rows(ROWS_QUARANTINED, {**{table.name: 0 for table in lake.model.star_tables}, **quarantined})
     _log.info("applied manifest %d", manifest.seq)
     return LastRun(manifest.seq, manifest.lake_id, lake.model.digest, still_open, snapshots)
+
+
+def _written(change: StarChange) -> int:
+    return sum(count for kind, count in change.counts.items() if kind != versions.BAD)
 
 
 def _opened(lake: Lake, changes: dict[str, StarChange], last: LastRun, seq: int) -> dict[str, DataFrame]:

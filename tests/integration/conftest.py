@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from tidemark.lake_reader import LakeReader
 from tidemark.landing import Landing, Manifest
 from tidemark.landing_format import read
 from tidemark.loading import load
+from tidemark.metrics import Metrics
 from tidemark.model import Model
 from tidemark.model_loader import load_model
 from tidemark.transformation import transform
@@ -51,6 +52,7 @@ class Pipeline:
     new_database: Callable[..., Database]
     warehouse_database: Database | None = None
     runs: int = 0
+    metrics: Metrics = field(default_factory=lambda: Metrics("tests"))
 
     @property
     def model(self) -> Model:
@@ -80,7 +82,7 @@ class Pipeline:
             accept_deletes=frozenset(filter(None, accept.split(","))),
             full_compare=full,
         )
-        return extract(self.model, self.reader, self.landing, request)
+        return extract(self.model, self.reader, self.landing, request, self.metrics)
 
     def must_extract(self, **options: Any) -> Manifest:
         found = self.extract(**options)
@@ -88,7 +90,7 @@ class Pipeline:
         return found
 
     def transform(self) -> list[int]:
-        return transform(self.model, self.landing, PROCESSED, f"run-{self.runs}")
+        return transform(self.model, self.landing, PROCESSED, f"run-{self.runs}", self.metrics)
 
     def warehouse(self) -> Database:
         if self.warehouse_database is None:
@@ -97,7 +99,7 @@ class Pipeline:
 
     def load(self, database: Database | None = None) -> int:
         credentials = credentials_of(database or self.warehouse())
-        return load(self.model, self.landing, PROCESSED, PostgresWarehouse(self.model, credentials))
+        return load(self.model, self.landing, PROCESSED, PostgresWarehouse(self.model, credentials), self.metrics)
 
     def tick(self, **options: Any) -> Manifest:
         manifest = self.must_extract(**options)

@@ -64,6 +64,9 @@ def read_all(spark: SparkSession, snapshot: SourceSnapshot, reads: Sequence[Read
     SourceError
         If a reader failed, or landed another number of rows than the scan counted.
     """
+    if snapshot.credentials.ca_file:
+        # To the executors' working directories: there, as here, the driver finds it by its name.
+        spark.sparkContext.addFile(snapshot.credentials.ca_file)
     with ThreadPoolExecutor(CONCURRENT_TABLES) as pool:
         return list(pool.map(lambda read: _land(spark, snapshot, read, file_format), reads))
 

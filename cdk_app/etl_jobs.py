@@ -1,0 +1,127 @@
+"""The three Glue jobs, from the same definitions that the laptop runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import aws_cdk as cdk
+from aws_cdk import aws_glue as glue
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+from tidemark.jobs import job_definitions
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_kms as kms
+    from tidemark.jobs import Deployment, JobDefinition
+
+    from cdk_app.job_assets import JobAssets
+    from cdk_app.job_network import JobNetwork
+    from cdk_app.job_roles import JobRoles
+    from cdk_app.settings import Settings
+
+GLUE_VERSION: Final = glue.GlueVersion.V6_0
+# Spark jobs without Iceberg's jars would do for extract and load, but one environment for all is one less to doubt.
+_DATALAKE: Final = {"--datalake-formats": "iceberg"}
+
+
+class EtlJobs(Construct):
+    """The jobs, by key: ``extract``, ``transform``, ``load``; and their log groups."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        deployment: Deployment,
+        assets: JobAssets,
+        network: JobNetwork,
+        roles: JobRoles,
+        lake_key: kms.IKey,
+        log_prefix: str,
+        log_key: kms.IKey,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._settings, self._assets, self._network, self._roles = settings, assets, network, roles
+        self._log_prefix = log_prefix
+        for stream in ("output", "error"):
+            logs.LogGroup(
+                self,
+                f"{stream.capitalize()}Logs",
+                log_group_name=f"{log_prefix}/{stream}",
+                encryption_key=log_key,
+                retention=log_retention(settings.retention_days),
+                removal_policy=cdk.RemovalPolicy.DESTROY,
+            )
+        # No fixed name: it cannot be changed in place.
+        self._security = glue.SecurityConfiguration(
+            self,
+            "Security",
+            s3_encryption=glue.S3Encryption.kms(lake_key),
+            cloud_watch_encryption=glue.CloudWatchEncryption.kms(log_key),
+            job_bookmarks_encryption=glue.JobBookmarksEncryption.client_side_kms(log_key),
+        )
+        self.by_key = {job.key: self._job(job) for job in job_definitions(deployment)}
+
+    def _job(self, job: JobDefinition) -> glue.PySparkEtlJob:
+        workers = getattr(self._settings.workers, job.key)
+        return glue.PySparkEtlJob(
+            self,
+            job.key.capitalize(),
+            job_name=job.name,
+            description=f"Tidemark {self._settings.stage}: {job.key}",
+            # The grants are written by hand (job_roles.py): the construct would add its own, of the whole asset bucket.
+            role=self._roles.by_job[job.key].without_policy_updates(),
+            script=_code(self._assets.scripts[job.key].bucket, self._assets.scripts[job.key].s3_object_key),
+            extra_python_files=[_code(self._assets.package.bucket, self._assets.package.s3_object_key)],
+            extra_files=self._authorities(),
+            glue_version=GLUE_VERSION,
+            worker_configuration=glue.WorkerConfiguration(worker_type=glue.WorkerType.G_1X, number_of_workers=workers),
+            connections=[self._network.connection],
+            security_configuration=self._security,
+            timeout=cdk.Duration.minutes(job.timeout_minutes),
+            max_concurrent_runs=1,
+            max_retries=0,
+            continuous_logging=glue.ContinuousLoggingProps(enabled=True),
+            default_arguments={
+                **job.arguments,
+                **_DATALAKE,
+                "--additional-python-modules": self._assets.wheels.s3_object_url,
+                "--python-modules-installer-option": "--no-index",
+                "--custom-logGroup-prefix": self._log_prefix,
+                "--enable-auto-scaling": "true",
+            },
+        )
+
+    def _authorities(self) -> list[glue.Code] | None:
+        bundle = self._assets.ca_bundle
+        return [_code(bundle.bucket, bundle.s3_object_key)] if bundle else None
+
+
+def log_retention(days: int) -> logs.RetentionDays:
+    """The shortest retention that CloudWatch Logs knows and that keeps at least so many days."""
+    known = {
+        1: "ONE_DAY",
+        3: "THREE_DAYS",
+        5: "FIVE_DAYS",
+        7: "ONE_WEEK",
+        14: "TWO_WEEKS",
+        30: "ONE_MONTH",
+        60: "TWO_MONTHS",
+        90: "THREE_MONTHS",
+        120: "FOUR_MONTHS",
+        150: "FIVE_MONTHS",
+        180: "SIX_MONTHS",
+        365: "ONE_YEAR",
+        400: "THIRTEEN_MONTHS",
+        545: "EIGHTEEN_MONTHS",
+        731: "TWO_YEARS",
+        1827: "FIVE_YEARS",
+        3653: "TEN_YEARS",
+    }
+    return logs.RetentionDays[next(name for most, name in known.items() if days <= most)]
+
+
+def _code(bucket: object, key: str) -> glue.Code:
+    """Refer to an object without granting its whole bucket to the role: that is done object by object."""
+    return glue.Code.from_bucket(bucket, key)  # type: ignore[arg-type]

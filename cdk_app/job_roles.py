@@ -1,0 +1,188 @@
+"""What each job may do: its own buckets, databases, secret, logs and keys, and nothing else.
+
+Written by hand, statement by statement: a job's role is the answer to "what can go wrong at worst". The table of all
+permissions is tested (``tests/infra/test_permissions.py``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+from tidemark import metrics
+
+from cdk_app.acknowledgements import acknowledge_wildcards
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_kms as kms
+    from tidemark.jobs import Deployment
+
+    from cdk_app.job_assets import JobAssets
+    from cdk_app.job_network import JobNetwork
+    from cdk_app.settings import Settings
+
+_READ = ["s3:GetObject"]
+_WRITE = ["s3:PutObject"]
+_DELETE = ["s3:DeleteObject"]
+_USE_KEY = ["kms:Decrypt", "kms:GenerateDataKey"]
+_SEE_NETWORK = [
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeRouteTables",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcAttribute",
+    "ec2:DescribeVpcEndpoints",
+    "ec2:DescribeVpcs",
+]
+_READ_CATALOG = ["glue:GetDatabase", "glue:GetTable", "glue:GetTables"]
+_CHANGE_CATALOG = [*_READ_CATALOG, "glue:CreateTable", "glue:UpdateTable", "glue:DeleteTable"]
+
+
+class JobRoles(Construct):
+    """One role per job, by the job's key.
+
+    Parameters
+    ----------
+    log_prefix
+        First part of the log groups' names.
+    operations_key
+        ARN of the key of logs.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        deployment: Deployment,
+        lake_key: kms.IKey,
+        assets: JobAssets,
+        network: JobNetwork,
+        log_prefix: str,
+        operations_key: str,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._settings, self._deployment, self._lake_key = settings, deployment, lake_key
+        self._assets, self._network = assets, network
+        self._log_prefix, self._operations_key = log_prefix, operations_key
+        self._stack = cdk.Stack.of(self)
+        landing, processed = (
+            f"arn:{self._stack.partition}:s3:::{uri.removeprefix('s3://')}"
+            for uri in (deployment.landing_uri, deployment.processed_uri)
+        )
+        self.by_job = {
+            "extract": self._role(
+                "extract",
+                [
+                    _allow("ReadLanding", _READ, f"{landing}/*"),
+                    _allow(
+                        "Land",
+                        _WRITE,
+                        *(f"{landing}/{part}" for part in ("data/*", "manifests/*", "pending/*", "heartbeat.json")),
+                    ),
+                    _allow("DropFailedWrites", _DELETE, f"{landing}/data/*"),
+                    _allow("ListLanding", ["s3:ListBucket"], landing),
+                    _allow("UploadInParts", ["s3:AbortMultipartUpload"], f"{landing}/data/*"),
+                    *self._secret(settings.source_secret_arn),
+                ],
+            ),
+            "transform": self._role(
+                "transform",
+                [
+                    _allow("ReadLanding", _READ, f"{landing}/*"),
+                    _allow("ListBuckets", ["s3:ListBucket"], landing, processed),
+                    _allow("WriteLake", [*_READ, *_WRITE, *_DELETE, "s3:AbortMultipartUpload"], f"{processed}/*"),
+                    _allow("ChangeCatalog", _CHANGE_CATALOG, *self._catalog()),
+                ],
+            ),
+            "load": self._role(
+                "load",
+                [
+                    _allow("ReadLake", _READ, f"{landing}/*", f"{processed}/*"),
+                    _allow("ListBuckets", ["s3:ListBucket"], landing, processed),
+                    _allow("Publish", _WRITE, f"{landing}/published.json"),
+                    _allow("RemoveMarkers", _DELETE, f"{landing}/pending/*"),
+                    _allow("ReadCatalog", _READ_CATALOG, *self._catalog()),
+                    *self._secret(settings.warehouse_secret_arn),
+                ],
+            ),
+        }
+
+    def _role(self, job: str, own: list[iam.PolicyStatement]) -> iam.Role:
+        statements = [
+            *own,
+            _allow("UseLakeKey", _USE_KEY, self._lake_key.key_arn),
+            _allow(
+                "ReadCode",
+                _READ,
+                *(
+                    self._stack.format_arn(
+                        service="s3", region="", account="", resource=self._assets.bucket_name, resource_name=key
+                    )
+                    for key in self._assets.keys_of(job)
+                ),
+            ),
+            *self._logs(),
+            *self._interfaces(),
+            # CloudWatch knows no resources; the condition leaves one namespace.
+            _allow("PublishMetrics", ["cloudwatch:PutMetricData"], "*").copy(
+                conditions={"StringEquals": {"cloudwatch:namespace": metrics.NAMESPACE}}
+            ),
+        ]
+        role = iam.Role(
+            self,
+            job.capitalize(),
+            assumed_by=iam.ServicePrincipal(
+                "glue.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": self._stack.account}}
+            ),
+            description=f"Tidemark {self._settings.stage}: what the {job} job may do",
+            inline_policies={"job": iam.PolicyDocument(statements=statements)},
+        )
+        acknowledge_wildcards(role, (resource for statement in statements for resource in statement.resources))
+        return role
+
+    def _secret(self, arn: str) -> list[iam.PolicyStatement]:
+        found = [_allow("ReadSecret", ["secretsmanager:GetSecretValue"], arn)]
+        if self._settings.secret_key_arns:
+            found.append(_allow("OpenSecret", ["kms:Decrypt"], *self._settings.secret_key_arns))
+        return found
+
+    def _catalog(self) -> list[str]:
+        databases = [f"{self._deployment.lake_name}_{kind}" for kind in ("source", "star")]
+        names = ["catalog", *(f"database/{name}" for name in databases), *(f"table/{name}/*" for name in databases)]
+        return [self._arn("glue", name) for name in names]
+
+    def _logs(self) -> list[iam.PolicyStatement]:
+        group = self._arn("logs", f"log-group:{self._log_prefix}/*")
+        return [
+            _allow("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents", "logs:AssociateKmsKey"], group),
+            _allow("UseLogKey", _USE_KEY, self._operations_key),
+        ]
+
+    def _interfaces(self) -> list[iam.PolicyStatement]:
+        """What Glue needs, in the job's name, to put the workers into the VPC."""
+        subnet = self._arn("ec2", f"subnet/{self._settings.subnet_id}")
+        group = self._arn("ec2", f"security-group/{self._network.security_group.security_group_id}")
+        interfaces = self._arn("ec2", "network-interface/*")
+        connection = self._arn("glue", f"connection/{self._network.connection_name}")
+        return [
+            _allow("SeeNetwork", _SEE_NETWORK, "*"),
+            _allow("Connect", ["glue:GetConnection"], self._arn("glue", "catalog"), connection),
+            _allow("AddInterfaces", ["ec2:CreateNetworkInterface"], subnet, group, interfaces),
+            _allow("RemoveInterfaces", ["ec2:DeleteNetworkInterface"], interfaces).copy(
+                conditions={"Null": {"aws:ResourceTag/aws-glue-service-resource": "false"}}
+            ),
+            _allow("TagInterfaces", ["ec2:CreateTags", "ec2:DeleteTags"], interfaces).copy(
+                conditions={"ForAllValues:StringEquals": {"aws:TagKeys": ["aws-glue-service-resource"]}}
+            ),
+        ]
+
+    def _arn(self, service: str, resource: str) -> str:
+        return f"arn:{self._stack.partition}:{service}:{self._stack.region}:{self._stack.account}:{resource}"
+
+
+def _allow(sid: str, actions: list[str], *resources: str) -> iam.PolicyStatement:
+    return iam.PolicyStatement(sid=sid, actions=actions, resources=list(resources))

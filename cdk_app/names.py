@@ -1,0 +1,28 @@
+"""The deployment that a stage's settings describe: from here the jobs get their arguments, here and on a laptop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidemark.jobs import Deployment
+
+from cdk_app.lake_buckets import bucket_name
+
+if TYPE_CHECKING:
+    from cdk_app.settings import Settings
+
+
+def deployment_of(settings: Settings, *, model_uri: str = "", ca_file: str = "system") -> Deployment:
+    """Names and places of a stage; ``model_uri`` and ``ca_file`` are known once the assets are."""
+    return Deployment(
+        model_name=settings.model,
+        stage=settings.stage,
+        model_uri=model_uri,
+        landing_uri=f"s3://{bucket_name(settings, 'Landing')}",
+        processed_uri=f"s3://{bucket_name(settings, 'Processed')}",
+        source_secret=settings.source_secret_arn,
+        warehouse_secret=settings.warehouse_secret_arn,
+        landing_format=settings.landing_format,
+        ca_file=ca_file,
+        interval_minutes=settings.interval_minutes,
+    )
