@@ -14,9 +14,15 @@ if TYPE_CHECKING:
 
 REASONS: Final = {
     "AwsSolutions-S1": "This bucket holds the access logs of the others; logging into itself would never end.",
-    "AwsSolutions-SQS3": "This queue is the dead-letter queue of the schedules: what ends here is looked at by a person.",
+    "AwsSolutions-SQS3": "This queue is the dead-letter queue of the schedules: a person looks at what ends here.",
     "CloudFormation-Validate::W3010": (
         "The zone is that of the given subnet: Glue demands both, and no function gives the one from the other."
+    ),
+    "Annotation::@aws-cdk/aws-ec2:noSubnetRouteTableId": (
+        "Nothing here changes the routes of a network that is not ours; so its route table need not be known."
+    ),
+    "Annotation::@aws-cdk/aws-glue-alpha:plaintextJobArgumentSecret": (
+        "The argument is the ARN of a secret; the job reads the secret itself when it runs."
     ),
 }
 
@@ -26,7 +32,9 @@ _WILDCARDS: Final = {
         "EC2's Describe actions, CloudWatch's PutMetricData (bound to one namespace by a condition), the delivery of "
         "logs and X-Ray's actions know no resources."
     ),
-    r"arn:aws:s3:::.*": "The names of objects are made at run time; the bucket, and where it serves the prefix, is fixed.",
+    r"arn:aws:s3:::.*": (
+        "The names of objects are made at run time; the bucket, and where it serves the prefix, is fixed."
+    ),
     r"arn:aws:glue:.*:table/.*": "The transform makes the tables that the model names, in this stage's two databases.",
     r"arn:aws:logs:.*": "Both log groups of this stage's jobs and the streams in them, one per worker of a run.",
     r"arn:aws:ec2:.*:network-interface/.*": (

@@ -10,8 +10,11 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 from tidemark.jobs import job_definitions
 
+from cdk_app.acknowledgements import acknowledge
+
 if TYPE_CHECKING:
     from aws_cdk import aws_kms as kms
+    from aws_cdk import aws_s3 as s3
     from tidemark.jobs import Deployment, JobDefinition
 
     from cdk_app.job_assets import JobAssets
@@ -61,6 +64,7 @@ class EtlJobs(Construct):
             cloud_watch_encryption=glue.CloudWatchEncryption.kms(log_key),
             job_bookmarks_encryption=glue.JobBookmarksEncryption.client_side_kms(log_key),
         )
+        acknowledge(self, "Annotation::@aws-cdk/aws-glue-alpha:plaintextJobArgumentSecret")
         self.by_key = {job.key: self._job(job) for job in job_definitions(deployment)}
 
     def _job(self, job: JobDefinition) -> glue.PySparkEtlJob:
@@ -122,6 +126,6 @@ def log_retention(days: int) -> logs.RetentionDays:
     return logs.RetentionDays[next(name for most, name in known.items() if days <= most)]
 
 
-def _code(bucket: object, key: str) -> glue.Code:
+def _code(bucket: s3.IBucket, key: str) -> glue.Code:
     """Refer to an object without granting its whole bucket to the role: that is done object by object."""
-    return glue.Code.from_bucket(bucket, key)  # type: ignore[arg-type]
+    return glue.Code.from_bucket(bucket, key)

@@ -66,7 +66,7 @@ class JobAssets(Construct):
     @property
     def model_uri(self) -> str:
         """Where the zipped model folder is."""
-        return self.model.s3_object_url
+        return str(self.model.s3_object_url)
 
     def keys_of(self, job: str) -> list[str]:
         """Keys of all objects that one job reads."""
@@ -76,7 +76,7 @@ class JobAssets(Construct):
 
 
 def _named_asset(scope: Construct, file: Path, ending: str) -> cdk.FileAssetLocation:
-    """Stage a file whose object's name needs two endings (an asset keeps only the last): Glue tells a zip of wheels so."""
+    """Stage a file whose object needs two endings, of which an asset keeps one: Glue tells a zip of wheels by them."""
     if not file.is_file():
         raise MissingWheelsError(f"{file} is missing; expected the jobs' packages for Glue; make it by: make wheels")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()

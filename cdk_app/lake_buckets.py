@@ -75,7 +75,7 @@ class LakeBuckets(Construct):
             versioned=True,
             lifecycle_rules=rules,
             removal_policy=cdk.RemovalPolicy.RETAIN,
-            **options,  # type: ignore[arg-type]
+            **options,
         )
 
     def _expiry(self) -> s3.LifecycleRule:

@@ -51,7 +51,7 @@ class Operations(Construct):
             self.topic.add_subscription(subscriptions.EmailSubscription(address))
 
     def _let_services_use_the_key(self, log_prefixes: list[str]) -> None:
-        """Alarms publish to an encrypted topic, and CloudWatch Logs encrypts our groups: both need a word in the key's policy."""
+        """Let alarms publish to the encrypted topic, and CloudWatch Logs encrypt our groups, by the key's policy."""
         stack = cdk.Stack.of(self)
         self.key.add_to_resource_policy(
             iam.PolicyStatement(

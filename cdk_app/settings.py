@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REPO: Final = Path(__file__).resolve().parents[1]
 _FIELDS_OF_CONTEXT: Final = ("stage", "settings", "stages")
 _SECRET_ARN: Final = (
-    r"arn:aws[a-z-]*:secretsmanager:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):secret:[\w/+=.@-]+-\w{6}"
+    r"arn:aws[a-z-]*:secretsmanager:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):secret:[\w/+=.@-]+-\w{6}"  # noqa: S105 - a form
 )
 _INTERVALS: Final = (10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440)
 
