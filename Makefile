@@ -1,13 +1,14 @@
-# Everything is behind these names; the work is in scripts/. Nothing is installed outside .venv, except the jars, which
-# all clones share (~/.cache/tidemark, or TIDEMARK_CACHE).
+# Everything is behind these names; the work is in scripts/. Nothing is installed outside .venv and node_modules, except
+# jars and wheels, which all clones share (~/.cache/tidemark, or TIDEMARK_CACHE).
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 export PYTHON
 
 CODE := glue_jobs local_stack cdk_app benchmarks scripts
+STAGE := dev
 
-.PHONY: help setup demo test check lock clean
+.PHONY: help setup demo test check wheels synth diff deploy lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-6s %s\n", $$1, $$2 }'
@@ -30,12 +31,24 @@ check: setup ## Check format, lint, types, security, known vulnerabilities and s
 	@sh scripts/stray.sh
 	@.venv/bin/python scripts/audit.py
 
+wheels: setup ## Make build/tidemark.gluewheels.zip: the packages that the jobs need on Glue
+	@.venv/bin/python -m scripts.wheels
+
+synth: wheels ## Write the templates of STAGE (default dev) to cdk.out; needs no AWS account
+	@sh scripts/cdk.sh synth $(STAGE)
+
+diff: wheels ## Show what a deployment of STAGE would change
+	@sh scripts/cdk.sh diff $(STAGE)
+
+deploy: wheels ## Deploy STAGE to AWS (docs/deploy.md); CDK_ARGUMENTS='--require-approval never' in CI
+	@sh scripts/cdk.sh deploy $(STAGE) $(CDK_ARGUMENTS)
+
 lock: setup ## Write requirements.txt again from requirements.in
 	UV_CUSTOM_COMPILE_COMMAND='make lock' .venv/bin/uv pip compile --quiet --system-certs --universal \
 		--python-version 3.11 --generate-hashes --output-file requirements.txt requirements.in
 
-clean: ## Remove the environment, caches and test leftovers (the shared jars and .tidemark stay)
+clean: ## Remove the environment, caches and test leftovers (the shared jars and wheels, and .tidemark, stay)
 	@if [ -d .tidemark ] && [ -x .venv/bin/tidemark ]; then .venv/bin/tidemark down || true; fi
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov build dist cdk.out \
-		spark-warehouse metastore_db derby.log *.egg-info
-	find glue_jobs local_stack benchmarks scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+		node_modules spark-warehouse metastore_db derby.log *.egg-info
+	find glue_jobs local_stack cdk_app benchmarks scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
