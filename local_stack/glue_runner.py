@@ -43,8 +43,8 @@ _JVM_NOISE: Final = re.compile(r"\s|\d\d/\d\d/\d\d \d\d:\d\d:\d\d |WARNING: |Exc
 # archive that does not fit: Java then works without it.
 # The first compiler alone gets a code cache of 48 MB, which Spark fills in a minute; then Java only interprets.
 _FAST_START: Final = (
-    "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -Xshare:auto "
-    "-Xlog:disable -Xlog:all=error:stderr"
+    "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -XX:CompileThresholdScaling=3 "
+    "-Xshare:auto -Xlog:disable -Xlog:all=error:stderr"
 )
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -289,6 +289,8 @@ def spark_submit_args(
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        # Nor does it pay to ask first which files a merge will meet.
+        "spark.sql.optimizer.runtime.rowLevelOperationGroupFilter.enabled": "false",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.local.dir": str(tmp_dir),

@@ -36,6 +36,8 @@ class Run:
     held_back: dict[str, int]
     snapshots: dict[str, int | None]
     changes: dict[str, dict[str, int]]
+    model_digest: str
+    open_quarantine: int
 
 
 class LakeReader:
@@ -65,6 +67,8 @@ class LakeReader:
                 json.loads(row["held_back"]),
                 json.loads(row["snapshots"]),
                 json.loads(row["changes"]),
+                row["model_digest"],
+                row["open_quarantine"],
             )
             for row in sorted(rows, key=lambda row: row["seq"])
         ]

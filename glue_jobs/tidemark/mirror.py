@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
@@ -28,10 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MirrorChange:
-    """Rows that a manifest wrote to and removed from a mirror."""
+    """Rows that a manifest wrote to and removed from a mirror, and their keys if they are one column's and few.
+
+    An attempt that finds the mirror as the manifest wants it (it was killed after that commit) knows no keys.
+    """
 
     written: int
     deleted: int
+    keys: list[Any] | None = None
 
 
 def ensure(lake: Lake, table: SourceTable, manifest: Manifest) -> str:
@@ -62,7 +66,7 @@ def apply(lake: Lake, table: SourceTable, manifest: Manifest) -> MirrorChange:
         _merge(lake, table, target, changes, [name for name in changes.columns if name != "_op"], found)
     elif inserted:
         lake.append(changes.drop("_op"), target)
-    return MirrorChange(inserted + updated, deleted)
+    return MirrorChange(inserted + updated, deleted, found.keys or None)
 
 
 def landed_rows(lake: Lake, table: SourceTable, entry: TableEntry, file_format: str) -> DataFrame | None:

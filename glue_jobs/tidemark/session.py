@@ -41,6 +41,8 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
             f"{lake}.io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
             f"{lake}.warehouse": processed_uri.rstrip("/"),
             f"{lake}.glue.skip-archive": "true",
+            # The manifests of a table are read for every scan of it, and a run scans its tables several times.
+            f"{lake}.io.manifest.cache-enabled": "true",
         }
     return settings
 

@@ -20,10 +20,13 @@ from tidemark.mirror import within
 from tidemark.model import Dimension, Fact
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyspark.sql import Column, DataFrame
 
     from tidemark.lake import Lake
     from tidemark.landing import KeyList, Manifest
+    from tidemark.mirror import MirrorChange
 
 _WRITES = (versions.NEW, versions.CHANGED, versions.GONE)
 
@@ -64,11 +67,17 @@ def is_touched(table: Dimension | Fact, manifest: Manifest, model_changed: bool)
     return model_changed or any(manifest.changed(name) for name in table.inputs)
 
 
-def refresh(lake: Lake, table: Dimension | Fact, manifest: Manifest, model_changed: bool) -> StarChange:
-    """Bring one star table up to the manifest."""
+def refresh(
+    lake: Lake,
+    table: Dimension | Fact,
+    manifest: Manifest,
+    mirrored: Mapping[str, MirrorChange],
+    model_changed: bool,
+) -> StarChange:
+    """Bring one star table up to the manifest; ``mirrored`` says what became of the mirrors just now."""
     target = lake.ensure_star(table)
     empty = lake.is_empty(target)
-    scope = _scope(lake, table, manifest, everything=empty or model_changed)
+    scope = _scope(lake, table, manifest, mirrored, everything=empty or model_changed)
     found = cand.evaluate(lake.spark, table, _inputs(lake, table, manifest, scope))
     cand.check_one_row_per_key(found, table)
     rows = cand.conform(found, table)
@@ -85,20 +94,37 @@ def refresh(lake: Lake, table: Dimension | Fact, manifest: Manifest, model_chang
     return change
 
 
-def _scope(lake: Lake, table: Dimension | Fact, manifest: Manifest, *, everything: bool) -> _Scope:
+def _scope(
+    lake: Lake,
+    table: Dimension | Fact,
+    manifest: Manifest,
+    mirrored: Mapping[str, MirrorChange],
+    *,
+    everything: bool,
+) -> _Scope:
     if everything or any(manifest.changed(name) for name in table.joins):
         return _Scope(everything=True, losses=True)
     driver = manifest.tables[table.driver]
     if driver.mode == "full":
         return _Scope(everything=True, losses=True)
-    changed = lake.spark.table(lake.mirror(table.driver)).where(F.col("_seq") == manifest.seq)
-    keys = [row[0] for row in changed.select(names.spark(table.driver_key)).limit(FEW_KEYS + 1).collect()]
     return _Scope(
         everything=False,
         losses=driver.keys is not None or not table.complete,
-        hint=keys if len(keys) <= FEW_KEYS else None,
+        hint=_changed_keys(lake, table, manifest, mirrored),
         ranges=driver.keys,
     )
+
+
+def _changed_keys(
+    lake: Lake, table: Dimension | Fact, manifest: Manifest, mirrored: Mapping[str, MirrorChange]
+) -> list[Any] | None:
+    """Keys of at least all driver rows that the manifest changed, if they are few."""
+    change = mirrored.get(table.driver)
+    if change is not None and change.keys and lake.model.tables[table.driver].key == (table.driver_key,):
+        return change.keys
+    changed = lake.spark.table(lake.mirror(table.driver)).where(F.col("_seq") == manifest.seq)
+    keys = [row[0] for row in changed.select(names.spark(table.driver_key)).limit(FEW_KEYS + 1).collect()]
+    return keys if len(keys) <= FEW_KEYS else None
 
 
 def _inputs(lake: Lake, table: Dimension | Fact, manifest: Manifest, scope: _Scope) -> dict[str, DataFrame]:

@@ -18,6 +18,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from tidemark import members, mirror, quarantine, star_tables, versions
 from tidemark.errors import LandingError
 from tidemark.lake import RUN_COLUMNS, Lake
+from tidemark.lake_reader import LakeReader
 from tidemark.metrics import ROWS_CHANGED, ROWS_QUARANTINED, Metrics
 from tidemark.model import Dimension, Fact
 from tidemark.session import spark_session
@@ -56,8 +57,10 @@ def transform(model: Model, landing: Landing, processed_uri: str, run_id: str, m
     LandingError
         If manifests are missing, or belong to another lake.
     """
-    lake = Lake(spark_session("tidemark-transform", processed_uri), model)
-    last = last_run(lake, landing.published())
+    with ThreadPoolExecutor(1) as meanwhile:  # Spark takes seconds to start
+        reading = meanwhile.submit(last_run, LakeReader(model, processed_uri), landing.published())
+        lake = Lake(spark_session("tidemark-transform", processed_uri), model)
+        last = reading.result()
     applied = []
     for seq in landing.after(last.seq):
         manifest = landing.read(seq)
@@ -74,18 +77,10 @@ def transform(model: Model, landing: Landing, processed_uri: str, run_id: str, m
     return applied
 
 
-def last_run(lake: Lake, at_least: int) -> LastRun:
+def last_run(reader: LakeReader, at_least: int) -> LastRun:
     """Read how far the lake is; ``at_least`` is a seq known to be applied, to skip older files."""
-    name = lake.star("etl_runs")
-    if not lake.exists(name):
-        return LastRun()
-    runs = lake.spark.table(name).where(F.col("seq") >= at_least).orderBy(F.desc("seq")).limit(1).collect()
-    if not runs:
-        return LastRun()
-    row = runs[0]
-    return LastRun(
-        row["seq"], row["lake_id"], row["model_digest"], row["open_quarantine"], json.loads(row["snapshots"])
-    )
+    run = reader.last_run(at_least)
+    return LastRun(run.seq, run.lake_id, run.model_digest, run.open_quarantine, run.snapshots) if run else LastRun()
 
 
 def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str, metrics: Metrics) -> LastRun:
@@ -99,7 +94,8 @@ def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str, metrics: 
     for table, change in zip(changed, mirrored, strict=True):
         _log.info("%-22s %7d written, %d deleted", f"mirror {table.name}", change.written, change.deleted)
     touched = [t for t in lake.model.star_tables if star_tables.is_touched(t, manifest, model_changed)]
-    refreshed = _each(touched, lambda table: star_tables.refresh(lake, table, manifest, model_changed))
+    by_name = dict(zip((table.name for table in changed), mirrored, strict=True))
+    refreshed = _each(touched, lambda table: star_tables.refresh(lake, table, manifest, by_name, model_changed))
     changes = {table.name: change for table, change in zip(touched, refreshed, strict=True)}
     for name, change in changes.items():
         _log.info(

@@ -95,7 +95,7 @@ def test_loaded_run_by_run_or_all_at_once_is_the_same(module_pipelines: Callable
         )
         shop.tick()
     late = shop.new_database("warehouse")
-    load(shop.model, Landing(shop.landing.uri), PROCESSED, PostgresWarehouse(shop.model, credentials_of(late)))
+    load(shop.model, Landing(shop.landing.uri), PROCESSED, PostgresWarehouse(shop.model, credentials_of(late)), shop.metrics)
     query = f"SELECT * FROM {shop.model.name}.fact_order ORDER BY order_id, version"
     without_id = [[row[1:] for row in shop.query(query, database)] for database in (shop.warehouse(), late)]
     assert without_id[0] == without_id[1]
@@ -247,7 +247,7 @@ def test_a_warehouse_ahead_of_its_lake_is_refused(ready: Pipeline, empty: Databa
 def test_a_warehouse_that_cannot_be_reached_is_named(ready: Pipeline, changes: dict[str, Any], part: str) -> None:
     credentials = credentials_of(ready.warehouse(), **changes)
     with pytest.raises(WarehouseError) as failed:
-        load(ready.model, ready.landing, PROCESSED, PostgresWarehouse(ready.model, credentials))
+        load(ready.model, ready.landing, PROCESSED, PostgresWarehouse(ready.model, credentials), ready.metrics)
     assert str(failed.value).startswith(f"warehouse {credentials.place} as postgres: {part}")
     assert SECRET not in str(failed.value)
 
@@ -255,7 +255,7 @@ def test_a_warehouse_that_cannot_be_reached_is_named(ready: Pipeline, changes: d
 def test_a_user_that_may_not_write_is_told_what_to_grant(ready: Pipeline, empty: Database, postgres: Any) -> None:
     reader = credentials_of(postgres.create_reader(empty.dbname, "only_reads"))
     with pytest.raises(WarehouseError, match=r"permission denied .*to do: grant only_reads CREATE on the database"):
-        load(ready.model, ready.landing, PROCESSED, PostgresWarehouse(ready.model, reader))
+        load(ready.model, ready.landing, PROCESSED, PostgresWarehouse(ready.model, reader), ready.metrics)
 
 
 class KilledError(Exception):
