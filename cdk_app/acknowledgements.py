@@ -29,7 +29,7 @@ REASONS: Final = {
 # Patterns of resources with a wildcard, the first that fits counts.
 _WILDCARDS: Final = {
     r"\*": (
-        "EC2's Describe actions, CloudWatch's PutMetricData (bound to one namespace by a condition), the delivery of "
+        "EC2's Describe actions, CloudWatch's PutMetricData (bound to two namespaces by a condition), the delivery of "
         "logs and X-Ray's actions know no resources."
     ),
     r"arn:aws:s3:::.*": (

@@ -7,7 +7,7 @@ import sys
 import aws_cdk as cdk
 
 from cdk_app.settings import SettingsError, from_context
-from cdk_app.stage import build
+from cdk_app.stage import build, hold_to_rules
 
 
 def main() -> None:
@@ -18,6 +18,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"These settings cannot be used:\n{error}")
     build(app, settings)
+    hold_to_rules(app)
     app.synth()
 
 

@@ -78,7 +78,7 @@ class EtlJobs(Construct):
             role=self._roles.by_job[job.key].without_policy_updates(),
             script=_code(self._assets.scripts[job.key].bucket, self._assets.scripts[job.key].s3_object_key),
             extra_python_files=[_code(self._assets.package.bucket, self._assets.package.s3_object_key)],
-            extra_files=self._authorities(),
+            extra_files=self._authorities(job),
             glue_version=GLUE_VERSION,
             worker_configuration=glue.WorkerConfiguration(worker_type=glue.WorkerType.G_1X, number_of_workers=workers),
             connections=[self._network.connection],
@@ -97,9 +97,10 @@ class EtlJobs(Construct):
             },
         )
 
-    def _authorities(self) -> list[glue.Code] | None:
+    def _authorities(self, job: JobDefinition) -> list[glue.Code] | None:
+        """Give a job the authorities if it speaks to a database; the others may not even read the file."""
         bundle = self._assets.ca_bundle
-        return [_code(bundle.bucket, bundle.s3_object_key)] if bundle else None
+        return [_code(bundle.bucket, bundle.s3_object_key)] if bundle and "--ca_file" in job.arguments else None
 
 
 def log_retention(days: int) -> logs.RetentionDays:

@@ -127,9 +127,9 @@ class JobRoles(Construct):
             ),
             *self._logs(),
             *self._interfaces(),
-            # CloudWatch knows no resources; the condition leaves one namespace.
+            # CloudWatch knows no resources; the condition leaves our namespace, and Glue's own job metrics.
             _allow("PublishMetrics", ["cloudwatch:PutMetricData"], "*").copy(
-                conditions={"StringEquals": {"cloudwatch:namespace": metrics.NAMESPACE}}
+                conditions={"StringEquals": {"cloudwatch:namespace": [metrics.NAMESPACE, "Glue"]}}
             ),
         ]
         role = iam.Role(

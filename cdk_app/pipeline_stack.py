@@ -40,7 +40,7 @@ class PipelineStack(cdk.Stack):
         **kwargs: Any,
     ) -> None:
         super().__init__(scope, construct_id, **kwargs)
-        self.add_dependency(storage)
+        self.add_stack_dependency(storage)
         job_logs = f"/aws-glue/{settings.name}"
         assets = JobAssets(self, "Assets", wheels=wheels, model_dir=settings.model_dir, ca_bundle=settings.ca_bundle)
         self.deployment = deployment_of(settings, model_uri=assets.model_uri, ca_file=assets.ca_file)

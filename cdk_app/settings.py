@@ -23,6 +23,8 @@ _FIELDS_OF_CONTEXT: Final = ("stage", "settings", "stages")
 _SECRET_ARN: Final = (
     r"arn:aws[a-z-]*:secretsmanager:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):secret:[\w/+=.@-]+-\w{6}"  # noqa: S105 - a form
 )
+# A bucket has at most 63 characters, and the longest ends in -queryresults-01234567.
+_LONGEST_NAME: Final = 63 - 22
 _INTERVALS: Final = (10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440)
 
 
@@ -178,6 +180,11 @@ class Settings(BaseModel):
                 f"freshness_minutes: found {self.freshness_minutes}; expected at least two intervals "
                 f"({2 * minutes}), or 0 for the default: one late tick is no incident"
             )
+        if len(self.name) > _LONGEST_NAME:
+            raise ValueError(
+                f"model and stage: found {self.model} and {self.stage}; expected at most "
+                f"{_LONGEST_NAME - len('tidemark--')} letters together, for S3 takes no longer bucket names"
+            )
         if not self.availability_zone.startswith(self.region):
             raise ValueError(f"availability_zone: found {self.availability_zone}; expected one of {self.region}")
         for name in ("source_secret_arn", "warehouse_secret_arn"):
@@ -231,9 +238,11 @@ def _sentence(values: dict[str, Any], error: dict[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{place}: not given; expected in the file of -c settings=FILE (docs/deploy.md lists all)"
     if error["type"] == "extra_forbidden":
-        return f"{place}: there is no such setting; expected one of {', '.join(Settings.model_fields)}"
+        known = Settings.model_fields if len(error["loc"]) == 1 else WorkerNumbers.model_fields
+        return f"{place}: there is no such setting; expected one of {', '.join(known)}"
     found: Any = values
     for part in error["loc"]:
+        found = _split(found) if isinstance(part, int) else found
         found = found[part] if isinstance(found, (dict, list, tuple)) else found
     says = says if says.startswith("expected") else f"expected: {says[0].lower()}{says[1:]}"
     return f"{place}: found {found!r}; {says}"

@@ -51,6 +51,10 @@ class TickSchedule(Construct):
             ),
             description=f"Tidemark {settings.stage}: starts the state machine",
         )
+        # Scheduler writes dead letters in the role's name, and the queue is encrypted.
+        self._role.add_to_policy(
+            iam.PolicyStatement(actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=[key.key_arn])
+        )
         self._group = scheduler.ScheduleGroup(
             self, "Group", schedule_group_name=self.group_name, removal_policy=cdk.RemovalPolicy.DESTROY
         )

@@ -37,5 +37,8 @@ fi
 
 # Nothing is sent home, and a synthesis asks nobody: no notices, no telemetry, no version check.
 export CDK_DISABLE_CLI_TELEMETRY=true CDK_DISABLE_VERSION_CHECK=1 JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION=1
-[ "$command" != synth ] || set -- --quiet "$@"
-exec "$node" node_modules/aws-cdk/bin/cdk "$command" --all --no-notices --context "stage=$stage" --context "settings=$settings" "$@"
+case $command in
+synth) set -- --quiet "$@" ;;
+deploy) set -- --all "$@" ;;
+esac
+exec "$node" node_modules/aws-cdk/bin/cdk "$command" --no-notices --context "stage=$stage" --context "settings=$settings" "$@"
