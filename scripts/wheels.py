@@ -35,7 +35,7 @@ LOCK: Final = ROOT / "requirements.txt"
 TARGET: Final = ROOT / "build" / "tidemark.gluewheels.zip"
 
 ROOTS: Final = ("pydantic", "psycopg[binary]", "adbc-driver-manager", "adbc-driver-postgresql", "pyiceberg[glue]")
-"""What ``glue_jobs`` imports beyond Glue's image (``tests/infra/test_wheels.py`` compares both with the imports)."""
+"""What ``glue_jobs`` imports beyond Glue's image (``tests/infra/test_archive.py`` compares both with the imports)."""
 
 IN_GLUE: Final = frozenset(
     canonicalize_name(name)

@@ -1,0 +1,145 @@
+"""The state machine and its schedules, as the template has them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+import pytest
+from tidemark.jobs import state_machine_definition, step_seconds
+
+from cdk_app.etl_machine import ASL_FILE
+from cdk_app.settings import _INTERVALS
+from cdk_app.tick_schedule import _every, _nightly
+from tests.templates import Synthesis, arn
+
+FILE: Final = ASL_FILE.read_text(encoding="utf-8")
+
+
+def machine(stage: Synthesis) -> dict[str, Any]:
+    return stage.pipeline.one("AWS::StepFunctions::StateMachine")
+
+
+def without_limits(definition: dict[str, Any]) -> dict[str, Any]:
+    states = {
+        name: {key: value for key, value in state.items() if key != "TimeoutSeconds"}
+        for name, state in definition["States"].items()
+    }
+    return {key: value for key, value in definition.items() if key != "TimeoutSeconds"} | {"States": states}
+
+
+def seconds_at_most(definition: dict[str, Any]) -> float:
+    """How long an execution can take: every step at its limit, every retry used, every pause at its longest."""
+    total = 0.0
+    for name, state in definition["States"].items():
+        if state["Type"] == "Task":
+            total += state["TimeoutSeconds"]
+            for retry in state.get("Retry", []):
+                rate, tries = retry.get("BackoffRate", 2), retry["MaxAttempts"]
+                total += sum(retry["IntervalSeconds"] * rate**at for at in range(tries))
+                # A start that failed has not used up its step's time; a message that was not sent may have.
+                total += state["TimeoutSeconds"] * tries if name == "NotifyFailure" else 0
+    return total
+
+
+def test_the_template_has_the_file_that_the_laptop_runs(stage: Synthesis) -> None:
+    found = json.loads(machine(stage)["DefinitionString"])
+    assert without_limits(found) == without_limits(json.loads(FILE))
+    assert (found == json.loads(FILE)) is (stage.settings.interval_minutes == 15), "the file's limits are 15 minutes'"
+
+
+def test_every_placeholder_is_bound_and_nothing_else_is(stage: Synthesis) -> None:
+    found = machine(stage)
+    placeholders = set(re.findall(r"\$\{(\w+)\}", found["DefinitionString"]))
+    assert placeholders == found["DefinitionSubstitutions"].keys()
+    name = stage.settings.name
+    assert found["DefinitionSubstitutions"] == {
+        **{f"{job.capitalize()}JobName": f"{name}-{job}" for job in ("extract", "transform", "load")},
+        "LandingBucket": stage.storage.outputs["LandingBucket"],
+        "PendingPrefix": "pending/",
+        "TopicArn": arn("sns", f"{name}-notifications"),
+    }
+
+
+def test_everything_is_logged_and_traced(stage: Synthesis) -> None:
+    found = machine(stage)
+    group = f"/aws/vendedlogs/states/{stage.settings.name}-etl"
+    assert found["LoggingConfiguration"] == {
+        "Level": "ALL",
+        "IncludeExecutionData": True,
+        "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": arn("logs", f"log-group:{group}:*")}}],
+    }
+    assert found["TracingConfiguration"] == {"Enabled": True}
+    assert stage.pipeline.one("AWS::Logs::LogGroup", LogGroupName=group)["KmsKeyId"] == arn(
+        "kms", "key/<Operations/Key>"
+    )
+
+
+@pytest.mark.parametrize("minutes", _INTERVALS)
+def test_a_slow_run_ends_with_a_message_before_its_machine_and_that_before_the_next_tick(minutes: int) -> None:
+    definition = json.loads(state_machine_definition(FILE, minutes))
+    assert seconds_at_most(definition) < definition["TimeoutSeconds"] < minutes * 60
+    for job, step in (("extract", "ExtractSource"), ("transform", "TransformToLake"), ("load", "LoadWarehouse")):
+        assert definition["States"][step]["TimeoutSeconds"] == step_seconds(job, minutes)
+
+
+@pytest.mark.parametrize("key", ["extract", "transform", "load"])
+def test_a_step_stops_its_job_before_glue_does(stage: Synthesis, key: str) -> None:
+    found = stage.pipeline.one("AWS::Glue::Job", Name=f"{stage.settings.name}-{key}")
+    limit = step_seconds(key, stage.settings.interval_minutes)
+    assert limit < found["Timeout"] * 60 <= limit + 120
+
+
+@pytest.mark.parametrize(
+    ("minutes", "tick", "nightly"),
+    [
+        (10, "cron(0/10 * * * ? *)", "cron(5 2 * * ? *)"),
+        (12, "cron(0/12 * * * ? *)", "cron(6 2 * * ? *)"),
+        (15, "cron(0/15 * * * ? *)", "cron(7 2 * * ? *)"),
+        (20, "cron(0/20 * * * ? *)", "cron(10 2 * * ? *)"),
+        (30, "cron(0/30 * * * ? *)", "cron(15 2 * * ? *)"),
+        (60, "cron(0 * * * ? *)", "cron(30 2 * * ? *)"),
+        (120, "cron(0 0/2 * * ? *)", "cron(30 2 * * ? *)"),
+        (180, "cron(0 0/3 * * ? *)", "cron(30 2 * * ? *)"),
+        (240, "cron(0 0/4 * * ? *)", "cron(30 2 * * ? *)"),
+        (360, "cron(0 0/6 * * ? *)", "cron(30 2 * * ? *)"),
+        (480, "cron(0 0/8 * * ? *)", "cron(30 2 * * ? *)"),
+        (720, "cron(0 0/12 * * ? *)", "cron(30 2 * * ? *)"),
+        (1440, "cron(0 0 * * ? *)", "cron(30 2 * * ? *)"),
+    ],
+)
+def test_ticks_are_on_the_clock_and_the_nightly_run_stands_between_two(minutes: int, tick: str, nightly: str) -> None:
+    assert _every(minutes).expression_string == tick
+    assert _nightly(2, minutes).expression_string == nightly
+    assert int(nightly[5:].split(maxsplit=1)[0]) % min(minutes, 60) != 0, "never in a tick's own minute"
+
+
+def test_every_allowed_interval_is_in_the_table_above() -> None:
+    mark = test_ticks_are_on_the_clock_and_the_nightly_run_stands_between_two.pytestmark[0]  # type: ignore[attr-defined]
+    assert tuple(row[0] for row in mark.args[1]) == _INTERVALS
+    assert all(1440 % minutes == 0 for minutes in _INTERVALS), "a day is a whole number of ticks"
+
+
+@pytest.mark.parametrize(("what", "given"), [("One tick", {}), ("Nightly full compare", {"full_compare": "true"})])
+def test_a_schedule_starts_the_machine_and_gives_up_in_time(stage: Synthesis, what: str, given: dict[str, str]) -> None:
+    (found,) = [item for item in stage.pipeline.of("AWS::Scheduler::Schedule") if item["Description"].startswith(what)]
+    minutes, name = stage.settings.interval_minutes, stage.settings.name
+    assert json.loads(found["Target"].pop("Input")) == given
+    assert found["Target"] == {
+        "Arn": arn("states", f"stateMachine:{name}-etl"),
+        "RoleArn": "<Schedule/Role>",
+        "RetryPolicy": {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": minutes * 60},
+        "DeadLetterConfig": {"Arn": arn("sqs", "<Schedule/DeadLetters>")},
+    }
+    when = _nightly(stage.settings.full_compare_hour, minutes) if given else _every(minutes)
+    assert found["ScheduleExpression"] == when.expression_string
+    assert found["ScheduleExpressionTimezone"] == "Etc/UTC"
+    assert found["GroupName"] == name == stage.pipeline.one("AWS::Scheduler::ScheduleGroup")["Name"]
+    assert (found["State"], found["FlexibleTimeWindow"]) == ("ENABLED", {"Mode": "OFF"})
+
+
+def test_dead_letters_are_kept_encrypted_for_a_person(stage: Synthesis) -> None:
+    queue = stage.pipeline.one("AWS::SQS::Queue")
+    assert queue["KmsMasterKeyId"] == arn("kms", "key/<Operations/Key>")
+    assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600
