@@ -1,4 +1,8 @@
-"""The real state machine on a local AWS in this process, with tiny scripts in place of the real jobs."""
+"""The real state machine on a local AWS in this process, with tiny scripts in place of the real jobs.
+
+The definition is that of the synthesised template (tests/infra shows that it is the laptop's file, limits apart), bound
+here to local names: what is deployed goes through every branch.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,10 @@ import pytest
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from tidemark.jobs import Deployment, job_definitions
 
-from local_stack.aws import STATE_MACHINE_FILE, LocalAws, Notification
+from local_stack.aws import LocalAws, Notification
 from local_stack.executions import Execution, start_execution, wait
 from local_stack.server import LocalServer
+from tests.templates import synthesis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -51,7 +56,7 @@ class Pipeline:
         """Write the scripts (those left out succeed) and create the machine, changed if wanted."""
         for job in job_definitions(self.deployment):
             (self.scripts / job.script).write_text((scripts or {}).get(job.key, SUCCEEDS), encoding="utf-8")
-        definition = json.loads(STATE_MACHINE_FILE.read_text(encoding="utf-8"))
+        definition = deployed_definition()
         if change:
             change(definition)
         self.arn = self.aws.provision(self.deployment, self.scripts, json.dumps(definition))
@@ -78,6 +83,14 @@ class Pipeline:
         """The one message about an execution."""
         (found,) = [note for note in self.aws.notifications() if execution.name in note.message]
         return found
+
+
+def deployed_definition() -> dict[str, Any]:
+    """Give the state machine as CloudFormation gets it, placeholders kept, of the stage with 15-minute ticks."""
+    found: dict[str, Any] = json.loads(
+        synthesis()["prod"].pipeline.one("AWS::StepFunctions::StateMachine")["DefinitionString"]
+    )
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -109,10 +109,12 @@ def test_input_is_merged_with_defaults(
     execution = pipeline.run(given)
     (run,) = pipeline.job_runs("extract")
     assert run["Arguments"] == {
+        "--pipeline": pipeline.deployment.prefix,
         "--model_uri": "model/totesys",
         "--landing_uri": pipeline.deployment.landing_uri,
         "--landing_format": "parquet",
         "--source_secret": pipeline.deployment.source_secret,
+        "--ca_file": "system",
         "--run_id": execution.name,
         "--accept_deletes": accept_deletes,
         "--full_compare": full_compare,

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidemark.arguments import parse_arguments
-from tidemark.jobs import Deployment, arguments_of, job_definitions, state_machine_substitutions
+from tidemark.jobs import (
+    Deployment,
+    arguments_of,
+    job_definitions,
+    state_machine_definition,
+    state_machine_substitutions,
+    step_seconds,
+)
 
+ROOT = Path(__file__).resolve().parents[2]
 JOBS = ("extract", "transform", "load")
 values = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=20).filter(
     lambda text: not text.startswith("-")
@@ -24,6 +35,7 @@ def command_line(job: str, given_values: dict[str, str]) -> list[str]:
     sys.version_info[:2] == (3, 12), reason="AWSGlueDataplanePython exists for Python 3.11 and 3.13 only"
 )
 @pytest.mark.parametrize("job", JOBS)
+@settings(deadline=None)  # the first example imports Glue's package
 @given(data=st.data())
 def test_agrees_with_glues_own_parser(job: str, data: st.DataObject) -> None:
     from awsglue.utils import getResolvedOptions  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
@@ -76,17 +88,50 @@ def test_every_job_gets_its_fixed_arguments_and_names_those_of_a_run() -> None:
     extract, transform, load = job_definitions(DEPLOYMENT)
     assert extract.name == "tidemark-my-shop-extract"
     assert extract.arguments == {
+        "--pipeline": "tidemark-my-shop",
         "--model_uri": "s3://m/model",
         "--landing_uri": "s3://landing/area/",
         "--landing_format": "parquet",
         "--source_secret": "source",
+        "--ca_file": "system",
     }
     assert extract.run_arguments == ("--run_id", "--accept_deletes", "--full_compare")
     assert transform.arguments["--processed_uri"] == "s3://processed"
+    assert transform.arguments["--lake_name"] == load.arguments["--lake_name"] == "my_shop"
     assert load.arguments["--warehouse_secret"] == "warehouse"
     for job in (extract, transform, load):
         names = {*job.arguments, *job.run_arguments}
         assert names == {f"--{name}" for name in arguments_of(job.key)}
+
+
+def test_a_stage_is_part_of_every_name() -> None:
+    staged = replace(DEPLOYMENT, stage="dev", ca_file="rds.pem")
+    extract, transform, load = job_definitions(staged)
+    assert [job.name for job in (extract, transform, load)] == [
+        f"tidemark-my-shop-dev-{key}" for key in ("extract", "transform", "load")
+    ]
+    assert load.arguments["--pipeline"] == "tidemark-my-shop-dev"
+    assert load.arguments["--lake_name"] == "my_shop_dev"
+    assert extract.arguments["--ca_file"] == load.arguments["--ca_file"] == "rds.pem"
+    assert "--ca_file" not in transform.arguments, "it speaks to no database"
+
+
+@settings(deadline=None)  # a whole state machine each
+@given(st.integers(10, 1440))
+def test_limits_are_parts_of_the_interval(minutes: int) -> None:
+    limits = [step_seconds(job, minutes) for job in JOBS]
+    assert all(limit > 60 for limit in limits)
+    assert sum(limits) < minutes * 60
+    assert [
+        job.timeout_minutes * 60 > limit
+        for job, limit in zip(job_definitions(replace(DEPLOYMENT, interval_minutes=minutes)), limits, strict=True)
+    ] == [True] * 3
+    definition = json.loads(state_machine_definition((ROOT / "state_machines" / "etl.asl.json").read_text(), minutes))
+    steps = [
+        definition["States"][step]["TimeoutSeconds"] for step in ("ExtractSource", "TransformToLake", "LoadWarehouse")
+    ]
+    assert steps == limits
+    assert definition["TimeoutSeconds"] < minutes * 60
 
 
 def test_the_state_machine_looks_for_markers_where_the_extract_puts_them() -> None:

@@ -110,6 +110,28 @@ def test_a_secret_is_read(secrets: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("ca_file", "in_secret", "expected"),
+    [
+        ("rds.pem", None, "rds.pem"),
+        ("rds.pem", "own.pem", "own.pem"),
+        ("rds.pem", "system", "system"),
+        ("system", None, None),
+        ("system", "own.pem", "own.pem"),
+    ],
+)
+def test_the_deployments_authorities_are_trusted_unless_the_secret_names_others(
+    secrets: Any, ca_file: str, in_secret: str | None, expected: str | None
+) -> None:
+    content = {"host": "db.example.com", "dbname": "d", "username": "u", "password": PASSWORD, "sslrootcert": in_secret}
+    secrets.create_secret(Name="good", SecretString=json.dumps({key: text for key, text in content.items() if text}))
+    found = from_secret("good", ca_file)
+    assert found.sslrootcert == expected
+    assert found.ca_file == (None if expected == "system" else expected)
+    assert found.libpq("x")["sslrootcert"] == (expected or "system"), "verify-full either way"
+    assert found.password.get_secret_value() == PASSWORD
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ({"port": 1, "dbname": "d", "username": "u", "password": PASSWORD}, "secret 'bad': host: Field required"),

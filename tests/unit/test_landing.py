@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -240,6 +241,52 @@ def test_the_heartbeat_reads_back(landing: Landing) -> None:
     landing.heartbeat({"time": "t", "seq": 3})
     assert landing.last_heartbeat() == {"time": "t", "seq": 3}
     assert objects() == ["area/heartbeat.json"]
+
+
+CUT = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+LATER, SOONER = "2026-11-22T12:15:00+02:00", "2026-11-22T09:00:00+00:00"
+
+
+def test_nothing_is_fresh_before_the_first_load(landing: Landing) -> None:
+    assert landing.fresh_at() is None
+    landing.commit(manifest(1))
+    landing.heartbeat({"time": LATER, "seq": 1})
+    assert landing.fresh_at() is None
+
+
+def test_the_warehouse_is_as_fresh_as_the_published_cut(landing: Landing) -> None:
+    landing.commit(manifest(1))
+    landing.publish(1)
+    assert landing.fresh_at() == CUT
+
+
+@pytest.mark.parametrize(
+    ("beat", "pending", "expected"),
+    [
+        ({"time": LATER, "seq": 1}, None, CUT + timedelta(minutes=15)),
+        ({"time": SOONER, "seq": 1}, None, CUT),
+        ({"time": LATER, "seq": 2}, None, CUT),
+        ({"time": LATER, "seq": 1}, 2, CUT),
+    ],
+    ids=[
+        "a later look found nothing new",
+        "an earlier look",
+        "a look at another cut",
+        "changes are still on their way",
+    ],
+)
+def test_a_look_that_found_nothing_new_keeps_it_fresh(
+    landing: Landing, beat: dict[str, object], pending: int | None, expected: datetime
+) -> None:
+    landing.commit(manifest(1))
+    landing.publish(1)
+    landing.heartbeat(beat)
+    if pending:
+        landing.commit(manifest(pending))
+    found = landing.fresh_at()
+    assert found == expected
+    assert found is not None
+    assert found.tzinfo is UTC
 
 
 def test_areas_of_one_bucket_do_not_see_each_other(landing: Landing) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -139,6 +141,46 @@ def test_s3_and_a_folder_give_the_same_model(totesys: Model, aws: None) -> None:
     assert load_model("s3://lake/models/a/") == totesys
     with pytest.raises(ModelError, match=r"^s3://lake/models/b/source\.yml does not exist; expected: "):
         load_model("s3://lake/models/b")
+
+
+def zipped(folder: Path, *, without: str = "") -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for file in folder.iterdir():
+            if file.name != without:
+                archive.write(file, file.name)
+    return content.getvalue()
+
+
+def test_a_zipped_folder_on_s3_gives_the_same_model(totesys: Model, aws: None) -> None:
+    """The CDK brings a folder as one object, named by its content."""
+    storage.put("s3://lake/models/0123abcd.zip", zipped(TOTESYS))
+    found = load_model("s3://lake/models/0123abcd.zip")
+    assert found == totesys
+    assert found.digest == totesys.digest
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"s3://lake/models/bad\.zip does not exist; expected: a zipped model folder; to do: deploy again"),
+        (b"name: shop", r"s3://lake/models/bad\.zip is no zip archive; expected: a zipped model folder"),
+        (zipped(TOTESYS, without="star.yml"), r"s3://lake/models/bad\.zip/star\.yml does not exist; expected: "),
+        (zipped(TOTESYS, without="dim_staff.sql"), r"s3://lake/models/bad\.zip/dim_staff\.sql does not exist"),
+    ],
+)
+def test_a_zip_that_is_no_model_is_named(aws: None, content: bytes | None, message: str) -> None:
+    storage.delete("s3://lake/models/bad.zip")
+    if content is not None:
+        storage.put("s3://lake/models/bad.zip", content)
+    with pytest.raises(ModelError, match=f"^{message}"):
+        load_model("s3://lake/models/bad.zip")
+
+
+def test_a_deployment_may_name_the_lake_databases(totesys: Model) -> None:
+    staged = load_model(str(TOTESYS), "totesys_dev")
+    assert (staged.source_database, staged.star_database) == ("totesys_dev_source", "totesys_dev_star")
+    assert (staged.name, staged.digest) == (totesys.name, totesys.digest), "the warehouse's schema keeps its name"
 
 
 SOURCE: Final = """\
