@@ -38,7 +38,7 @@ synth: wheels ## Write the templates of STAGE (default dev) to cdk.out; needs no
 	@sh scripts/cdk.sh synth $(STAGE)
 
 diff: wheels ## Show what a deployment of STAGE would change
-	@sh scripts/cdk.sh diff $(STAGE)
+	@sh scripts/cdk.sh diff $(STAGE) $(CDK_ARGUMENTS)
 
 deploy: wheels ## Deploy STAGE to AWS (docs/deploy.md); CDK_ARGUMENTS='--require-approval never' in CI
 	@sh scripts/cdk.sh deploy $(STAGE) $(CDK_ARGUMENTS)

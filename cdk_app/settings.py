@@ -53,7 +53,7 @@ KeyArn = Annotated[
         r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+", "the ARN of a KMS key, arn:aws:kms:REGION:ACCOUNT:key/ID"
     ),
 ]
-Phone = Annotated[str, _matching(r"\+[1-9]\d{6,14}", "a telephone number with its country, +441234567890")]
+Phone = Annotated[str, _matching(r"\+[1-9]\d{6,14}", "a telephone number with its country, +447700900123")]
 Email = Annotated[str, _matching(r"[^@\s,]+@[^@\s,]+\.[^@\s,]+", "an e-mail address")]
 SecurityGroupId = Annotated[str, _matching(r"sg-[0-9a-f]{8,17}", "the id of a security group, sg-0123456789abcdef0")]
 Workers = Annotated[int, Field(ge=2, le=100)]

@@ -52,7 +52,7 @@ def dev_values(folder: Path) -> dict[str, Any]:
         "landing_format": "csv",
         "retention_days": 7,
         "athena_scan_limit_gb": 1,
-        "alarm_phones": ["+0000000".replace("+0", "+1")],
+        "alarm_phones": ["+447700900123"],
         "alarm_emails": ["on-call@example.org", "data@example.org"],
         "ca_bundle": str(bundle),
         "tags": {"cost-centre": "data"},

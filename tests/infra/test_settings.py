@@ -127,11 +127,13 @@ def settings_file(tmp_path: Path, content: Any) -> str:
 def test_the_command_line_goes_before_the_file_and_the_file_before_the_stage(tmp_path: Path) -> None:
     file = settings_file(tmp_path, EXAMPLE | {"retention_days": 20, "interval_minutes": 30})
     found = from_context(
-        app_with(tmp_path, stage="dev", settings=file, interval_minutes="20", alarm_emails="a@b.org, c@d.org")
+        app_with(
+            tmp_path, stage="dev", settings=file, interval_minutes="20", alarm_emails="a@example.org, c@example.org"
+        )
     )
     assert CONTEXT["stages"]["dev"]["retention_days"] == 7
     assert (found.retention_days, found.interval_minutes) == (20, 20)
-    assert found.alarm_emails == ("a@b.org", "c@d.org")
+    assert found.alarm_emails == ("a@example.org", "c@example.org")
     assert found.workers.transform == CONTEXT["stages"]["dev"]["workers"]["transform"]
 
 

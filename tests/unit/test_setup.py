@@ -274,12 +274,22 @@ def test_real_lock_pins_the_five_jars() -> None:
 
 
 @pytest.mark.parametrize(
-    "stray", ["https://" + "pypi" + ".org/simple", "x = '" + "/ro" + "ot/data'", "AK" + "IA" + "A1" * 8]
+    "stray",
+    [
+        "https://" + "pypi" + ".org/simple",
+        "x = '" + "/ro" + "ot/data'",
+        "AK" + "IA" + "A1" * 8,
+        '"account": "' + "1" * 12 + '"',
+        "arn:aws:iam::" + "9" * 12 + ":role/x",
+        "+44" + "20" + "79460000",
+        "jane.doe" + "@" + "mail.company.co",
+    ],
 )
-def test_stray_addresses_paths_and_keys_are_found(tmp_path: Path, stray: str) -> None:
+def test_what_belongs_to_one_machine_account_or_person_is_found(tmp_path: Path, stray: str) -> None:
     (tmp_path / "scripts").mkdir()
     shutil.copy(ROOT / "scripts/stray.sh", tmp_path / "scripts")
-    (tmp_path / "good.txt").write_text("docs/work/root.md\n", encoding="utf-8")
+    good = "docs/work/root.md\narn:aws:iam::000000000000:role/x 123456789012\n+447700900123 a@example.org x@db.example.com\n"
+    (tmp_path / "good.txt").write_text(good + "1234567890123 0.123456789012 a" + "1" * 12 + "\n", encoding="utf-8")
     assert run("sh", tmp_path / "scripts/stray.sh", PATH=os.environ["PATH"]).returncode == 0
     (tmp_path / "bad.txt").write_text(f"{stray}\n", encoding="utf-8")
     result = run("sh", tmp_path / "scripts/stray.sh", PATH=os.environ["PATH"])
