@@ -1,0 +1,86 @@
+"""What the pages say about the deployment, against the deployment."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import pytest
+from tidemark.jobs import step_seconds
+
+from cdk_app.settings import _INTERVALS, REPO, Settings, WorkerNumbers
+
+DOCS: Final = REPO / "docs"
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def table(text: str, first: str) -> list[list[str]]:
+    """Rows of the table whose first heading is given."""
+    lines = text[text.index(f"| {first} |") :].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:] if line.startswith("|")]
+    end = next((at for at, line in enumerate(lines) if not line.startswith("|")), len(lines)) - 2
+    return rows[:end]
+
+
+def test_every_setting_is_explained_with_its_default() -> None:
+    rows = {row[0].strip("`"): row[1] for row in table(page("deploy.md"), "Setting")}
+    assert rows.keys() == Settings.model_fields.keys()
+    for name, field in Settings.model_fields.items():
+        if field.is_required():
+            assert rows[name] == ("from `STAGE`" if name == "stage" else "required")
+        elif isinstance(field.default, int | str):
+            assert rows[name].strip("`") == str(field.default)
+    workers = WorkerNumbers()
+    assert rows["workers"] == f"{workers.extract}, {workers.transform}, {workers.load}"
+
+
+def test_the_limits_of_the_first_run_are_those_that_hold() -> None:
+    said = re.search(r"extract (\d+) s,\s+transform (\d+) s, load (\d+) s", page("deploy.md"))
+    assert said
+    assert [int(found) for found in said.groups()] == [
+        step_seconds(job, 15) for job in ("extract", "transform", "load")
+    ]
+
+
+def dpu_seconds(cell: str) -> int:
+    """``3 x 90 s`` -> 270."""
+    if cell == "-":
+        return 0
+    workers, seconds = re.fullmatch(r"(\d+) x (\d+) s", cell).groups()  # type: ignore[union-attr]
+    assert int(seconds) >= 60, "Glue's minimum"
+    return int(workers) * int(seconds)
+
+
+def test_the_costs_follow_from_the_assumptions() -> None:
+    text = page("cost.md")
+    price = float(re.search(r"\*\*([\d.]+) USD per DPU-hour\*\*", text)[1])  # type: ignore[index]
+    sizes = {row[0].partition(":")[0]: row[1:] for row in table(text, "Size")}
+    for cells in sizes.values():
+        assert sum(dpu_seconds(cell) for cell in cells[:3]) == int(cells[3].replace(",", ""))
+    for minutes, runs, *costs in table(text, "Interval (minutes)"):
+        assert int(minutes) in _INTERVALS
+        number = round(30.4 * 24 * 60 / int(minutes))
+        assert int(runs.replace(",", "")) == number
+        for (_, cells), cost in zip(sizes.items(), costs, strict=True):
+            seconds = [int(cell.split()[2]) if cell != "-" else 0 for cell in cells[:3]]
+            limits = [step_seconds(job, int(minutes)) for job in ("extract", "transform", "load")]
+            if any(need > limit for need, limit in zip(seconds, limits, strict=True)):
+                assert cost == "too short"
+            else:
+                dear = number * int(cells[3].replace(",", "")) / 3600 * price
+                assert int(cost.replace(",", "")) == round(dear)
+
+
+@pytest.mark.parametrize("file", [file.name for file in DOCS.glob("*.md")])
+def test_links_lead_to_pages_and_sections(file: str) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page(file)):
+        name, _, anchor = target.partition("#")
+        other = DOCS / name if name else DOCS / file
+        assert other.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ +(.+)$", other.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            known = {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+            assert anchor in known, target
