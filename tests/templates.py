@@ -161,7 +161,11 @@ def new_app(folder: Path, **context: Any) -> cdk.App:
 @functools.cache
 def synthesis() -> dict[str, Synthesis]:
     """Both stages, by name."""
-    folder = Path(tempfile.mkdtemp(prefix="tidemark-synth-"))
+    with tempfile.TemporaryDirectory(prefix="tidemark-synth-") as name:
+        return _synthesise(Path(name))
+
+
+def _synthesise(folder: Path) -> dict[str, Synthesis]:
     app = new_app(folder)
     settings = [check(dev_values(folder)), check(EXAMPLE | {"stage": "prod"})]
     stages = [build(app, each, wheels=placeholder_wheels(folder)) for each in settings]
