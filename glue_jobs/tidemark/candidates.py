@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tidemark.model import Column, StarTable
 
 ISO_DATE: Final = r"^\d{4}-\d{2}-\d{2}\z"
-TIME_OF_DAY: Final = r"^([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?\z"
+TIME_OF_DAY: Final = r"^(([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?|24:00:00)\z"
 REASON: Final = "_reason"
 RAW: Final = "_row"
 UPDATED: Final = "_updated_at"

@@ -136,6 +136,14 @@ class Lake:
         self._ensure(name, {**columns, **MIRROR_COLUMNS}, spec.description)
         return name
 
+    def drop_unless_it_fits(self, name: str, columns: Mapping[str, str]) -> None:
+        """Drop a table one of whose columns (name -> Spark type) can neither stay as it is nor be widened."""
+        if not self.exists(name):
+            return
+        found = dict(self.spark.table(name).dtypes)
+        if any(_is_another(found[column], kind) for column, kind in columns.items() if column in found):
+            self.spark.sql(f"DROP TABLE {name}")
+
     def ensure_star(self, table: Dimension | Fact) -> str:
         """Create or evolve a dimension or fact."""
         columns: Columns = {column.name: (column.type.spark, column.description) for column in table.columns}
@@ -180,6 +188,13 @@ class Lake:
         snapshot = table.currentSnapshot()
         return None if snapshot is None else int(snapshot.snapshotId())
 
+    def columns_at(self, name: str, snapshot: int) -> set[str]:
+        """Return the columns that a table had at one of its snapshots."""
+        jvm: Any = self.spark._jvm  # noqa: SLF001 - as above
+        table = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(self.spark._jsparkSession, name)  # noqa: SLF001
+        schema = table.schemas().get(table.snapshot(snapshot).schemaId())
+        return {column.name() for column in schema.columns()}
+
     def is_empty(self, name: str) -> bool:
         """Whether the table never had data."""
         return self.snapshot_id(name) is None
@@ -220,3 +235,8 @@ def _is_wider(have: str, want: str) -> bool:
         (mine, scale), (other, other_scale) = (map(int, kind[8:-1].split(",")) for kind in (have, want))
         return scale == other_scale and other > mine
     return False
+
+
+def _is_another(have: str, want: str) -> bool:
+    """Whether neither of two types holds the other's values: a narrower wish leaves the column as it is."""
+    return have != want and not _is_wider(have, want) and not _is_wider(want, have)

@@ -14,6 +14,8 @@ from tidemark.lake_reader import LakeReader
 from tidemark.metrics import FRESHNESS, Metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from tidemark.lake_reader import Run
     from tidemark.landing import Landing, Manifest
     from tidemark.model import Model
@@ -46,9 +48,9 @@ def load(model: Model, landing: Landing, processed_uri: str, warehouse: Warehous
                 do="restore the lake's bucket, or drop the schema and its rows in etl.load_ledger to load anew",
             )
         if after < run.seq:
-            transaction.evolve()
+            grown = transaction.evolve()
             changed = lake.changed(run, after)
-            written = _merge(model, lake, run, after, changed, transaction)
+            written = _merge(model, lake, run, after, changed, transaction, grown)
             _reconcile(model, lake, run, landing.read(run.seq), changed, transaction)
             transaction.record(run, after, written)
     if after == run.seq:
@@ -59,9 +61,18 @@ def load(model: Model, landing: Landing, processed_uri: str, warehouse: Warehous
 
 
 def _merge(
-    model: Model, lake: LakeReader, run: Run, after: int, changed: set[str], transaction: LoadTransaction
+    model: Model,
+    lake: LakeReader,
+    run: Run,
+    after: int,
+    changed: set[str],
+    transaction: LoadTransaction,
+    grown: Mapping[str, Sequence[str]],
 ) -> dict[str, int]:
-    """Merge calendar, dimensions, then facts: an order in which every foreign key holds."""
+    """Merge calendar, dimensions, then facts: an order in which every foreign key holds.
+
+    A fact that has just got columns (``grown``) is read whole: they may be filled in on versions loaded long ago.
+    """
     written: dict[str, int] = {}
     if model.date_dimension in changed:
         days = lake.delta(model.date_dimension, run, after)
@@ -72,9 +83,10 @@ def _merge(
         if rows is not None:
             written[dimension.name] = transaction.merge_dimension(dimension, rows)
     for fact in model.facts.values():
-        rows = lake.delta(fact.name, run, after) if fact.name in changed else None
+        fresh = grown.get(fact.name, ())
+        rows = lake.delta(fact.name, run, 0 if fresh else after) if fact.name in changed else None
         if rows is not None:
-            written[fact.name] = transaction.merge_fact(fact, rows)
+            written[fact.name] = transaction.merge_fact(fact, rows, fresh)
     for name, count in written.items():
         _log.info("%-22s %7d rows written", name, count)
     return written

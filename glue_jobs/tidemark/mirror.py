@@ -41,11 +41,15 @@ class MirrorChange:
 def ensure(lake: Lake, table: SourceTable, manifest: Manifest) -> str:
     """Create or evolve a mirror to the model's columns, as wide as the manifest has them; return its name.
 
-    A manifest that waited while the model changed may know fewer columns, or more.
+    A manifest that waited while the model changed may know fewer columns, or more. A column that became another type
+    makes the mirror anew, as soon as a manifest brings the whole table.
     """
     columns = {column.name: column.type.spark for column in table.columns}
     landed = manifest.tables[table.name].columns if table.name in manifest.tables else {}
-    return lake.ensure_mirror(table.name, columns | {name: kind for name, kind in landed.items() if name in columns})
+    wanted = columns | {name: kind for name, kind in landed.items() if name in columns}
+    if landed and manifest.tables[table.name].mode == "full":
+        lake.drop_unless_it_fits(lake.mirror(table.name), wanted)
+    return lake.ensure_mirror(table.name, wanted)
 
 
 def apply(lake: Lake, table: SourceTable, manifest: Manifest) -> MirrorChange:

@@ -8,7 +8,7 @@ only on the mirrors, the manifest and the table itself, so a run that died half-
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -20,7 +20,7 @@ from tidemark.mirror import within
 from tidemark.model import Dimension, Fact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from pyspark.sql import Column, DataFrame
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tidemark.landing import KeyList, Manifest
     from tidemark.mirror import MirrorChange
 
-_WRITES = (versions.NEW, versions.CHANGED, versions.GONE)
+_WRITES = (versions.NEW, versions.CHANGED, versions.GONE, versions.FILLED)
 
 
 @dataclass
@@ -49,13 +49,14 @@ class StarChange:
 class _Scope:
     """What to evaluate: everything or the changed driver rows; whether keys can have gone, and in which ranges.
 
-    ``hint`` holds the changed keys themselves, if they are few.
+    ``hint`` holds the changed keys themselves, if they are few; ``fresh`` the columns that a fact has only just got.
     """
 
     everything: bool
     losses: bool
     hint: list[Any] | None = None
     ranges: KeyList | None = None
+    fresh: frozenset[str] = frozenset()
 
     def prune(self, frame: DataFrame, key: str) -> DataFrame:
         """Narrow a star table to the keys in scope, if they are few: files that hold none of them are not opened."""
@@ -73,11 +74,18 @@ def refresh(
     manifest: Manifest,
     mirrored: Mapping[str, MirrorChange],
     model_changed: bool,
+    before: int | None,
 ) -> StarChange:
-    """Bring one star table up to the manifest; ``mirrored`` says what became of the mirrors just now."""
+    """Bring one star table up to the manifest.
+
+    ``mirrored`` says what became of the mirrors just now, ``before`` is the table's snapshot at the last run, if any.
+    """
     target = lake.ensure_star(table)
     empty = lake.is_empty(target)
     scope = _scope(lake, table, manifest, mirrored, everything=empty or model_changed)
+    if model_changed and before is not None and isinstance(table, Fact):
+        known = lake.columns_at(target, before)
+        scope = replace(scope, fresh=frozenset(column.name for column in table.columns if column.name not in known))
     found = cand.evaluate(lake.spark, table, _inputs(lake, table, manifest, scope))
     cand.check_one_row_per_key(found, table)
     rows = cand.conform(found, table)
@@ -90,7 +98,7 @@ def refresh(
         counts, _bad(decided, counts), None if scope.everything else _keys(lake, table, manifest, decided)
     )
     if any(counts.get(kind) for kind in _WRITES):
-        _write(lake, table, manifest, target, decided, seen, change)
+        _write(lake, table, manifest, decided, seen, change, scope.fresh)
     return change
 
 
@@ -170,7 +178,9 @@ def _decide_fact(
             keys, F.col(names.spark(table.key)) == F.col("_wanted"), "left_semi"
         )
     latest = versions.latest_versions(history, table.key)
-    decided = versions.decide(rows, latest if scope.everything else F.broadcast(latest), table.key, columns)
+    decided = versions.decide(
+        rows, latest if scope.everything else F.broadcast(latest), table.key, columns, scope.fresh
+    )
     if scope.losses and not empty:
         lost = _lost(lake, table, manifest, rows, here.where("is_current"), scope)
         decided = decided.unionByName(versions.gone(versions.latest_versions(lost, table.key), decided))
@@ -216,22 +226,23 @@ def _write(
     lake: Lake,
     table: Dimension | Fact,
     manifest: Manifest,
-    target: str,
     decided: DataFrame,
     seen: Tally,
     change: StarChange,
+    fresh: Collection[str],
 ) -> None:
     """Write what was decided as one commit; rows that are all new need no merge."""
+    target = lake.star(table.name)
     columns = [column.name for column in table.columns]
     if isinstance(table, Fact):
         rows = versions.to_write(decided, columns, F.lit(manifest.cut.time).cast("timestamp"), manifest.seq)
         rows = rows.select(*map(names.spark, versions.column_names(columns)))
         change.opened = rows.where("is_current")
-        key, updated = [table.key, "version"], ["valid_to", "is_current", "is_deleted", "closed_seq"]
+        key, updated = [table.key, "version"], ["valid_to", "is_current", "is_deleted", "closed_seq", *fresh]
     else:
         rows = _dimension_rows(decided, columns, manifest.seq)
         key, updated = [table.key], [*columns, "is_deleted", "is_inferred", "recorded_seq"]
-    if seen.counts.get(versions.CHANGED) or seen.counts.get(versions.GONE):
+    if set(seen.counts) & {versions.CHANGED, versions.GONE, versions.FILLED}:
         _merge(lake, rows, target, key, updated, seen.pruning("t", table.key))
     else:
         lake.append(rows, target)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tidemark.star_tables import StarChange
 
 CONCURRENT_COMMITS = 4
+_OPENING = {versions.NEW, versions.CHANGED, versions.FILLED}
 _log = logging.getLogger("tidemark.transform")
 
 
@@ -95,7 +96,11 @@ def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str, metrics: 
         _log.info("%-22s %7d written, %d deleted", f"mirror {table.name}", change.written, change.deleted)
     touched = [t for t in lake.model.star_tables if star_tables.is_touched(t, manifest, model_changed)]
     by_name = dict(zip((table.name for table in changed), mirrored, strict=True))
-    refreshed = _each(touched, lambda table: star_tables.refresh(lake, table, manifest, by_name, model_changed))
+
+    def refresh(table: Dimension | Fact) -> StarChange:
+        return star_tables.refresh(lake, table, manifest, by_name, model_changed, last.snapshots.get(table.name))
+
+    refreshed = _each(touched, refresh)
     changes = {table.name: change for table, change in zip(touched, refreshed, strict=True)}
     for name, change in changes.items():
         _log.info(
@@ -119,7 +124,7 @@ def _opened(lake: Lake, changes: dict[str, StarChange], last: LastRun, seq: int)
     """New versions of every fact, those that a killed attempt at this manifest has left included."""
     result: dict[str, DataFrame] = {}
     for name, change in changes.items():
-        if change.opened is not None and (change.counts.get("new") or change.counts.get("changed")):
+        if change.opened is not None and set(change.counts) & _OPENING:
             result[name] = change.opened
         elif name in lake.model.facts and lake.snapshot_id(lake.star(name)) != last.snapshots.get(name):
             result[name] = lake.spark.table(lake.star(name)).where(F.col("recorded_seq") == seq)

@@ -9,6 +9,7 @@ A fact's row is a *version*: what the source row was from ``valid_from`` to ``va
 * A change closes the current version at the new one's begin. A delete closes it at the cut's time, flagged.
 * A key that comes back after a delete goes on counting: its next version begins at or after the last one's end.
 * Equal contents make no version. A row that breaks its contract makes none either: the last good one stays current.
+* A column that the model has just got makes no version: it is filled in on the current ones, older ones have NULL.
 
 Promises: :func:`decide` and :func:`gone` give every key at most one decision; applying its outcome
 and deciding again gives none.
@@ -25,12 +26,12 @@ from tidemark.candidates import RAW, REASON, UPDATED
 from tidemark.lake import FACT_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from pyspark.sql import Column, DataFrame
 
 DECISION: Final = "_decision"
-NEW, CHANGED, GONE, BAD = "new", "changed", "gone", "bad"
+NEW, CHANGED, GONE, BAD, FILLED = "new", "changed", "gone", "bad", "filled"
 _MICROSECOND: Final = "INTERVAL '0.000001' SECOND"
 
 
@@ -40,7 +41,9 @@ def latest_versions(fact: DataFrame, key: str) -> DataFrame:
     return fact.groupBy(F.col(names.spark(key)).alias("_key")).agg(F.max_by(whole, F.col("version")).alias("last"))
 
 
-def decide(candidates: DataFrame, latest: DataFrame, key: str, columns: Sequence[str]) -> DataFrame:
+def decide(
+    candidates: DataFrame, latest: DataFrame, key: str, columns: Sequence[str], fresh: Collection[str] = ()
+) -> DataFrame:
     """Say for every candidate what has to happen.
 
     Parameters
@@ -51,25 +54,35 @@ def decide(candidates: DataFrame, latest: DataFrame, key: str, columns: Sequence
         :func:`latest_versions` of at least the candidates' keys.
     columns
         The published columns, which decide whether anything changed.
+    fresh
+        Those of them that the fact did not have at the last run: a value there is no change of the row.
 
     Returns
     -------
     DataFrame
-        The candidates' columns, ``_key``, ``last`` and ``_decision`` (new, changed or bad); equal rows are left out.
+        The candidates' columns, ``_key``, ``last`` and ``_decision`` (new, changed, filled or bad); equal rows are left
+        out.
     """
     quoted = names.spark(key)
     joined = candidates.alias("c").join(latest.alias("l"), F.col(f"c.{quoted}") == F.col("l._key"), "left")
-    now = F.struct(*(F.col(f"c.{names.spark(name)}") for name in columns))
-    before = F.struct(*(F.col(f"l.last.{names.spark(name)}").alias(name) for name in columns))
     decision = (
         F.when(F.col(f"c.{REASON}").isNotNull(), F.lit(BAD))
         .when(F.col("l._key").isNull() | ~F.col("l.last.is_current"), F.lit(NEW))
-        .when(~now.eqNullSafe(before), F.lit(CHANGED))
+        .when(_differs([name for name in columns if name not in fresh]), F.lit(CHANGED))
     )
+    if fresh:
+        decision = decision.when(_differs([name for name in columns if name in fresh]), F.lit(FILLED))
     kept = [F.col(f"c.{names.spark(name)}").alias(name) for name in (*columns, UPDATED, REASON, RAW)]
     return joined.select(*kept, F.col(f"c.{quoted}").alias("_key"), F.col("l.last"), decision.alias(DECISION)).where(
         F.col(DECISION).isNotNull()
     )
+
+
+def _differs(columns: Sequence[str]) -> Column:
+    """Whether a candidate and the last version of its key differ in some columns."""
+    now = F.struct(*(F.col(f"c.{names.spark(name)}") for name in columns))
+    before = F.struct(*(F.col(f"l.last.{names.spark(name)}").alias(name) for name in columns))
+    return ~now.eqNullSafe(before)
 
 
 def gone(latest: DataFrame, like: DataFrame) -> DataFrame:
@@ -100,7 +113,7 @@ def begin(cut: Column) -> Column:
 def to_write(decided: DataFrame, columns: Sequence[str], cut: Column, seq: int) -> DataFrame:
     """Return the version rows to insert and to close, as the fact's own columns.
 
-    A row whose ``(key, version)`` exists is the closed form of that version; any other is a new version.
+    A row whose ``(key, version)`` exists is the closed, or filled, form of that version; any other is a new version.
     """
     run = F.lit(seq).cast("bigint")
     opened = decided.where(F.col(DECISION).isin(NEW, CHANGED)).select(
@@ -127,7 +140,13 @@ def to_write(decided: DataFrame, columns: Sequence[str], cut: Column, seq: int) 
         run.alias("closed_seq"),
         F.col(f"last.{UPDATED}"),
     )
-    return opened.unionByName(closed)
+    return opened.unionByName(closed).unionByName(_filled(decided, columns))
+
+
+def _filled(decided: DataFrame, columns: Sequence[str]) -> DataFrame:
+    """Current versions with the values of columns that are new to the fact; nothing else of them changes."""
+    own = [F.col(f"last.{name}") for name in FACT_COLUMNS]
+    return decided.where(F.col(DECISION) == FILLED).select(*(F.col(names.spark(name)) for name in columns), *own)
 
 
 def column_names(columns: Sequence[str]) -> list[str]:

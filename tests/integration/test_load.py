@@ -95,7 +95,13 @@ def test_loaded_run_by_run_or_all_at_once_is_the_same(module_pipelines: Callable
         )
         shop.tick()
     late = shop.new_database("warehouse")
-    load(shop.model, Landing(shop.landing.uri), PROCESSED, PostgresWarehouse(shop.model, credentials_of(late)), shop.metrics)
+    load(
+        shop.model,
+        Landing(shop.landing.uri),
+        PROCESSED,
+        PostgresWarehouse(shop.model, credentials_of(late)),
+        shop.metrics,
+    )
     query = f"SELECT * FROM {shop.model.name}.fact_order ORDER BY order_id, version"
     without_id = [[row[1:] for row in shop.query(query, database)] for database in (shop.warehouse(), late)]
     assert without_id[0] == without_id[1]
@@ -329,10 +335,21 @@ def test_the_star_grows_with_its_model(module_pipelines: Callable[[], Pipeline])
     shop.edit("star.yml", "numeric(10,2)", "numeric(12,2)")
     shop.edit("source.yml", "numeric(10,2)", "numeric(12,2)")
     shop.edit("fact_order.sql", "note,", "note, colour,")
-    shop.execute("UPDATE orders SET colour = 'red', amount = 9999999999.99 WHERE order_id = 5")
+    shop.execute(
+        "UPDATE orders SET colour = 'red', amount = 9999999999.99 WHERE order_id = 5",
+        "UPDATE orders SET colour = 'blue' WHERE order_id = 7",
+    )
     shop.tick()
-    query = f"SELECT colour, amount::text, version FROM {star}.fact_order WHERE order_id IN (5, 7) ORDER BY order_id, version"
-    assert shop.query(query, shop.warehouse()) == [(None, "6.25", 1), ("red", "9999999999.99", 2), (None, "8.75", 1)]
+    query = f"SELECT colour, amount::text, version FROM {star}.fact_order WHERE order_id IN (5, 7, 9) ORDER BY order_id, version"
+    filled = [(None, "6.25", 1), ("red", "9999999999.99", 2), ("blue", "8.75", 1), (None, "11.25", 1)]
+    assert shop.query(query, shop.warehouse()) == filled, "a value in a new column is filled in and makes no version"
+    lake = sorted((row["order_id"], row["version"], row["colour"]) for row in shop.lake("fact_order"))
+    there = f"SELECT order_id, version, colour FROM {star}.fact_order ORDER BY 1, 2"
+    assert lake == shop.query(there, shop.warehouse())
+    shop.execute("UPDATE orders SET colour = 'green' WHERE order_id IN (7, 9)")
+    shop.tick()
+    filled[3:] = [("green", "8.75", 2), (None, "11.25", 1), ("green", "11.25", 2)]
+    assert shop.query(query, shop.warehouse()) == filled, "from then on the column has a history"
     assert shop.query(f"SELECT colour FROM {star}.fact_order_current WHERE order_id = 5", shop.warehouse()) == [
         ("red",)
     ]

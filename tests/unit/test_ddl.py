@@ -22,7 +22,7 @@ def column(name: str, kind: str, *, nullable: bool = True) -> Column:
 
 def evolve(*columns: Column, **found: tuple[str, bool]) -> list[str]:
     have = {name: (PgType.parse(kind), not_null) for name, (kind, not_null) in found.items()}
-    return ddl.evolution("t", columns, have)
+    return ddl.evolution("t", "the_key", columns, have)
 
 
 def test_nothing_to_do() -> None:
@@ -149,3 +149,11 @@ def test_a_description_cannot_leave_its_comment(words: str) -> None:
 )
 def test_staging_takes_what_arrow_brings(kind: str, staged: str) -> None:
     assert ddl.stage_type(PgType.parse(kind)) == staged
+
+
+def test_a_key_stays_not_null_whatever_the_model_says() -> None:
+    column = Column(name="id", type=PgType("integer"), nullable=True, description="x")
+    assert ddl.evolution("t", "id", (column,), {"id": (PgType("integer"), True)}) == []
+    assert ddl.evolution("t", "other", (column,), {"id": (PgType("integer"), True)}) == [
+        'ALTER TABLE t ALTER COLUMN "id" DROP NOT NULL'
+    ]

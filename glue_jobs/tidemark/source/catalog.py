@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tidemark.errors import ContractError
 from tidemark.types import PgType
@@ -40,6 +40,10 @@ SELECT w.name, c.oid::bigint, c.relkind, c.relpages,
   LEFT JOIN pg_namespace n ON n.nspname = w.schema
   LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.relation AND c.relkind IN ('r','p','v','m','f')
 """
+
+
+# Declared as text, a column of any type travels as PostgreSQL writes it: infinity, NaN and all.
+_ANY: Final = PgType("text")
 
 
 @dataclass(frozen=True)
@@ -109,9 +113,9 @@ def _check_table(table: SourceTable, row: tuple[Any, ...], problems: list[str]) 
             problems.append(f"column {where}.{column.name} is missing (expected {column.type}; found columns: {near})")
         elif not _compatible(types[column.name], column.type):
             problems.append(f"column {where}.{column.name} is {types[column.name]}, expected {column.type}")
-    modelled = {column.name for column in table.columns}
+    modelled = {column.name: str(column.type) for column in table.columns}
     digest = hashlib.sha256(
-        json.dumps([oid, kind, columns, tree, sorted(modelled), table.strategy]).encode()
+        json.dumps([oid, kind, columns, tree, sorted(modelled.items()), table.strategy]).encode()
     ).hexdigest()
     return FoundTable(
         kind=kind,
@@ -128,9 +132,13 @@ def _check_table(table: SourceTable, row: tuple[Any, ...], problems: list[str]) 
 
 
 def _compatible(found: PgType, wanted: PgType) -> bool:
-    """Equal, narrower, or wider within the family: the lake's column widens with the source's."""
-    return found.fits_in(wanted) or (wanted.fits_in(found) and (wanted.spark == "string") == (found.spark == "string"))
+    """Equal, narrower, or wider within the family: the lake's column widens with the source's; text takes anything."""
+    return (
+        wanted == _ANY
+        or found.fits_in(wanted)
+        or (wanted.fits_in(found) and (wanted.spark == "string") == (found.spark == "string"))
+    )
 
 
 def _landing_type(found: PgType, wanted: PgType) -> PgType:
-    return wanted if found.fits_in(wanted) else found
+    return wanted if wanted == _ANY or found.fits_in(wanted) else found

@@ -33,6 +33,7 @@ CONCURRENT_TABLES = 4
 _PAGE_BYTES = 8192
 _PARTITION_BYTES = 64 * 2**20
 _MAX_PARTITIONS = 16
+_NOT_FINITE = ("infinity", "infinite", "nan")
 _log = logging.getLogger("tidemark.extract")
 
 
@@ -84,9 +85,14 @@ def _land(spark: SparkSession, snapshot: SourceSnapshot, read: Read, file_format
     try:
         landing_format.write(exact.observe(counted, F.count(F.lit(1)).alias("rows")), read.target, file_format)
     except (PySparkException, Py4JJavaError) as error:
+        cause = _first_cause(error)
+        unbounded = any(word in cause.lower() for word in _NOT_FINITE)
         raise SourceError(
-            f"reading {sql.relation(read.table)} failed: {_first_cause(error)}",
-            do="nothing was landed; the next tick repeats",
+            f"reading {sql.relation(read.table)} failed: {cause}",
+            expected="finite values in columns of a date, time or numeric(p,s) type" if unbounded else "",
+            do="declare the column as text in source.yml (docs/types.md); nothing was landed"
+            if unbounded
+            else "nothing was landed; the next tick repeats",
         ) from None
     rows = int(counted.get["rows"])
     if read.expected_rows is not None and rows != read.expected_rows:
@@ -116,7 +122,8 @@ def _reader(spark: SparkSession, snapshot: SourceSnapshot, query: str) -> DataFr
     """One JDBC read; ``fetchsize`` > 0 matters: without it Spark reads in autocommit, outside the snapshot."""
     join = (
         "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
-        f"SET TRANSACTION SNAPSHOT '{snapshot.export_id}'; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'"
+        f"SET TRANSACTION SNAPSHOT '{snapshot.export_id}'; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'; "
+        f"{sql.TEXT_FORMS}"
     )
     return (
         spark.read.format("jdbc")

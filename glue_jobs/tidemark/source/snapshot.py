@@ -167,7 +167,7 @@ def _row(connection: psycopg.Connection[Any], query: str) -> tuple[Any, ...]:
 
 
 def _lock(connection: psycopg.Connection[Any], model: Model, found: Mapping[str, FoundTable]) -> None:
-    connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'".encode())
+    connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; {sql.TEXT_FORMS}".encode())
     lockable = [sql.relation(table) for name, table in model.tables.items() if found[name].lockable]
     if lockable:
         connection.execute(f"LOCK TABLE {', '.join(lockable)} IN ACCESS SHARE MODE".encode())

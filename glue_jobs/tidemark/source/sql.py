@@ -16,6 +16,11 @@ XID_MODULUS = 2**32
 XID_HORIZON = 2**31 - 1
 MIN_GROUP_BITS = 10
 MAX_GROUPS = 256
+# Values are hashed and landed as text: that must not depend on what a role, a database or a driver happens to set.
+TEXT_FORMS = (
+    "SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres'; SET LOCAL timezone = 'UTC'; "
+    "SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 3"
+)
 
 
 def relation(table: SourceTable) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
@@ -25,8 +26,14 @@ class LoadTransaction(Protocol):
             If it was loaded from another lake.
         """
 
-    def evolve(self) -> None:
-        """Create or evolve schema, tables, views and functions to what the model declares."""
+    def evolve(self) -> dict[str, list[str]]:
+        """Create or evolve schema, tables, views and functions to what the model declares.
+
+        Returns
+        -------
+        dict
+            Star table -> the columns that it has just got, where it was there before.
+        """
 
     def merge_dimension(self, table: Dimension, rows: pa.Table) -> int:
         """Insert or update dimension rows; return how many."""
@@ -34,8 +41,8 @@ class LoadTransaction(Protocol):
     def merge_dates(self, name: str, rows: pa.Table) -> int:
         """Insert missing calendar days; return how many."""
 
-    def merge_fact(self, table: Fact, rows: pa.Table) -> int:
-        """Close versions that ended and insert new ones; return how many rows were written."""
+    def merge_fact(self, table: Fact, rows: pa.Table, fresh: Sequence[str] = ()) -> int:
+        """Close versions that ended, insert new ones, fill in columns that are new; return the rows written."""
 
     def current_rows(self, table: Dimension | Fact) -> int:
         """Number of present rows as this transaction sees them."""

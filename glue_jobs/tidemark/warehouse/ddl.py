@@ -149,13 +149,15 @@ def stage_type(kind: PgType | str) -> str:
     return _STAGE_TYPES.get(spark, spark)
 
 
-def evolution(table: str, columns: tuple[Column, ...], found: dict[str, tuple[PgType, bool]]) -> list[str]:
+def evolution(table: str, key: str, columns: tuple[Column, ...], found: dict[str, tuple[PgType, bool]]) -> list[str]:
     """Statements that bring an existing table to the model: columns added, types widened, NOT NULL dropped.
 
     Parameters
     ----------
     table
         Quoted name.
+    key
+        Name of the key column: never NULL, whatever the model says.
     found
         The table's columns: type, and whether NOT NULL.
 
@@ -176,7 +178,7 @@ def evolution(table: str, columns: tuple[Column, ...], found: dict[str, tuple[Pg
             if not _widens(have, column.type):
                 raise ValueError(f"{table}.{name} is {have} in the warehouse and {column.type} in the model")
             result.append(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {column.type.warehouse}")
-        if not_null and column.nullable:
+        if not_null and column.nullable and column.name != key:
             result.append(f"ALTER TABLE {table} ALTER COLUMN {name} DROP NOT NULL")
     wanted = {column.name for column in columns}
     for name, (_, not_null) in found.items():

@@ -22,7 +22,7 @@ from tidemark.types import PgType
 from tidemark.warehouse import ddl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
@@ -95,20 +95,20 @@ class _PostgresLoad:
             )
         return int(seq)
 
-    def evolve(self) -> None:
+    def evolve(self) -> dict[str, list[str]]:
         if self._last_digest == ddl.digest(self._model):
-            return
+            return {}
         statements = ddl.statements(self._model)
         comments = [statement for statement in statements if statement.startswith("COMMENT ")]
         for statement in statements:
             if statement not in comments:
                 self._run(statement)
-        for table in self._model.star_tables:
-            self._evolve_table(table)
+        grown = {table.name: self._evolve_table(table) for table in self._model.star_tables}
         for statement in [*comments, *ddl.history_access(self._model)]:  # now that all columns are there
             self._run(statement)
+        return {name: columns for name, columns in grown.items() if columns}
 
-    def _evolve_table(self, table: Dimension | Fact) -> None:
+    def _evolve_table(self, table: Dimension | Fact) -> list[str]:
         rows = self._fetch(
             "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute WHERE attnum > 0 AND NOT "  # noqa: S608
             f"attisdropped AND attrelid = {pg_literal(pg(self._model.name, table.name))}::regclass"
@@ -116,7 +116,7 @@ class _PostgresLoad:
         own = {*ddl.FACT_EXTRA_NAMES, *ddl.DIMENSION_EXTRA_NAMES, getattr(table, "record_id", "")}
         found = {name: (PgType.parse(kind), not_null) for name, kind, not_null in rows if name not in own}
         try:
-            changes = ddl.evolution(pg(self._model.name, table.name), table.columns, found)
+            changes = ddl.evolution(pg(self._model.name, table.name), table.key, table.columns, found)
         except ValueError as error:
             raise WarehouseError(
                 str(error),
@@ -128,6 +128,7 @@ class _PostgresLoad:
         )
         for statement in (views if any(" TYPE " in change for change in changes) else []) + changes:
             self._run(statement)
+        return [column.name for column in table.columns if column.name not in found]
 
     def merge_dimension(self, table: Dimension, rows: pa.Table) -> int:
         names = [*(column.name for column in table.columns), *ddl.DIMENSION_EXTRA_NAMES]
@@ -151,7 +152,7 @@ class _PostgresLoad:
         self._run(f"DROP TABLE {stage}")
         return written
 
-    def merge_fact(self, table: Fact, rows: pa.Table) -> int:
+    def merge_fact(self, table: Fact, rows: pa.Table, fresh: Sequence[str] = ()) -> int:
         names = [*(column.name for column in table.columns), *ddl.FACT_EXTRA_NAMES]
         target = pg(self._model.name, table.name)
         stage = self._stage(table.name, self._kinds(table.columns, _FACT_KINDS), rows)
@@ -166,8 +167,16 @@ class _PostgresLoad:
             f"WHERE NOT EXISTS (SELECT FROM {target} f WHERE {same}) "
             f"ORDER BY s.valid_from, s.{pg(table.key)}, s.version"
         )
+        filled = 0
+        if fresh:
+            listed, values = ", ".join(map(pg, fresh)), self._cast(list(fresh), table.columns)
+            here = ", ".join(f"f.{pg(name)}" for name in fresh)
+            filled = self._run(
+                f"UPDATE {target} f SET ({listed}) = ROW({values}) FROM {stage} s "  # noqa: S608
+                f"WHERE {same} AND ROW({here}) IS DISTINCT FROM ROW({values})"
+            )
         self._run(f"DROP TABLE {stage}")
-        return closed + opened
+        return closed + opened + filled
 
     def current_rows(self, table: Dimension | Fact) -> int:
         alive = "is_current" if isinstance(table, Fact) else "NOT is_deleted AND NOT is_inferred"
@@ -193,8 +202,11 @@ class _PostgresLoad:
         self._run(f"DROP TABLE IF EXISTS {quoted}")
         columns = ", ".join(f"{pg(column)} {kind}" for column, kind in kinds.items())
         self._run(f"CREATE UNLOGGED TABLE {quoted} ({columns})")
+        there = [
+            column for column in kinds if column in rows.column_names
+        ]  # the lake's state may be older than a column
         with self._connection.cursor() as cursor:
-            cursor.adbc_ingest(stage, rows.select(list(kinds)), mode="append", db_schema_name=ddl.ETL_SCHEMA)
+            cursor.adbc_ingest(stage, rows.select(there), mode="append", db_schema_name=ddl.ETL_SCHEMA)
         return quoted
 
     @staticmethod
