@@ -1,0 +1,173 @@
+"""The six invariants, held against lake and warehouse. Each failure names its invariant (docs/guarantees.md)."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from tests.fuzz.oracle import (
+    DIMENSION_COLUMNS,
+    DIMENSION_HISTORY,
+    FACT_COLUMNS,
+    FACT_HISTORY,
+    Oracle,
+    Row,
+    plain,
+)
+from tests.fuzz.shop import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import psycopg
+    from tidemark.lake_reader import LakeReader
+
+STAR = ("fact_order", "dim_customer", "dim_date")
+# What only one of the two has: the warehouse's identity key, and the lake's notes for its next run.
+_ONLY_HERE = {"order_record_id", "_updated_at"}
+
+
+def equal(found: Iterable[Row], wanted: Iterable[Row], what: str) -> None:
+    """Compare rows; say which differ."""
+    here, there = sorted(found, key=repr), sorted(wanted, key=repr)
+    if here != there:
+        extra, missing = _without(here, there), _without(there, here)
+        raise AssertionError(f"{what}: found but not expected {extra[:5]}; expected but not found {missing[:5]}")
+
+
+def _without(rows: list[Row], others: list[Row]) -> list[Row]:
+    left = list(others)
+    result = []
+    for row in rows:
+        if row in left:
+            left.remove(row)
+        else:
+            result.append(row)
+    return result
+
+
+class Published:
+    """Lake and warehouse of a shop, to be checked after every tick that ended at Published.
+
+    Parameters
+    ----------
+    reader
+        The lake.
+    connect
+        Opens a session of the warehouse.
+    """
+
+    def __init__(self, reader: LakeReader, connect: Callable[[], psycopg.Connection]) -> None:
+        self._reader, self._connect = reader, connect
+        self._versions: dict[Row, Row] = {}
+        self.fingerprints: dict[int, Row] = {}
+        self.checked = 0
+
+    def check(self, oracle: Oracle) -> None:
+        """Check all invariants against what the oracle expects."""
+        assert oracle.state is not None
+        run = self._reader.last_run()
+        assert run is not None
+        assert run.seq == oracle.seq, f"the lake is at {run.seq}, the last cut is {oracle.seq}"
+        for table, columns in COLUMNS.items():
+            equal(self._lake(table, columns, source=True), oracle.state.tables[table], f"(1) mirror {table}")
+        facts = self._lake("fact_order", (*FACT_COLUMNS, *FACT_HISTORY))
+        equal(facts, oracle.fact_rows(), "(2) (3) fact_order")
+        members = self._lake("dim_customer", (*DIMENSION_COLUMNS, *DIMENSION_HISTORY))
+        equal(members, oracle.dimension_rows(), "(2) dim_customer")
+        equal(self._lake("dim_date", ("date_id",)), [(day,) for day in oracle.days()], "(2) dim_date")
+        listed = self._lake("quarantine", ("table_name", "key", "resolved_seq")) if run.open_quarantine else []
+        equal([row[:2] for row in listed if row[2] is None], oracle.quarantine(), "(2) open quarantine")
+        with self._connect() as connection:
+            self._check_warehouse(connection, oracle.seq)
+        self.checked += 1
+
+    def _check_warehouse(self, connection: psycopg.Connection, seq: int) -> None:
+        star = self._reader.model.name
+        for table in STAR:
+            cursor = connection.execute(f"SELECT * FROM {star}.{table}".encode())
+            names = [column.name for column in cursor.description or ()]
+            rows = [dict(zip(names, map(plain, row), strict=True)) for row in cursor.fetchall()]
+            common = tuple(name for name in names if name not in _ONLY_HERE)
+            equal([tuple(row[name] for name in common) for row in rows], self._lake(table, common), f"(4) {table}")
+            if table == "fact_order":
+                self._check_unchanged(rows)
+        runs = connection.execute("SELECT after_seq, seq FROM etl.load_ledger ORDER BY seq").fetchall()
+        assert [row[0] for row in runs] == [0, *(row[1] for row in runs[:-1])], f"(4) the ledger has a gap: {runs}"
+        assert runs[-1][1] == seq, f"(4) the ledger is at {runs[-1][1]}, not {seq}"
+        left = connection.execute("SELECT relname FROM pg_class WHERE relname LIKE 'stage%'").fetchall()
+        assert left == [], f"(6) staging tables were left: {left}"
+        _, self.fingerprints[seq] = fingerprint(connection, star) or (0, ())
+
+    def _check_unchanged(self, rows: list[dict[str, Any]]) -> None:
+        closing = ("valid_to", "is_current", "is_deleted", "closed_seq")
+        now = {}
+        for row in rows:
+            fixed = tuple(value for name, value in row.items() if name not in closing)
+            now[fixed] = tuple(row[name] for name in closing)
+        for fixed, end in self._versions.items():
+            assert fixed in now, f"(5) a version is gone or was rewritten: {fixed}"
+            assert now[fixed] == end or end[1], f"(5) a closed version was changed: {fixed} {end} -> {now[fixed]}"
+        self._versions = now
+
+    def _lake(self, name: str, columns: tuple[str, ...], *, source: bool = False) -> list[Row]:
+        model = self._reader.model
+        table = self._reader._table(model.source_database if source else model.star_database, name)
+        assert table is not None, name
+        rows = table.scan(selected_fields=columns).to_arrow().to_pylist()
+        return [tuple(plain(row[column]) for column in columns) for row in rows]
+
+
+def fingerprint(connection: psycopg.Connection, star: str) -> tuple[int, Row] | None:
+    """Return the ledger's seq, and what one snapshot of the warehouse shows beside it; None before the first load."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        there = connection.execute("SELECT to_regclass('etl.load_ledger') IS NOT NULL").fetchone()
+        if there is None or not there[0]:
+            return None
+        seq = connection.execute("SELECT max(seq) FROM etl.load_ledger").fetchone()
+        if seq is None or seq[0] is None:
+            return None
+        parts: list[Any] = []
+        for table in STAR:
+            query = f"SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {star}.{table} t"
+            parts += connection.execute(query.encode()).fetchone() or ()
+    return seq[0], tuple(parts)
+
+
+class Watcher:
+    """A reader of the warehouse beside the loads: whatever it sees must be exactly one published run."""
+
+    def __init__(self, connect: Callable[[], psycopg.Connection], star: str) -> None:
+        self._connect, self._star = connect, star
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.seen: dict[int, set[Row]] = {}
+        self.looks = 0
+
+    def __enter__(self) -> Watcher:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with self._connect() as connection:
+                    while not self._stop.wait(0.05):
+                        found = fingerprint(connection, self._star)
+                        self.looks += 1
+                        if found is not None:
+                            self.seen.setdefault(found[0], set()).add(found[1])
+            except Exception:  # noqa: BLE001 - a server that restarts; the next session looks again
+                self._stop.wait(0.2)
+
+    def check(self, published: dict[int, Row]) -> None:
+        """Hold what was seen against the published runs' fingerprints."""
+        for seq, seen in self.seen.items():
+            assert len(seen) == 1, f"(6) run {seq} was seen in {len(seen)} forms: {seen}"
+            if seq in published:
+                assert seen == {published[seq]}, f"(6) run {seq} was seen as {seen}, published was {published[seq]}"

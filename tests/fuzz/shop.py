@@ -1,0 +1,48 @@
+"""The source of the fuzz: the tests' small shop made smaller, with a composite key and a text key beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import psycopg
+
+# Where a table's key and columns are; the oracle and the source work know the source by this alone.
+COLUMNS: Final = {
+    "country": ("country_id", "label"),
+    "customer": ("customer_id", "name", "country_id", "code"),
+    "orders": ("order_id", "customer_id", "amount", "due", "note", "created_at", "last_updated"),
+    "stock": ("place", "item", "units"),
+    "tag": ("tag", "meaning"),
+}
+_SCHEMA: Final = """
+DELETE FROM orders WHERE order_id > 60;
+CREATE TABLE stock (place text, item int, units int NOT NULL, PRIMARY KEY (place, item));
+INSERT INTO stock SELECT p, i, i FROM unnest(ARRAY['north', 'south']) p, generate_series(1, 10) i;
+CREATE TABLE tag (tag text PRIMARY KEY, meaning text);
+INSERT INTO tag VALUES ('new', 'just arrived'), ('', 'nothing'), ('O''Hara', NULL);
+"""
+_MODEL: Final = """tables:
+  stock:
+    description: Stock
+    key: [place, item]
+    columns:
+      place: {type: text, nullable: false, description: Place}
+      item: {type: integer, nullable: false, description: Item}
+      units: {type: integer, nullable: false, description: Units}
+  tag:
+    description: Tags
+    key: [tag]
+    columns:
+      tag: {type: text, nullable: false, description: Tag}
+      meaning: {type: text, nullable: true, description: What it means}
+"""
+
+
+def grow(connection: psycopg.Connection, folder: Path) -> None:
+    """Turn a fresh shop, its database and its model folder, into that of the fuzz."""
+    connection.execute(_SCHEMA.encode())
+    declared = (folder / "source.yml").read_text()
+    (folder / "source.yml").write_text(declared.replace("tables:\n", _MODEL, 1))
