@@ -18,7 +18,7 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from local_stack import complaints, connections, lifecycle, own_databases, show, ticks
+from local_stack import complaints, connections, lifecycle, model_init_cli, own_databases, show, ticks
 from local_stack.demo import run_demo
 from local_stack.history import find_fact, read_versions
 from local_stack.lifecycle import Wanted
@@ -58,6 +58,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.add_typer(model_init_cli.app, name="model")
 
 State = Annotated[Path, typer.Option("--state", metavar="DIR", help="Directory of the stack: logs and what runs.")]
 

@@ -1,0 +1,100 @@
+"""The commands ``tidemark model init`` and ``tidemark model check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.markup import escape
+from tidemark.model_loader import load_model
+
+from local_stack import connections, show
+from local_stack.model_init import Draft, draft_model
+
+_MOST_NOTES: Final = 40
+
+app = typer.Typer(help="Draft a model of your own database, and check one.", no_args_is_help=True)
+
+
+@app.command(
+    epilog="Example: tidemark model init --database postgresql://reader@db.example.org/shop --output model/shop"
+)
+def init(
+    database: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            envvar="TIDEMARK_SOURCE_URL",
+            help="The database; a role with SELECT only is enough. Leave the password to PGPASSWORD or ~/.pgpass.",
+        ),
+    ],
+    schema: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Schema to read, may be given several times; all by default."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model; after the database by default.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder to write; model/NAME by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the model that is there.")] = False,
+) -> None:
+    """Draft source.yml and a starter star from any PostgreSQL database.
+
+    Tables without a key are left out and listed, with what to do. The database is only read.
+    """
+    credentials = connections.resolve(database)
+    made = draft_model(credentials, schemas=schema or (), name=name, output=output, force=force)
+    _report(made)
+    out = show.console()
+    out.print(f"[green]drafted[/] {escape(_summary(made))}", soft_wrap=True)
+    out.print(
+        f"next: look through it, then: tidemark up --source {escape(str(credentials))} "
+        f"--model {escape(str(made.folder))}",
+        soft_wrap=True,
+    )
+
+
+@app.command(epilog="Example: tidemark model check model/shop")
+def check(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Model folder.")]) -> None:
+    """Read a model folder as every job does, and say what is in it; the SQL is only run by a tick."""
+    model = load_model(str(folder))
+    columns = sum(len(table.columns) for table in model.tables.values())
+    show.console().print(
+        f"[green]valid[/]: model {model.name}: {len(model.tables)} source tables with {columns} columns, "
+        f"{len(model.dimensions)} dimensions, {len(model.facts)} facts",
+        soft_wrap=True,
+    )
+
+
+def _report(made: Draft) -> None:
+    """Print what is read, and what is not."""
+    out = show.console()
+    listed = show.table(
+        f"Model {made.model.name}",
+        "Source table",
+        "Rows, about",
+        "Key",
+        "Strategy",
+        "In the star",
+        right=["Rows, about"],
+    )
+    for table in made.source.tables:
+        rows = "?" if table.relation.rows is None else f"{table.relation.rows:,}"
+        cells = (table.where, rows, ", ".join(table.key), table.strategy, made.star.role(table) or "-")
+        listed.add_row(*map(escape, cells))
+    out.print(listed)
+    if made.source.left_out:
+        out.print("[bold]Left out[/] (also at the end of source.yml)")
+    for left in made.source.left_out[:_MOST_NOTES]:
+        out.print(f"  {escape(left.where)}: {escape(left.why)}. [dim]To do: {escape(left.do)}[/]", soft_wrap=True)
+    if len(made.source.left_out) > _MOST_NOTES:
+        out.print(f"  and {len(made.source.left_out) - _MOST_NOTES} more")
+    for note in made.source.notes:
+        out.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True)
+
+
+def _summary(made: Draft) -> str:
+    model = made.model
+    return (
+        f"{made.folder}: {len(model.tables)} source tables, {len(model.dimensions)} dimensions, "
+        f"{len(model.facts)} facts; {len(made.source.left_out)} left out"
+    )

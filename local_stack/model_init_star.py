@@ -1,0 +1,238 @@
+"""The draft of a starter star from foreign keys alone.
+
+Rules, few on purpose (docs/model.md has them for users). Only tables whose key is one column of integers or texts
+count. A *dimension* is one that another such table refers to; a *fact* is one that refers to others and that none
+refers to. A fact's columns that hold a dimension's key refer to it; its date of creation partitions it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tidemark.names import spark
+from tidemark.types import STAR_TYPES, PgType
+
+from local_stack import model_init_names as names
+from local_stack.model_init_catalog import FoundColumn
+from local_stack.model_init_source import Drafted, column_description
+
+MOST_COLUMNS: Final = 1500  # PostgreSQL ends at 1,600, and a fact has some of Tidemark's own
+_CREATED: Final = frozenset(
+    ("created", "createdat", "createdon", "createddate", "createdtime", "createdate", "createtime")
+) | {"creationdate", "datecreated", "insertedat", "inserteddate"}
+_UPDATED: Final = frozenset(
+    ("updated", "updatedat", "updatedon", "lastupdated", "lastupdate", "lastupdatedat", "modified", "modifiedat")
+) | {"modifiedon", "modifieddate", "lastmodified", "lastmodifiedat", "updatedate", "dateupdated"}
+_TIMES: Final = ("timestamp", "timestamptz")
+
+
+@dataclass(frozen=True)
+class StarColumn:
+    """One column of a star table: its name there, the source's column, and how the star declares it."""
+
+    name: str
+    source: str
+    type: str
+    nullable: bool
+    description: str
+    references: str | None = None
+
+
+@dataclass(kw_only=True)
+class StarTableDraft:
+    """One dimension or fact, with the columns of its table that a star cannot hold."""
+
+    name: str
+    table: Drafted
+    is_fact: bool
+    key: str = ""
+    columns: list[StarColumn] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    record_id: str = ""
+    partition_by: str = ""
+    updated_at: str = ""
+
+    def entry(self) -> dict[str, Any]:
+        """Return the table's entry in ``star.yml``."""
+        made: dict[str, Any] = {"description": _description(self)}
+        if self.is_fact:
+            made["record_id"] = self.record_id
+        made |= {"key": self.key, "from": self.table.name}
+        if self.table.key[0] != self.key:
+            made["driver_key"] = self.table.key[0]
+        if self.partition_by:
+            made["partition_by"] = self.partition_by
+        made["columns"] = {column.name: _column_entry(column) for column in self.columns}
+        return made
+
+    def sql(self) -> str:
+        """Return the table's SELECT over the mirrors, for Spark."""
+        listed = [
+            spark(column.source) + ("" if column.source == column.name else f" AS {spark(column.name)}")
+            for column in self.columns
+        ]
+        if self.updated_at:
+            listed.append(f"{spark(self.updated_at)} AS {spark('_updated_at')}")
+        return "SELECT\n    " + ",\n    ".join(listed) + f"\nFROM {spark(self.table.name)}\n"
+
+
+@dataclass(kw_only=True)
+class StarDraft:
+    """All of ``star.yml``."""
+
+    date_dimension: str = ""
+    tables: list[StarTableDraft] = field(default_factory=list)
+
+    def role(self, table: Drafted) -> str:
+        """Return the name of the star table made of a source table, or nothing."""
+        return next((made.name for made in self.tables if made.table is table), "")
+
+
+def draft_star(tables: Sequence[Drafted], described: dict[tuple[int, str], str]) -> StarDraft:
+    """Draft dimensions and facts."""
+    able = {table.relation.oid: table for table in tables if _has_star_key(table)}
+    pointing = {oid: _pointers(table, able) for oid, table in able.items()}
+    referred = {target for pointers in pointing.values() for target in pointers.values()}
+    facts = [oid for oid in able if oid not in referred and pointing[oid]]
+    star, taken = StarDraft(), {"dim_date"}
+    dimensions: dict[int, StarTableDraft] = {}
+    for oid in (oid for oid in able if oid in referred):
+        made = _star_table(able[oid], taken, is_fact=False)
+        _fill(made, described, {})
+        dimensions[oid] = made
+    for oid in facts:
+        made = _star_table(able[oid], taken, is_fact=True)
+        _fill(made, described, {column: dimensions[target] for column, target in pointing[oid].items()})
+        entity = made.name.removeprefix("fact_")[: names.STAR_NAME - len("_record_id")]
+        made.record_id = names.unique(f"{entity}_record_id", (column.name for column in made.columns), names.STAR_NAME)
+        star.tables.append(made)
+    star.tables = [*dimensions.values(), *star.tables]
+    star.date_dimension = "dim_date" if any(made.partition_by for made in star.tables) else ""
+    return star
+
+
+def star_type(column: FoundColumn) -> str | None:
+    """Return the type by which a star holds the column, or None if it cannot."""
+    kind = PgType.parse(column.type)
+    if column.is_text:
+        return "varchar"
+    if not column.builtin or kind.base not in STAR_TYPES or (kind.base == "numeric" and not kind.precision_scale):
+        return None
+    return str(kind)
+
+
+def _has_star_key(table: Drafted) -> bool:
+    if len(table.key) != 1:
+        return False
+    column = table.column(table.key[0])
+    return column.is_text or (column.builtin and PgType.parse(column.type).is_integer)
+
+
+def _pointers(table: Drafted, able: dict[int, Drafted]) -> dict[str, int]:
+    """Return which columns hold the key of which other table; the first foreign key of a column counts."""
+    result: dict[str, int] = {}
+    here = {column.name for column in table.columns}
+    for reference in table.relation.references:
+        target = able.get(reference.target)
+        if target is None or target is table or reference.target_columns != target.key or len(reference.columns) > 1:
+            continue
+        name = reference.columns[0]
+        if name in here and _family(table.column(name)) == _family(target.column(target.key[0])):
+            result.setdefault(name, reference.target)
+    return result
+
+
+def _family(column: FoundColumn) -> str:
+    kind = star_type(column)
+    return PgType.parse(kind).family if kind else ""
+
+
+def _star_table(table: Drafted, taken: set[str], *, is_fact: bool) -> StarTableDraft:
+    """Name a star table so that its view and functions in the warehouse have names of their own too."""
+    wanted = f"{'fact' if is_fact else 'dim'}_{table.name}"
+    refused: set[str] = set()
+    while True:
+        name = names.unique(wanted, refused, names.STAR_NAME)
+        derived = {name + ending for ending in ("", "_current", "_as_of", "_one")}
+        if not derived & taken:
+            taken |= derived
+            return StarTableDraft(name=name, table=table, is_fact=is_fact)
+        refused.add(name)
+
+
+def _fill(made: StarTableDraft, described: dict[tuple[int, str], str], dimensions: dict[str, StarTableDraft]) -> None:
+    """Give a star table its columns, the key first."""
+    table = made.table
+    created = _first(table, _CREATED | _own_dates(table), (*_TIMES, "date")) if made.is_fact else None
+    taken: list[str] = []
+    for column in sorted(table.columns, key=lambda column: column.name != table.key[0]):
+        kind = star_type(column)
+        if kind is None or len(made.columns) >= MOST_COLUMNS:
+            made.skipped.append(f"{names.shown(column.name)} ({column.type if kind is None else 'too many columns'})")
+            continue
+        text = column_description(table, column, described)
+        nullable = not (column.not_null or column.name in table.key)
+        if column is created:
+            made.columns += _day_and_time(made, column, text, taken)
+            continue
+        name = names.star_column(column.name, table.columns.index(column) + 1, taken)
+        target = dimensions.get(column.name)
+        taken.append(name)
+        made.columns.append(StarColumn(name, column.name, kind, nullable, text, target.name if target else None))
+    made.key = made.columns[0].name
+    if made.is_fact:
+        updated = _first(table, _UPDATED, _TIMES)
+        made.updated_at = updated.name if updated else ""
+
+
+def _first(table: Drafted, called: frozenset[str], kinds: Sequence[str]) -> FoundColumn | None:
+    """Return the first column that is not the key and is called and typed so."""
+    for column in table.columns:
+        plain = column.name.lower().replace("_", "").replace(" ", "")
+        fits = column.builtin and PgType.parse(column.type).base in kinds
+        if plain in called and fits and column.name not in table.key:
+            return column
+    return None
+
+
+def _own_dates(table: Drafted) -> frozenset[str]:
+    """Return what a table's own date is called: ``order_date`` of ``orders``."""
+    plain = table.relation.name.lower().replace("_", "").replace(" ", "")
+    return frozenset(one + ending for one in (plain, plain.removesuffix("s")) for ending in ("date", "at"))
+
+
+def _day_and_time(made: StarTableDraft, column: FoundColumn, text: str, taken: list[str]) -> list[StarColumn]:
+    """Split the time of creation into a day, which refers to the calendar, and a time of day."""
+    stem = names.slug(column.name, "created").strip("_")
+    for ending in ("_at", "_on", "_date", "_time"):
+        stem = stem.removesuffix(ending)
+    nullable = not column.not_null
+    day = names.star_column(f"{stem or 'created'}_date", 1, _others(made, column, taken))
+    taken.append(day)
+    made.partition_by = day
+    result = [StarColumn(day, column.name, "date", nullable, f"{text}: day", "dim_date")]
+    if PgType.parse(column.type).base in _TIMES:
+        time = names.star_column(f"{stem or 'created'}_time", 1, _others(made, column, taken))
+        taken.append(time)
+        result.append(StarColumn(time, column.name, "time", nullable, f"{text}: time of day (UTC)"))
+    return result
+
+
+def _others(made: StarTableDraft, column: FoundColumn, taken: list[str]) -> list[str]:
+    """Return the names that the day and the time must leave to other columns."""
+    coming = [other.name.lower() for other in made.table.columns if other is not column]
+    return [*taken, *coming]
+
+
+def _description(made: StarTableDraft) -> str:
+    text = names.one_line(made.table.relation.comment) or f"Rows of {made.table.where}"
+    return f"{text.rstrip('.')}, every version" if made.is_fact else text
+
+
+def _column_entry(column: StarColumn) -> dict[str, Any]:
+    made: dict[str, Any] = {"type": column.type, "nullable": column.nullable}
+    if column.references:
+        made["references"] = column.references
+    return made | {"description": column.description}
