@@ -50,7 +50,8 @@ class JobAssets(Construct):
             self,
             "Package",
             path=str(JOBS_DIR),
-            exclude=["*.py", "**/__pycache__", "!tidemark/**", "*.egg-info"],
+            # The last rule counts: what Python compiles here differs from run to run, and so would the object's name.
+            exclude=["*", "!tidemark", "!tidemark/**", "**/__pycache__/**"],
             ignore_mode=cdk.IgnoreMode.GIT,
         )
         self.model = assets.Asset(self, "Model", path=str(model_dir))

@@ -145,6 +145,8 @@ class Synthesis:
     stage: Stage
     storage: Template
     pipeline: Template
+    zips: dict[str, frozenset[str]]
+    """Files of every zipped asset of the pipeline, by the object's key."""
 
 
 def placeholder_wheels(folder: Path) -> Path:
@@ -180,5 +182,17 @@ def _synthesise(folder: Path) -> dict[str, Synthesis]:
         storage = template(stage.storage.stack_name, {})
         exports = storage.content["Outputs"].values()
         imports = {out["Export"]["Name"]: storage.resolve(out["Value"]) for out in exports if "Export" in out}
-        result[each.stage] = Synthesis(each, stage, storage, template(stage.pipeline.stack_name, imports))
+        pipeline = template(stage.pipeline.stack_name, imports)
+        result[each.stage] = Synthesis(each, stage, storage, pipeline, _zips(folder / "cdk.out", pipeline.name))
     return result
+
+
+def _zips(out: Path, stack: str) -> dict[str, frozenset[str]]:
+    manifest = json.loads((out / f"{stack}.assets.json").read_text(encoding="utf-8"))
+    found: dict[str, frozenset[str]] = {}
+    for asset in manifest["files"].values():
+        if asset["source"]["packaging"] == "zip":
+            folder = out / asset["source"]["path"]
+            files = frozenset(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+            found |= {place["objectKey"]: files for place in asset["destinations"].values()}
+    return found

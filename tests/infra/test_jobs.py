@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 from tidemark.jobs import arguments_of, job_definitions
 
+from cdk_app.settings import REPO
 from tests.templates import ACCOUNT, REGION, Synthesis, arn
 
 JOBS: Final = ("extract", "transform", "load")
@@ -100,6 +102,25 @@ def test_packages_come_from_the_bucket_of_assets_and_never_from_the_internet(sta
     assert arguments["--extra-py-files"].endswith(".zip")
     assert arguments["--model_uri"].startswith(ASSETS)
     assert job(stage, key)["Command"]["ScriptLocation"].startswith(ASSETS)
+
+
+@pytest.mark.parametrize("key", JOBS)
+def test_the_archives_hold_the_package_and_the_model_and_nothing_else(stage: Synthesis, key: str) -> None:
+    arguments = job(stage, key)["DefaultArguments"]
+    package = stage.zips[arguments["--extra-py-files"].removeprefix(ASSETS)]
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "glue_jobs/tidemark"],  # noqa: S607
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.split()
+    if tracked:
+        assert package == {name.removeprefix("glue_jobs/") for name in tracked if (REPO / name).is_file()}
+    assert "tidemark/warehouse/postgres.py" in package
+    assert not [name for name in package if name.endswith(".pyc") or not name.startswith("tidemark/")]
+    model = stage.zips[arguments["--model_uri"].removeprefix(ASSETS)]
+    assert model == {file.name for file in stage.settings.model_dir.iterdir()}
 
 
 @pytest.mark.parametrize(("key", "speaks_to_a_database"), [("extract", True), ("transform", False), ("load", True)])
