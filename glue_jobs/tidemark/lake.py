@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemark import names
+from tidemark.errors import ModelError
 from tidemark.model import DATE_COLUMNS, Dimension, Fact, Model
 from tidemark.session import CATALOG
 
@@ -145,7 +146,13 @@ class Lake:
             self.spark.sql(f"DROP TABLE {name}")
 
     def ensure_star(self, table: Dimension | Fact) -> str:
-        """Create or evolve a dimension or fact."""
+        """Create or evolve a dimension or fact.
+
+        Raises
+        ------
+        ModelError
+            If a column would have to become another type, or a narrower one: its history cannot.
+        """
         columns: Columns = {column.name: (column.type.spark, column.description) for column in table.columns}
         partition = ""
         if isinstance(table, Fact):
@@ -155,6 +162,15 @@ class Lake:
         else:
             columns |= DIMENSION_COLUMNS
         name = self.star(table.name)
+        found = dict(self.spark.table(name).dtypes) if self.exists(name) else {}
+        for column, (kind, _) in columns.items():
+            have = found.get(column, kind)
+            if have != kind and not _is_wider(have, kind):
+                raise ModelError(
+                    f"star.yml: {table.name}.{column} is {kind}, and {have} in the lake",
+                    expected="the same type, or a wider one",
+                    do="give the column a new name in star.yml: its history cannot change its type",
+                )
         self._ensure(name, columns, table.description, partition)
         return name
 
