@@ -70,8 +70,8 @@ def star_yml(draft: StarDraft) -> str:
     content: dict[str, Any] = {"date_dimension": draft.date_dimension} if draft.date_dimension else {}
     content["dimensions"] = {made.name: _flowing(made.entry()) for made in draft.tables if not made.is_fact}
     content["facts"] = {made.name: _flowing(made.entry()) for made in draft.tables if made.is_fact}
-    missing = "".join(f"# {made.name} leaves out: {', '.join(made.skipped)}\n" for made in draft.tables if made.skipped)
-    return _STAR_HEAD + missing + _dump(content)
+    notes = "".join(f"# {note}\n" for made in draft.tables for note in made.notes)
+    return _STAR_HEAD + notes + _dump(content)
 
 
 def write_folder(output: Path, source: SourceDraft, star: StarDraft, *, force: bool) -> Model:

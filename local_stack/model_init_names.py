@@ -34,7 +34,7 @@ def slug(text: str, fallback: str, limit: int = 63) -> str:
     """Return ``text`` as lower-case letters, digits and ``_``; ``OrderLine`` becomes ``order_line``."""
     if _PLAIN.fullmatch(text) and len(text) <= limit:
         return text
-    ascii_only = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    ascii_only = unicodedata.normalize("NFKD", text.replace("ß", "ss")).encode("ascii", "ignore").decode()
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ascii_only).lower()
     return re.sub(r"[^a-z0-9]+", "_", parted).strip("_")[:limit].rstrip("_") or fallback
 

@@ -7,9 +7,9 @@ Nothing is left out silently.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tidemark.types import PgType
@@ -112,17 +112,24 @@ def draft_source(
 
 def column_type(column: FoundColumn) -> str:
     """Return the type as the model writes it: PostgreSQL's own types by name, all others (enums …) as their text."""
+    if column.type == "bpchar":  # char without a length, which char(1) is not
+        return column.type
     return str(PgType.parse(column.type)) if column.builtin else "text"
 
 
 def _model_names(relations: Sequence[Relation]) -> dict[int, str]:
-    """Give every relation a name of its own; the schema's comes in front where two schemas have the same."""
+    """Give every relation a name of its own; where two schemas have the same, those outside public say which."""
     plain = {relation.oid: names.slug(relation.name, "table") for relation in relations}
-    counts = Counter(plain.values())
+    schemas: dict[str, set[str]] = defaultdict(set)
+    for relation in relations:
+        schemas[plain[relation.oid]].add(relation.schema)
     result: dict[int, str] = {}
-    for relation in sorted(relations, key=lambda relation: plain[relation.oid] != relation.name):
+    exact_first = sorted(
+        relations, key=lambda relation: (plain[relation.oid] != relation.name, relation.schema != "public")
+    )
+    for relation in exact_first:
         name = plain[relation.oid]
-        if counts[name] > 1 and len({r.schema for r in relations if plain[r.oid] == name}) > 1:
+        if relation.schema != "public" and len(schemas[name]) > 1:
             name = f"{names.slug(relation.schema, 'schema')}_{name}"
         result[relation.oid] = names.unique(name, result.values())
     return result
@@ -196,12 +203,15 @@ def _why_not(table: Drafted, holds_null: Callable[[Relation, Sequence[str]], boo
     elif relation.has_children and relation.kind == "r":
         why = "other tables inherit from it: it shows their rows too, and its key does not hold across them"
         do = "the other tables are read on their own; if a key holds across all, take this one instead of them"
+    elif not table.key and _key(relation):
+        why, do = f"its key column {', '.join(map(names.shown, _key(relation)))} cannot be read", _NAME_A_KEY
     elif not table.key and relation.kind in ("r", "p"):
         why, do = "has no primary key and no unique index over NOT NULL columns", _NAME_A_KEY
     elif not table.key:
         why, do = f"is a {kind}: nothing in the catalogue says what is unique in it", _NAME_A_KEY
     elif relation.kind == "m" and holds_null(relation, table.key):
-        why, do = f"its unique column {', '.join(table.key)} holds NULL", _NAME_A_KEY
+        why, do = f"its unique column {', '.join(map(names.shown, table.key))} holds NULL", _NAME_A_KEY
+        draft = replace(table, key=())
     else:
         return None
     return LeftOut(where=table.where, why=why, do=do, draft=draft)

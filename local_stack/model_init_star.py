@@ -2,12 +2,13 @@
 
 Rules, few on purpose (docs/model.md has them for users). Only tables whose key is one column of integers or texts
 count. A *dimension* is one that another such table refers to; a *fact* is one that refers to others and that none
-refers to. A fact's columns that hold a dimension's key refer to it; its date of creation partitions it.
+refers to; what only other tables (those with composite keys) refer to is a dimension too. A fact's columns that hold a
+dimension's key refer to it; its date of creation partitions it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from local_stack import model_init_names as names
 from local_stack.model_init_catalog import FoundColumn
 from local_stack.model_init_source import Drafted, column_description
 
+ROUNDED: Final = "numeric(38,10)"  # what a star makes of numeric without a precision
+_UNBOUNDED: Final = PgType("numeric")
 MOST_COLUMNS: Final = 1500  # PostgreSQL ends at 1,600, and a fact has some of Tidemark's own
 _CREATED: Final = frozenset(
     ("created", "createdat", "createdon", "createddate", "createdtime", "createdate", "createtime")
@@ -42,7 +45,7 @@ class StarColumn:
 
 @dataclass(kw_only=True)
 class StarTableDraft:
-    """One dimension or fact, with the columns of its table that a star cannot hold."""
+    """One dimension or fact, with the columns of its table that a star cannot hold, or not exactly."""
 
     name: str
     table: Drafted
@@ -50,6 +53,7 @@ class StarTableDraft:
     key: str = ""
     columns: list[StarColumn] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    rounded: list[str] = field(default_factory=list)
     record_id: str = ""
     partition_by: str = ""
     updated_at: str = ""
@@ -66,6 +70,16 @@ class StarTableDraft:
             made["partition_by"] = self.partition_by
         made["columns"] = {column.name: _column_entry(column) for column in self.columns}
         return made
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the draft should know: one line each."""
+        found = []
+        if self.skipped:
+            found.append(f"{self.name} leaves out what a star cannot hold: {', '.join(self.skipped)}")
+        if self.rounded:
+            found.append(f"{self.name} rounds to {ROUNDED}, write the real precision: {', '.join(self.rounded)}")
+        return found
 
     def sql(self) -> str:
         """Return the table's SELECT over the mirrors, for Spark."""
@@ -96,9 +110,12 @@ def draft_star(tables: Sequence[Drafted], described: dict[tuple[int, str], str])
     pointing = {oid: _pointers(table, able) for oid, table in able.items()}
     referred = {target for pointers in pointing.values() for target in pointers.values()}
     facts = [oid for oid in able if oid not in referred and pointing[oid]]
+    referred |= {
+        ref.target for table in tables for ref in table.relation.references if ref.target != table.relation.oid
+    }
     star, taken = StarDraft(), {"dim_date"}
     dimensions: dict[int, StarTableDraft] = {}
-    for oid in (oid for oid in able if oid in referred):
+    for oid in (oid for oid in able if oid in referred and oid not in facts):
         made = _star_table(able[oid], taken, is_fact=False)
         _fill(made, described, {})
         dimensions[oid] = made
@@ -118,6 +135,8 @@ def star_type(column: FoundColumn) -> str | None:
     kind = PgType.parse(column.type)
     if column.is_text:
         return "varchar"
+    if kind == _UNBOUNDED:
+        return ROUNDED
     if not column.builtin or kind.base not in STAR_TYPES or (kind.base == "numeric" and not kind.precision_scale):
         return None
     return str(kind)
@@ -165,7 +184,7 @@ def _star_table(table: Drafted, taken: set[str], *, is_fact: bool) -> StarTableD
 def _fill(made: StarTableDraft, described: dict[tuple[int, str], str], dimensions: dict[str, StarTableDraft]) -> None:
     """Give a star table its columns, the key first."""
     table = made.table
-    created = _first(table, _CREATED | _own_dates(table), (*_TIMES, "date")) if made.is_fact else None
+    created = _first(table, (*_TIMES, "date"), lambda name: _is_own_date(name, table)) if made.is_fact else None
     taken: list[str] = []
     for column in sorted(table.columns, key=lambda column: column.name != table.key[0]):
         kind = star_type(column)
@@ -178,36 +197,41 @@ def _fill(made: StarTableDraft, described: dict[tuple[int, str], str], dimension
             made.columns += _day_and_time(made, column, text, taken)
             continue
         name = names.star_column(column.name, table.columns.index(column) + 1, taken)
+        if PgType.parse(column.type) == _UNBOUNDED:
+            made.rounded.append(names.shown(column.name))
         target = dimensions.get(column.name)
         taken.append(name)
         made.columns.append(StarColumn(name, column.name, kind, nullable, text, target.name if target else None))
     made.key = made.columns[0].name
     if made.is_fact:
-        updated = _first(table, _UPDATED, _TIMES)
+        updated = _first(table, _TIMES, _UPDATED.__contains__)
         made.updated_at = updated.name if updated else ""
 
 
-def _first(table: Drafted, called: frozenset[str], kinds: Sequence[str]) -> FoundColumn | None:
-    """Return the first column that is not the key and is called and typed so."""
+def _first(table: Drafted, kinds: Sequence[str], fits: Callable[[str], bool]) -> FoundColumn | None:
+    """Return the first column that is not the key, of these types, and called so (lower case, letters only)."""
     for column in table.columns:
-        plain = column.name.lower().replace("_", "").replace(" ", "")
-        fits = column.builtin and PgType.parse(column.type).base in kinds
-        if plain in called and fits and column.name not in table.key:
+        right_type = column.builtin and PgType.parse(column.type).base in kinds
+        if right_type and column.name not in table.key and fits(_letters(column.name)):
             return column
     return None
 
 
-def _own_dates(table: Drafted) -> frozenset[str]:
-    """Return what a table's own date is called: ``order_date`` of ``orders``."""
-    plain = table.relation.name.lower().replace("_", "").replace(" ", "")
-    return frozenset(one + ending for one in (plain, plain.removesuffix("s")) for ending in ("date", "at"))
+def _letters(name: str) -> str:
+    return name.lower().replace("_", "").replace(" ", "")
+
+
+def _is_own_date(name: str, table: Drafted) -> bool:
+    """Whether that is the table's own date: ``created_at``, or ``order_date`` of ``orders``."""
+    stem = name.removesuffix("date").removesuffix("at")
+    return name in _CREATED or (stem != name and len(stem) > 2 and stem in _letters(table.relation.name))  # noqa: PLR2004
 
 
 def _day_and_time(made: StarTableDraft, column: FoundColumn, text: str, taken: list[str]) -> list[StarColumn]:
     """Split the time of creation into a day, which refers to the calendar, and a time of day."""
     stem = names.slug(column.name, "created").strip("_")
-    for ending in ("_at", "_on", "_date", "_time"):
-        stem = stem.removesuffix(ending)
+    for ending in ("date", "time", "at", "on"):
+        stem = stem.removesuffix(ending).rstrip("_")
     nullable = not column.not_null
     day = names.star_column(f"{stem or 'created'}_date", 1, _others(made, column, taken))
     taken.append(day)
