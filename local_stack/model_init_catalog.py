@@ -23,8 +23,10 @@ OLDEST: Final = 110_000
 EXTRACTION_NEEDS: Final = 130_000
 
 _SCHEMAS: Final = """
-SELECT nspname::text FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
- ORDER BY nspname::text COLLATE "C"
+SELECT n.nspname::text, EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid
+                                AND d.deptype = 'e')
+  FROM pg_namespace n WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+ ORDER BY n.nspname::text COLLATE "C"
 """
 _RELATIONS: Final = """
 SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text, obj_description(c.oid, 'pg_class'),
@@ -160,14 +162,14 @@ def reading(credentials: Credentials) -> Iterator[psycopg.Connection]:
 
 
 def read_database(connection: psycopg.Connection, schemas: Sequence[str] = ()) -> Database:
-    """Read everything there is to know of the given schemas (all but the system's by default).
+    """Read everything there is to know of the given schemas (all but the system's and extensions' by default).
 
     Raises
     ------
     SourceError
         If a schema is not there.
     """
-    known = [row[0] for row in connection.execute(_SCHEMAS.encode())]
+    known: dict[str, bool] = dict(connection.execute(_SCHEMAS.encode()).fetchall())
     missing = [name for name in schemas if name not in known]
     if missing:
         raise SourceError(
@@ -175,7 +177,7 @@ def read_database(connection: psycopg.Connection, schemas: Sequence[str] = ()) -
             expected=f"one of {', '.join(known) or 'none: it has only system schemas'}",
             do="mend --schema; upper and lower case matter",
         )
-    wanted = [name for name in known if name in schemas or not schemas]
+    wanted = [name for name, of_extension in known.items() if (name in schemas if schemas else not of_extension)]
     rows = connection.execute((_TREE + _RELATIONS).encode(), {"schemas": wanted}).fetchall()
     parts = _Parts(connection, [row[0] for row in rows])
     name, comment = connection.execute(_DATABASE.encode()).fetchone() or (connection.info.dbname, None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import urlencode
 
 import typer
 from rich.markup import escape
@@ -31,7 +33,9 @@ def init(
     ],
     schema: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Schema to read, may be given several times; all by default."),
+        typer.Option(
+            metavar="NAME", help="Schema to read, may be given several times; all but the system's by default."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model; after the database by default.")] = None,
     output: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder to write; model/NAME by default.")] = None,
@@ -46,11 +50,8 @@ def init(
     _report(made)
     out = show.console()
     out.print(f"[green]drafted[/] {escape(_summary(made))}", soft_wrap=True)
-    out.print(
-        f"next: look through it, then: tidemark up --source {escape(str(credentials))} "
-        f"--model {escape(str(made.folder))}",
-        soft_wrap=True,
-    )
+    words = ("tidemark", "up", "--source", _address(credentials), "--model", str(made.folder))
+    out.print(f"next: look through it, then: {escape(shlex.join(words))}", soft_wrap=True)
 
 
 @app.command(epilog="Example: tidemark model check model/shop")
@@ -63,6 +64,14 @@ def check(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Model fold
         f"{len(model.dimensions)} dimensions, {len(model.facts)} facts",
         soft_wrap=True,
     )
+
+
+def _address(credentials: connections.Credentials) -> str:
+    """Return the database's URL with how it is trusted, without the password."""
+    chosen = {} if credentials.sslmode in ("prefer", "verify-full") else {"sslmode": credentials.sslmode}
+    if credentials.sslrootcert:
+        chosen["sslrootcert"] = credentials.sslrootcert
+    return f"{credentials}?{urlencode(chosen, safe='/')}" if chosen else str(credentials)
 
 
 def _report(made: Draft) -> None:

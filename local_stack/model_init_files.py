@@ -94,7 +94,12 @@ def write_folder(output: Path, source: SourceDraft, star: StarDraft, *, force: b
         model = load_model(str(made))
         if target.exists():
             target.rename(old)
-        made.rename(target)
+        try:
+            made.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
     return model
 
 

@@ -293,6 +293,20 @@ class TestLimits:
         assert [str(column.type) for column in table.columns] == ["integer", "text"]
 
 
+def test_schemas_of_extensions_are_the_systems(new_database: Callable[..., Credentials], tmp_path: Path) -> None:
+    database = new_database("extended")
+    execute(
+        database,
+        "CREATE SCHEMA internal; CREATE TABLE internal.chunk (id int PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY);"
+        "CREATE EXTENSION IF NOT EXISTS citext; CREATE TABLE of_citext (id int PRIMARY KEY);"
+        "ALTER EXTENSION citext ADD SCHEMA internal; ALTER EXTENSION citext ADD TABLE of_citext",
+    )
+    made = drafted(database, tmp_path / "extended")
+    assert list(made.model.tables) == ["t"]
+    assert left_out(made) == {"public.of_citext": "belongs to an extension"}
+    assert list(drafted(database, tmp_path / "asked", schemas=["internal"]).model.tables) == ["chunk"]
+
+
 class TestRights:
     def test_a_role_that_may_read_some_tables_gets_those(
         self, postgres: EmbeddedPostgres, new_database: Callable[..., Credentials], tmp_path: Path
@@ -342,7 +356,7 @@ class TestCommand:
         assert (
             "public.log: has no primary key and no unique index over NOT NULL columns. To do: name the columns" in said
         )
-        assert f"tidemark up --source {shop} --model {folder}" in said
+        assert f"tidemark up --source '{shop}?sslmode=disable' --model {folder}" in said
         assert shop.password not in result.output
         assert sorted(path.name for path in folder.parent.iterdir()) == ["shop"]
         assert folder.stat().st_mode & 0o111 == folder.parent.stat().st_mode & 0o111
@@ -369,6 +383,25 @@ class TestCommand:
         assert refused.exit_code == 1
         assert "holds other things than a model: thesis.odt" in plain(refused.stderr)
         assert [path.name for path in tmp_path.iterdir()] == ["shop"]
+
+    def test_what_is_there_comes_back_if_the_folder_cannot_be_moved_there(
+        self, shop: Credentials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / "shop"
+        folder.mkdir()
+        folder.joinpath("source.yml").write_text("mine")
+        rename = Path.rename
+
+        def fails(path: Path, target: Path) -> Path:
+            if target == folder and path.name == folder.name:
+                raise PermissionError(13, "Permission denied", str(target))
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "rename", fails)
+        result = call("init", "--database", url_of(shop), "--output", str(folder), "--force")
+        assert result.exit_code == 1
+        assert "the file system refuses" in plain(result.stderr)
+        assert folder.joinpath("source.yml").read_text() == "mine"
 
     def test_what_is_there_stays_if_the_draft_fails(
         self, shop: Credentials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
