@@ -18,10 +18,12 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from local_stack import complaints, connections, lifecycle, model_init_cli, own_databases, show, ticks
+from local_stack import complaints, connections, lifecycle, model_init_cli, own_databases, show, show_rows, ticks
+from local_stack.deep_comparison import compare_contents
 from local_stack.demo import run_demo
 from local_stack.history import find_fact, read_versions
 from local_stack.lifecycle import Wanted
+from local_stack.rebuilding import rebuild as make_anew
 from local_stack.reconciliation import reconcile as compare
 from local_stack.simulator import BusinessDay, run
 from local_stack.stack import DEFAULT_STATE, Stack
@@ -195,15 +197,60 @@ def history(
 
 
 @app.command(epilog="Example: tidemark reconcile && echo all equal")
-def reconcile(state: State = DEFAULT_STATE) -> None:
+def reconcile(
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Compare contents too, row by row, and print the rows that differ.")
+    ] = False,
+    state: State = DEFAULT_STATE,
+) -> None:
     """Compare source, lake and warehouse, table by table; exit code 1 if anything differs."""
     running, out = Stack.attach(state), show.console()
     found = compare(running)
     out.print(show.reconciliation(found))
     for line in show.verdict(found):
         out.print(line, soft_wrap=True)
-    if not found.agrees:
+    differing = list(compare_contents(running)) if deep else []
+    if deep:
+        out.print(show_rows.differences(differing))
+    if differing or not found.agrees:
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: tidemark redrive")
+def redrive(state: State = DEFAULT_STATE) -> None:
+    """Try everything in quarantine again, with the model and the source as they are now.
+
+    A change of the model or of the row does that by itself at the next tick; this is for all at once, and shows what
+    is left.
+    """
+    running, out = Stack.attach(state), show.console()
+    before = sum(running.lake.open_quarantine().values())
+    tick(full=True, accept_deletes="", state=state)
+    left = running.lake.quarantined()
+    out.print(f"{before} rows were in quarantine before, {len(left)} are now")
+    for line in show_rows.quarantined(left):
+        out.print(line, soft_wrap=True)
+
+
+@app.command(epilog="Example: tidemark rebuild --yes && tidemark reconcile --deep")
+def rebuild(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Make lake and warehouse anew from the landing area alone: the same history, row by row.
+
+    The model's schema in the warehouse is dropped first, with everything that was added to it by hand.
+    """
+    running, out = Stack.attach(state), show.console()
+    if not yes:
+        typer.confirm(f"Drop schema {running.model.name} of the warehouse and the whole lake?", abort=True)
+    with show.progress(out) as update:
+        done = make_anew(running, update)
+    if not done.succeeded:
+        for line in show.failure(done):
+            show.console(stderr=True).print(line, soft_wrap=True)
+        raise typer.Exit(1)
+    out.print(f"rebuilt up to run {running.landing.published()}; check with: tidemark reconcile --deep")
 
 
 @app.command(epilog="Example: tidemark status --state .tidemark")

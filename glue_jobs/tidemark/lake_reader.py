@@ -10,8 +10,9 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue
@@ -19,7 +20,6 @@ from pyiceberg.expressions import AlwaysTrue
 from tidemark import storage
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyiceberg.table import Table
 
     from tidemark.model import Dimension, Fact, Model
@@ -45,7 +45,7 @@ class LakeReader:
 
     def __init__(self, model: Model, processed_uri: str) -> None:
         self.model = model
-        self._catalog = _catalog(processed_uri)
+        self.catalog = _catalog(processed_uri)
 
     def last_run(self, at_least: int = 0) -> Run | None:
         """Return the newest applied run, or None; ``at_least`` is a seq known to be applied."""
@@ -108,6 +108,15 @@ class LakeReader:
             return 0
         return int(found.scan(selected_fields=self.model.tables[table].key).to_arrow().num_rows)
 
+    def mirror_contents(self, table: str) -> tuple[list[str], pa.Table]:
+        """Column names and rows of a source mirror now, without ``_seq``; no rows if there is no mirror."""
+        found = self._table(self.model.source_database, table)
+        names = [column.name for column in self.model.tables[table].columns]
+        if found is None:
+            return names, pa.table({name: [] for name in names})
+        names = [field.name for field in found.schema().fields if field.name in names]
+        return names, found.scan(selected_fields=tuple(names)).to_arrow().select(names)
+
     def open_quarantine(self) -> dict[str, int]:
         """Number of open quarantine entries per star table now."""
         found = self._table(self.model.star_database, "quarantine")
@@ -116,9 +125,15 @@ class LakeReader:
         tables = found.scan(row_filter="resolved_seq is null", selected_fields=("table_name",)).to_arrow()
         return dict(Counter(tables.column("table_name").to_pylist()))
 
+    def quarantined(self) -> list[dict[str, Any]]:
+        """Return the open quarantine entries: ``table_name``, ``key``, ``seq``, ``reason``, ``row``; in that order."""
+        found = self._table(self.model.star_database, "quarantine")
+        rows = [] if found is None else found.scan(row_filter="resolved_seq is null").to_arrow().to_pylist()
+        return sorted(rows, key=lambda row: (row["table_name"], row["key"], row["seq"]))
+
     def _table(self, database: str, name: str) -> Table | None:
         try:
-            return self._catalog.load_table((database, name))
+            return self.catalog.load_table((database, name))
         except NoSuchTableError:
             return None
 

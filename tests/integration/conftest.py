@@ -145,8 +145,8 @@ class Pipeline:
         result = {}
         reader = LakeReader(self.model, PROCESSED)
         for database in (self.model.source_database, self.model.star_database):
-            for identifier in reader._catalog.list_tables(database):
-                snapshot = reader._catalog.load_table(identifier).current_snapshot()
+            for identifier in reader.catalog.list_tables(database):
+                snapshot = reader.catalog.load_table(identifier).current_snapshot()
                 result[".".join(identifier)[len(self.model.name) + 1 :]] = snapshot.snapshot_id if snapshot else None
         return result
 

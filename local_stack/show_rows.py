@@ -1,0 +1,31 @@
+"""How single rows look in a terminal: those that differ, those in quarantine. Pure, like :mod:`local_stack.show`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from rich.console import RenderableType
+from rich.markup import escape
+
+from local_stack import show
+from local_stack.deep_comparison import Difference
+
+_MOST: Final = 50
+
+
+def differences(found: Sequence[Difference]) -> RenderableType:
+    """Rows that two places do not agree about, the first of them if they are many."""
+    if not found:
+        return "every row is the same in source, lake and warehouse"
+    more = f", the first {_MOST}" if len(found) > _MOST else ""
+    made = show.table(f"{len(found)} rows differ{more}", "table", "key", "what differs")
+    for row in found[:_MOST]:
+        made.add_row(row.table, escape(row.key), escape(row.what))
+    return made
+
+
+def quarantined(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """One line per open quarantine entry."""
+    for entry in entries:
+        yield f"  {entry['table_name']} {escape(entry['key'])}: {escape(entry['reason'])} (since run {entry['seq']})"
