@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tests.fuzz.oracle import (
@@ -12,6 +13,7 @@ from tests.fuzz.oracle import (
     FACT_HISTORY,
     Oracle,
     Row,
+    State,
     plain,
 )
 from tests.fuzz.shop import COLUMNS
@@ -21,10 +23,21 @@ if TYPE_CHECKING:
 
     import psycopg
     from tidemark.lake_reader import LakeReader
+    from tidemark.landing import Landing
+
+    from local_stack.databases import Credentials
 
 STAR = ("fact_order", "dim_customer", "dim_date")
 # What only one of the two has: the warehouse's identity key, and the lake's notes for its next run.
 _ONLY_HERE = {"order_record_id", "_updated_at"}
+
+
+def observe(oracle: Oracle, landing: Landing, source: Credentials) -> None:
+    """Ask the source what the manifests show that were committed just now: it was quiet since."""
+    for seq in landing.after(oracle.seq):
+        cut = plain(datetime.fromisoformat(landing.read(seq).cut.time))
+        assert isinstance(cut, datetime)
+        oracle.observe(seq, cut, State.take_from(source))
 
 
 def equal(found: Iterable[Row], wanted: Iterable[Row], what: str) -> None:

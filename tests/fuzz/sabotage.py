@@ -9,6 +9,7 @@ that died does nothing more: its other threads die at their next boundary, too.
 from __future__ import annotations
 
 import functools
+import re
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,8 @@ from tidemark.warehouse.postgres import _PostgresLoad
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
+
+    from local_stack.databases import Credentials
 
 When = Literal["before", "after"]
 
@@ -143,11 +146,17 @@ class BadNetwork:
         How many do at most; what is retried often enough passes.
     share
         Part of the requests that suffer.
+    kinds
+        What they suffer.
+    requests
+        Regular expression that a request that suffers begins with: method and path.
     """
 
     rng: random.Random
     budget: int
     share: float = 0.1
+    kinds: tuple[str, ...] = ("refused", "lost", "slow")
+    requests: str = ""
     suffered: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -173,9 +182,27 @@ class BadNetwork:
             yield self
 
     def _choose(self, environ: dict[str, Any]) -> str:
+        request = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
         with self._lock:
-            if len(self.suffered) >= self.budget or self.rng.random() > self.share:
+            spared = len(self.suffered) >= self.budget or self.rng.random() > self.share
+            if spared or not re.match(self.requests, request):
                 return ""
-            fault = self.rng.choice(["refused", "lost", "slow"])
-            self.suffered.append(f"{fault} {environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+            fault = self.rng.choice(self.kinds)
+            self.suffered.append(f"{fault} {request}")
             return fault
+
+
+_TERMINATE: Final = (
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND application_name LIKE 'tidemark%'"
+)
+
+
+def terminator(database: Credentials) -> Callable[[], None]:
+    """Return a function that ends the jobs' sessions in a database, as an administrator may."""
+
+    def terminate() -> None:
+        with database.connect() as connection:
+            connection.execute(_TERMINATE.encode())
+
+    return terminate

@@ -1,0 +1,219 @@
+"""The real stack under fire: the real state machine and job processes, killed with SIGKILL at random moments.
+
+The source works on while a tick transforms and loads; while it extracts, the source is quiet, so that the oracle can ask
+what the cut has seen. The server of source and warehouse does not wait for its disk at a commit: a crash loses commits
+and uses their transaction ids again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psutil  # type: ignore[import-untyped]
+
+from local_stack import lifecycle
+from local_stack.databases import Credentials, EmbeddedPostgres
+from local_stack.executions import Execution, describe, start_execution
+from local_stack.stack import Stack
+from tests.fuzz.checks import Published, Watcher, observe
+from tests.fuzz.oracle import Oracle, State
+from tests.fuzz.sabotage import terminator
+from tests.fuzz.shop import grow
+from tests.fuzz.source_work import SourceWork
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SHOP: Final = Path(__file__).parents[1] / "integration" / "shop"
+SETTINGS: Final = {"fsync": "off", "synchronous_commit": "off", "wal_writer_delay": "10s"}
+_BEFORE_THE_CUT: Final = ("", "Begin", "ReadInput", "ExtractSource")
+_JOBS: Final = ("extract", "transform", "load")
+_FAULTS: Final = ("kill extract", "kill transform", "kill load", "crash", "warehouse", "overlap", "")
+_WEIGHTS: Final = (3, 5, 3, 2, 1, 2, 2)
+
+
+@dataclass
+class Fault:
+    """Something that happens once in a tick, so many seconds after the job that it is meant for has begun."""
+
+    what: str
+    after: float
+    struck: bool = False
+    begun: float | None = None
+
+    @property
+    def job(self) -> str:
+        return self.what.removeprefix("kill ") if self.what.startswith("kill ") else ""
+
+
+@dataclass
+class Siege:
+    """One stack in a folder of its own.
+
+    Parameters
+    ----------
+    folder
+        Where; removed at the end.
+    seed
+        Decides work and faults, as far as time allows.
+    say
+        Called with a line for every tick.
+    """
+
+    folder: Path
+    seed: int
+    say: Callable[[str], None]
+    counts: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_JOBS, 8.0))
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)  # noqa: S311 - not for secrets
+        self._oracle = Oracle()
+        self._server = EmbeddedPostgres.start(self.folder / "databases", settings=SETTINGS)
+        self._stack = self._start()
+        self._published = Published(self._stack.lake, lambda: self._database("warehouse").connect())
+        self._work = SourceWork(lambda: self._database("shop").connect(), self.seed)
+
+    def _start(self) -> Stack:
+        model = self.folder / "model"
+        shutil.copytree(SHOP, model)
+        source = self._server.create_database("shop")
+        with source.connect() as connection:
+            connection.execute((SHOP / "schema.sql").read_bytes())
+            grow(connection, model)
+        wanted = lifecycle.Wanted(
+            model_dir=model,
+            source=self._server.create_reader("shop", "shop_reader"),
+            warehouse=self._server.create_database("warehouse"),
+        )
+        return lifecycle.up(self.folder / "state", wanted, self.say)
+
+    def close(self) -> None:
+        """Stop and remove everything."""
+        lifecycle.down(self.folder / "state")
+        self._server.destroy()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def run(self, seconds: float) -> None:
+        """Tick for so long, and then once more without a fault."""
+        deadline = time.monotonic() + seconds
+        watcher = Watcher(lambda: self._database("warehouse").connect(), self._stack.model.name)
+        try:
+            with watcher:
+                while time.monotonic() < deadline:
+                    self._work.work(self._random.randint(8, 30))
+                    (what,) = self._random.choices(_FAULTS, _WEIGHTS)
+                    typical = self.seconds.get(what.removeprefix("kill "), 20.0)
+                    self._tick(Fault(what, self._random.uniform(0.0, 1.1 * typical)))
+                self._tick(Fault("", 0.0))
+            watcher.check(self._published.fingerprints)
+            self.counts["looks at the warehouse"] = watcher.looks
+        except BaseException as error:
+            error.add_note("\n".join([self.summary(), *self._work.log[-400:]]))
+            raise
+
+    def _database(self, name: str) -> Credentials:
+        return self._server.credentials(name)
+
+    def _tick(self, fault: Fault) -> None:
+        self.counts["ticks"] += 1
+        self._work.log.append(f"-- tick, {fault.what or 'no fault'} after {fault.after:.1f} s")
+        given = {"accept_deletes": "*", "full_compare": self._random.choice(["false"] * 9 + ["true"])}
+        arns = [start_execution(self._stack.aws, given)]
+        observed = False
+        while True:
+            time.sleep(0.1)
+            executions = [describe(self._stack.aws, arn) for arn in arns]
+            self._strike(fault, arns, given)
+            extracting = any(execution.final_state in _BEFORE_THE_CUT for execution in executions)
+            if not extracting and not observed and fault.what != "overlap":
+                observed = True
+                self._observe(executions[0])
+                self._work.work(self._random.randint(0, 6))  # while the jobs go on
+            if len(executions) == len(arns) and all(execution.status != "RUNNING" for execution in executions):
+                break
+        if not observed:
+            self._observe(executions[0])
+        self._judge(fault, executions)
+
+    def _observe(self, execution: Execution) -> None:
+        before = self._oracle.seq
+        observe(self._oracle, self._stack.landing, self._database("shop"))
+        extracted = [state.status for state in execution.states if state.name == "ExtractSource"]
+        if self._oracle.seq == before and extracted == ["SUCCEEDED"]:
+            state = State.take_from(self._database("shop"))
+            assert state == self._oracle.state, "the tick was idle, and the source has changed"
+
+    def _strike(self, fault: Fault, arns: list[str], given: dict[str, str]) -> None:
+        """Let the fault happen when its time has come."""
+        if fault.struck or not fault.what:
+            return
+        process = self._job(fault.job) if fault.job else None
+        if fault.begun is None and (process is not None or not fault.job):
+            fault.begun = time.monotonic()
+        if fault.begun is None or time.monotonic() < fault.begun + fault.after:
+            return
+        if fault.job and process is None:
+            return  # it had ended
+        fault.struck = True
+        if process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        elif fault.what == "crash":
+            self.crash()
+        elif fault.what == "warehouse":
+            with suppress(Exception):
+                terminator(self._database("warehouse"))()
+        elif fault.what == "overlap":
+            arns.append(start_execution(self._stack.aws, given))
+
+    def crash(self) -> None:
+        """Crash the server of source and warehouse, and start it again."""
+        with self._server._area.lock():
+            self._server._postmaster._pg_ctl("stop", "-m", "immediate")
+        self._server = EmbeddedPostgres.start(self.folder / "databases", settings=SETTINGS)
+        self._stack.put_secrets(self._server.credentials("shop", "shop_reader"), self._database("warehouse"))
+
+    def _job(self, name: str) -> psutil.Process | None:
+        """Find the running process of a job of this stack."""
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                command = process.cmdline()
+                ours = len(command) > 1 and command[1].endswith(f"glue_jobs/{name}.py")
+                if ours and Path(process.cwd()) == self._stack.state_dir:
+                    return process
+        return None
+
+    def _judge(self, fault: Fault, executions: list[Execution]) -> None:
+        """Only a fault excuses a failure; a tick that was published is checked."""
+        ends = [execution.final_state for execution in executions]
+        failed = [execution for execution in executions if execution.status != "SUCCEEDED"]
+        what = f"{fault.what or 'no fault'}{'' if fault.struck or not fault.what else ' (too late)'}"
+        self.say(f"tick {self.counts['ticks']}: {what}: {', '.join(ends)}; cut {self._oracle.seq}")
+        if fault.struck:
+            self.counts[f"{fault.what}: {'failed' if failed else 'survived'}"] += 1
+        for execution in failed:
+            assert fault.struck, f"{execution.name} failed: {execution.cause}"
+        for execution in executions:
+            for state in execution.states:
+                for job in _JOBS:
+                    if state.name.lower().startswith(job) and state.status == "SUCCEEDED":
+                        self.seconds[job] = state.seconds
+        if not failed and "Published" in ends:
+            self._published.check(self._oracle)
+            assert self._stack.landing.published() == self._oracle.seq
+            self.counts["checked"] += 1
+
+    def summary(self) -> str:
+        """Seed and counts."""
+        done = ", ".join(f"{count} {what}" for what, count in sorted(self.counts.items()))
+        return f"siege, seed {self.seed}: {self._work.writes} rows written, {self._oracle.seq} cuts, {done}"
