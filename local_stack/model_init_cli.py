@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlencode
@@ -103,7 +104,6 @@ def _report(made: Draft) -> None:
 
 def _summary(made: Draft) -> str:
     model = made.model
-    return (
-        f"{made.folder}: {len(model.tables)} source tables, {len(model.dimensions)} dimensions, "
-        f"{len(model.facts)} facts; {len(made.source.left_out)} left out"
-    )
+    counts: dict[str, Sized] = {"source table": model.tables, "dimension": model.dimensions, "fact": model.facts}
+    found = ", ".join(f"{len(many)} {noun}{'' if len(many) == 1 else 's'}" for noun, many in counts.items())
+    return f"{made.folder}: {found}; {len(made.source.left_out)} left out"
