@@ -7,8 +7,10 @@ export PYTHON
 
 CODE := glue_jobs local_stack cdk_app benchmarks scripts
 STAGE := dev
+SECONDS := 600
+SEED := 1
 
-.PHONY: help setup demo test check wheels synth diff deploy lock clean
+.PHONY: help setup demo test check fuzz wheels synth diff deploy lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-6s %s\n", $$1, $$2 }'
@@ -30,6 +32,9 @@ check: setup ## Check format, lint, types, security, known vulnerabilities and s
 	.venv/bin/bandit -q --severity-level medium -c pyproject.toml -r $(CODE)
 	@sh scripts/stray.sh
 	@.venv/bin/python scripts/audit.py
+
+fuzz: setup ## Let random work and random faults at it for SECONDS (default 600), all decided by SEED (default 1)
+	@.venv/bin/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 
 wheels: setup ## Make build/tidemark.gluewheels.zip: the packages that the jobs need on Glue
 	@.venv/bin/python -m scripts.wheels
