@@ -170,7 +170,7 @@ class Watcher:
         while not self._stop.is_set():
             try:
                 with self._connect() as connection:
-                    while not self._stop.wait(0.05):
+                    while not self._stop.wait(0.1):
                         found = fingerprint(connection, self._star)
                         self.looks += 1
                         if found is not None:

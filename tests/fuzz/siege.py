@@ -37,8 +37,19 @@ SHOP: Final = Path(__file__).parents[1] / "integration" / "shop"
 SETTINGS: Final = {"fsync": "off", "synchronous_commit": "off", "wal_writer_delay": "10s"}
 _BEFORE_THE_CUT: Final = ("", "Begin", "ReadInput", "ExtractSource")
 _JOBS: Final = ("extract", "transform", "load")
-_FAULTS: Final = ("kill extract", "kill transform", "kill load", "crash", "warehouse", "overlap", "")
-_WEIGHTS: Final = (3, 5, 3, 2, 1, 2, 2)
+# What happens, and during which job; an overlap at any time.
+_FAULTS: Final = {
+    "kill extract": 3,
+    "kill transform": 5,
+    "kill load": 3,
+    "crash extract": 2,
+    "crash transform": 1,
+    "crash load": 2,
+    "end extract": 1,
+    "end load": 2,
+    "overlap": 2,
+    "": 1,
+}
 
 
 @dataclass
@@ -52,7 +63,7 @@ class Fault:
 
     @property
     def job(self) -> str:
-        return self.what.removeprefix("kill ") if self.what.startswith("kill ") else ""
+        return self.what.partition(" ")[2]
 
 
 @dataclass
@@ -111,9 +122,9 @@ class Siege:
             with watcher:
                 while time.monotonic() < deadline:
                     self._work.work(self._random.randint(8, 30))
-                    (what,) = self._random.choices(_FAULTS, _WEIGHTS)
-                    typical = self.seconds.get(what.removeprefix("kill "), 20.0)
-                    self._tick(Fault(what, self._random.uniform(0.0, 1.1 * typical)))
+                    (what,) = self._random.choices(list(_FAULTS), list(_FAULTS.values()))
+                    typical = self.seconds.get(what.partition(" ")[2], 20.0)
+                    self._tick(Fault(what, self._random.uniform(0.0, typical)))
                 self._tick(Fault("", 0.0))
             watcher.check(self._published.fingerprints)
             self.counts["looks at the warehouse"] = watcher.looks
@@ -165,14 +176,13 @@ class Siege:
         if fault.job and process is None:
             return  # it had ended
         fault.struck = True
-        if process is not None:
+        if fault.what.startswith("kill") and process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-        elif fault.what == "crash":
+        elif fault.what.startswith("crash"):
             self.crash()
-        elif fault.what == "warehouse":
-            with suppress(Exception):
-                terminator(self._database("warehouse"))()
+        elif fault.what.startswith("end"):
+            terminator(self._database("shop" if fault.job == "extract" else "warehouse"))()
         elif fault.what == "overlap":
             arns.append(start_execution(self._stack.aws, given))
 

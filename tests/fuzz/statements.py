@@ -42,6 +42,8 @@ def random_write(rng: random.Random, keys: Keys) -> str:
 
 
 def _orders(rng: random.Random, keys: Keys) -> str:
+    if rng.random() < 0.04:
+        return _batch(rng)
     there = keys("SELECT order_id FROM orders ORDER BY 1")
     if not there or rng.random() < 0.25:
         # Small numbers, so that deleted keys come back; sometimes one from another range.
@@ -87,6 +89,19 @@ def _order(rng: random.Random, key: int) -> str:
         "2026-02-02 09:30:00.123",
     )
     return f"INSERT INTO orders (order_id, customer_id, amount, due, note, created_at, last_updated) VALUES ({', '.join(map(literal, values))}, {updated})"
+
+
+def _batch(rng: random.Random) -> str:
+    """More rows than what the jobs handle key by key."""
+    return rng.choice(
+        [
+            "INSERT INTO orders (order_id, customer_id, amount, due, note, created_at, last_updated) SELECT i, 1 + i % 33, i,"
+            f" '{rng.choice(_DUE)}', NULL, '2025-12-31 23:59:59.999', {NOW} FROM generate_series(2001, 3500) i"
+            " ON CONFLICT DO NOTHING",
+            f"UPDATE orders SET amount = amount + 1, last_updated = {NOW} WHERE order_id > 2000",
+            f"DELETE FROM orders WHERE order_id BETWEEN {rng.randint(2001, 3500)} AND 3500",
+        ]
+    )
 
 
 def _customer(rng: random.Random, keys: Keys) -> str:
