@@ -1,21 +1,38 @@
-"""The fuzz runs on the shop of the integration tests, grown a little."""
+"""The fuzz runs on the shop of the integration tests, grown a little, with names of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+from tidemark.landing import Landing
 
+from local_stack.databases import EmbeddedPostgres
 from tests.fuzz.shop import grow
-from tests.integration.conftest import Pipeline, module_pipelines, shop_template
+from tests.integration.conftest import SHOP, Pipeline, credentials_of
 
-__all__ = ["grown_shop", "module_pipelines", "shop_template"]
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 @pytest.fixture(scope="module")
-def grown_shop(module_pipelines: Callable[[], Pipeline]) -> Pipeline:
+def grown_shop(
+    aws: None, spark: SparkSession, postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pipeline]:
     """A shop that no other module touches."""
-    shop = module_pipelines()
-    with shop.source.connect() as connection:
-        grow(connection, shop.folder)
-    return shop
+    folder = tmp_path_factory.mktemp("model") / "fuzz"
+    shutil.copytree(SHOP, folder)
+    text = (folder / "source.yml").read_text()
+    (folder / "source.yml").write_text(text.replace("name: shop\n", "name: fuzz\n"))
+    source, warehouse = postgres.create_database("fuzz_source"), postgres.create_database("fuzz_warehouse")
+    with source.connect() as connection:
+        connection.execute((SHOP / "schema.sql").read_bytes())
+        grow(connection, folder)
+    reader = credentials_of(postgres.create_reader("fuzz_source", "fuzz_reader"))
+    yield Pipeline(
+        folder, source, reader, Landing("s3://lake/landing-fuzz"), spark, postgres.create_database, warehouse
+    )
+    postgres.drop_database("fuzz_source")
+    postgres.drop_database("fuzz_warehouse")
