@@ -20,13 +20,14 @@ from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
 from tidemark import landing_format, storage
 from tidemark.errors import SourceError
+from tidemark.source import snapshot as snapshots
 from tidemark.source import sql
-from tidemark.source.snapshot import STATEMENT_TIMEOUT, SourceSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tidemark.model import SourceTable
+    from tidemark.source.snapshot import SourceSnapshot
 
 FETCH_SIZE = 5000
 CONCURRENT_TABLES = 4
@@ -76,13 +77,14 @@ def _land(spark: SparkSession, snapshot: SourceSnapshot, read: Read, file_format
     types = snapshot.tables[read.table.name].types
     names = read.table.key if read.keys_only else tuple(column.name for column in read.table.columns)
     select = sql.keys if read.keys_only else sql.rows
-    frames = [
-        _reader(spark, snapshot, select(read.table, types, [sql.in_snapshot(snapshot.text), *read.conditions, *part]))
-        for part in _partitions(snapshot, read)
-    ]
-    exact = reduce(DataFrame.unionAll, frames).selectExpr(*(types[name].landing_expression(name) for name in names))
+    inside = sql.in_snapshot(snapshot.text)
     counted = Observation()
     try:
+        frames = [
+            _reader(spark, snapshot, select(read.table, types, [inside, *read.conditions, *part]))
+            for part in _partitions(snapshot, read)
+        ]
+        exact = reduce(DataFrame.unionAll, frames).selectExpr(*(types[name].landing_expression(name) for name in names))
         landing_format.write(exact.observe(counted, F.count(F.lit(1)).alias("rows")), read.target, file_format)
     except (PySparkException, Py4JJavaError) as error:
         cause = _first_cause(error)
@@ -119,15 +121,21 @@ def _partitions(snapshot: SourceSnapshot, read: Read) -> list[list[str]]:
 
 
 def _reader(spark: SparkSession, snapshot: SourceSnapshot, query: str) -> DataFrame:
-    """One JDBC read; ``fetchsize`` > 0 matters: without it Spark reads in autocommit, outside the snapshot."""
+    """One JDBC read.
+
+    ``fetchsize`` > 0 matters: without it Spark reads in autocommit, outside the snapshot. So does the lock time-out:
+    the driver holds its lock until the readers have ended, so a reader that queues behind another session's ALTER
+    TABLE, which waits for that lock, would wait for ever, and all of the source's own queries behind it.
+    """
     join = (
         "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
-        f"SET TRANSACTION SNAPSHOT '{snapshot.export_id}'; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'; "
-        f"{sql.TEXT_FORMS}"
+        f"SET TRANSACTION SNAPSHOT '{snapshot.export_id}'; {sql.TEXT_FORMS}"
     )
     return (
         spark.read.format("jdbc")
         .options(**snapshot.credentials.jdbc_properties("tidemark-reader"))
+        # For the whole session: Spark asks for the query's columns before the session's first statement.
+        .options(options=f"-c lock_timeout={snapshots.LOCK_TIMEOUT} -c statement_timeout={snapshots.STATEMENT_TIMEOUT}")
         .options(url=snapshot.credentials.jdbc_url(), query=query)
         .options(sessionInitStatement=join, fetchsize=FETCH_SIZE)
         .load()

@@ -1,0 +1,268 @@
+"""The holes of a snapshot difference, each opened on real servers: docs/guarantees.md, and the notes in docs/adr/0002.
+
+One embedded server of this file's own is crashed, set forward and copied as a hot standby.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tidemark import extraction
+from tidemark.errors import SourceError
+from tidemark.landing import Landing
+from tidemark.source import snapshot
+
+from local_stack.databases import Credentials as Database
+from local_stack.databases import EmbeddedPostgres
+from local_stack.postgres_area import PACKAGE, _installed
+from tests.integration.conftest import SHOP, Pipeline, credentials_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SETTINGS: dict[str, str | int] = {
+    "fsync": "off",
+    "wal_level": "replica",
+    "max_standby_streaming_delay": 0,
+    "hot_standby_feedback": "off",
+}
+
+
+@dataclass
+class Site:
+    """A shop on a server of its own."""
+
+    state_dir: Path
+    server: EmbeddedPostgres
+    shop: Pipeline
+
+    def restart(self, between: Callable[[], None] = lambda: None, *, crash: bool = False) -> None:
+        """End the server (or crash it), do something to its files, and start it; the port stays."""
+        if crash:
+            self.server._postmaster._pg_ctl("stop", "-m", "immediate")
+        else:
+            self.server.stop()
+        between()
+        self.server = EmbeddedPostgres.start(self.state_dir, settings=SETTINGS)
+
+    def program(self, name: str, *arguments: str, **variables: str) -> None:
+        """Run one of PostgreSQL's programs as the server's account."""
+        area = self.server._area
+        if not (area.programs() / name).exists():  # root runs servers from a copy that has no more than it needs
+            shutil.copy(_installed() / PACKAGE / "pginstall" / "bin" / name, area.programs() / name)
+        subprocess.run(  # noqa: S603 - PostgreSQL's own program
+            [area.programs() / name, *arguments],
+            check=True,
+            cwd=area.path,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", **variables},
+            stdout=subprocess.DEVNULL,
+            **area.account.process_arguments(),
+        )
+
+
+@pytest.fixture(scope="module")
+def site(aws: None, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    state_dir = tmp_path_factory.mktemp("guards")
+    server = EmbeddedPostgres.start(state_dir, settings=SETTINGS)
+    owner = server.create_database("shop")
+    with owner.connect() as connection:
+        connection.execute((SHOP / "schema.sql").read_bytes())
+    reader = credentials_of(server.create_reader("shop", "shop_reader"))
+    folder = tmp_path_factory.mktemp("model") / "shop"
+    shutil.copytree(SHOP, folder)
+
+    def no_more(*_: Any, **__: Any) -> Database:
+        raise NotImplementedError
+
+    site = Site(state_dir, server, Pipeline(folder, owner, reader, Landing("s3://lake/landing-guards"), spark, no_more))
+    yield site
+    site.server.destroy()
+
+
+def modes(pipeline: Pipeline, **options: Any) -> set[str]:
+    return {entry.mode for entry in pipeline.must_extract(**options).tables.values()}
+
+
+def test_after_a_crash_everything_is_compared(site: Site) -> None:
+    shop = site.shop
+    assert modes(shop) == {"full"}
+    assert shop.extract() is None
+    site.restart(crash=True)
+    manifest = shop.must_extract()
+    assert {entry.mode for entry in manifest.tables.values()} == {"full"}
+    assert manifest.tables["orders"].why.startswith("another server than before: started changed")
+    shop.execute("UPDATE orders SET note = 'after the crash' WHERE order_id = 1")
+    assert [row[0] for row in shop.landed(shop.must_extract(), "orders")] == [1]
+
+
+def test_transaction_ids_that_jump_beyond_all_windows_are_compared_in_full(site: Site) -> None:
+    shop = site.shop
+    before = (shop.landing.latest() or shop.must_extract()).cut
+    site.restart(lambda: site.program("pg_resetwal", "-f", "-e", "3", str(site.server._area.data)))
+    manifest = shop.must_extract()
+    assert manifest.cut.xmax - before.xmin > 2**31
+    assert {entry.mode for entry in manifest.tables.values()} == {"full"}
+    shop.execute("INSERT INTO orders SELECT 9001, 1, 1, due, NULL, created_at, last_updated FROM orders LIMIT 1")
+    assert [row[0] for row in shop.landed(shop.must_extract(), "orders")] == [9001]
+    assert shop.extract() is None
+
+
+def test_an_attached_partition_with_old_rows_is_seen(site: Site) -> None:
+    shop = site.shop
+    shop.execute(
+        "CREATE TABLE part (country_id int, label text NOT NULL, PRIMARY KEY (country_id)) PARTITION BY RANGE (country_id)",
+        "CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (100)",
+        "CREATE TABLE part_2 (country_id int PRIMARY KEY, label text NOT NULL)",
+        "INSERT INTO part SELECT * FROM country",
+        "INSERT INTO part_2 VALUES (150, 'Old row')",
+        "GRANT SELECT ON part TO shop_reader",
+    )
+    shop.edit("source.yml", "  country:\n", "  country:\n    relation: part\n")
+    shop.must_extract()
+    assert shop.extract() is None
+    shop.execute("ALTER TABLE part ATTACH PARTITION part_2 FOR VALUES FROM (100) TO (200)")
+    manifest = shop.must_extract()
+    assert manifest.tables["country"].mode == "full"
+    assert (150, "Old row") in shop.landed(manifest, "country")
+    shop.edit("source.yml", "    relation: part\n", "")
+    shop.must_extract(accept="country")
+
+
+def test_a_renamed_enum_label_is_a_change_of_every_row_that_has_it(site: Site) -> None:
+    shop = site.shop
+    shop.execute(
+        "CREATE TYPE mood AS ENUM ('calm', 'cross')",
+        "ALTER TABLE customer ADD COLUMN mood mood DEFAULT 'calm'",
+    )
+    text = "      code: {type: text, nullable: true, description: 'A code that must be a number'}\n"
+    shop.edit("source.yml", text, text + "      mood: {type: text, nullable: true, description: Mood}\n")
+    shop.must_extract()
+    shop.execute("ALTER TYPE mood RENAME VALUE 'calm' TO 'quiet'")
+    manifest = shop.must_extract()
+    assert manifest.tables["customer"].mode == "full"
+    assert {row[-1] for row in shop.landed(manifest, "customer")} == {"quiet"}
+
+
+def during_the_cut(monkeypatch: pytest.MonkeyPatch, work: Callable[[], None]) -> threading.Thread:
+    """Let another session begin its work when the snapshot is open."""
+    begun, other, plan = threading.Event(), threading.Thread(target=work, daemon=True), extraction.plan_table
+
+    def slowly(*arguments: Any) -> Any:
+        if not begun.is_set():
+            begun.set()
+            other.start()
+            time.sleep(0.5)
+        return plan(*arguments)
+
+    monkeypatch.setattr(extraction, "plan_table", slowly)
+    return other
+
+
+def test_a_rewriting_alter_waits_for_the_cut(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the snapshot it would leave a table that reads as empty in it."""
+    shop = site.shop
+    statements = ("ALTER TABLE customer ALTER COLUMN code TYPE varchar(200)", "TRUNCATE country")
+    other = during_the_cut(monkeypatch, lambda: shop.execute(*statements))
+    shop.execute("UPDATE orders SET note = 'before' WHERE order_id = 2")
+    manifest = shop.must_extract()
+    other.join(30)
+    assert {name: entry.count for name, entry in manifest.tables.items()} == {
+        "country": 2,
+        "customer": 20,
+        "orders": 3001,
+    }
+    shop.execute("INSERT INTO country VALUES (1, 'Utopia'), (2, 'Erewhon')")
+    assert shop.must_extract().tables["customer"].mode == "full"
+
+
+def test_readers_do_not_wait_behind_an_alter_that_waits_for_the_cut(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deadlock that PostgreSQL cannot see: ALTER waits for the driver, the reader for ALTER, the driver for it."""
+    shop = site.shop
+    monkeypatch.setattr(snapshot, "LOCK_TIMEOUT", "2s")
+    other = during_the_cut(monkeypatch, lambda: shop.execute("ALTER TABLE orders ALTER COLUMN note TYPE varchar(200)"))
+    shop.execute("UPDATE orders SET note = 'behind it' WHERE order_id = 2")
+    with pytest.raises(SourceError, match="lock timeout"):
+        shop.extract()
+    other.join(30)
+    assert not other.is_alive()
+    manifest = shop.must_extract()
+    assert manifest.tables["orders"].mode == "full"
+    assert manifest.tables["orders"].count == 3001
+
+
+@pytest.fixture
+def standby(site: Site) -> Iterator[Database]:
+    """A hot standby of the site's server."""
+    area, server = site.server._area, site.server.server
+    with (area.path / "pg_hba.conf").open("a") as rules:
+        rules.write("host replication all 127.0.0.1/32 scram-sha-256\n")
+    site.shop.execute("SELECT pg_reload_conf()")
+    data, port = area.path / "standby", str(server.port + 1)
+    address = f"host=127.0.0.1 port={server.port} user={server.user} password={server.password}"
+    area.account.own(area.path)
+    site.program("pg_basebackup", "-d", address, "-D", str(data), "-R", "-X", "stream", "-c", "fast")
+    (data / "postgresql.conf").write_text((area.path / "postgresql.conf").read_text())
+    options = f"-c port={port} -c data_directory={data} -c config_file={data}/postgresql.conf"
+    site.program("pg_ctl", "-w", "-s", "-D", str(data), "-l", str(data / "log"), "-o", options, "start")
+    yield Database(**{**vars_of(site.shop.source), "port": int(port)})
+    site.program("pg_ctl", "-w", "-s", "-D", str(data), "-m", "immediate", "stop")
+
+
+def vars_of(database: Database) -> dict[str, Any]:
+    return {name: getattr(database, name) for name in database.__dataclass_fields__}
+
+
+def caught_up(site: Site, standby: Database) -> None:
+    lsn = site.shop.query("SELECT pg_current_wal_lsn()::text")[0][0]
+    for _ in range(200):
+        with standby.connect() as connection:
+            found = connection.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", (lsn,)).fetchone()
+        if found and found[0]:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the standby does not follow")
+
+
+def test_a_hot_standby_is_a_source_and_a_conflict_is_told(
+    site: Site, standby: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = site.shop.reader.model_copy(update={"port": standby.port})
+    shop = Pipeline(
+        site.shop.folder,
+        site.shop.source,
+        reader,
+        Landing("s3://lake/standby"),
+        site.shop.spark,
+        site.shop.new_database,
+    )
+    assert shop.must_extract().cut.lsn is None
+    shop.execute("UPDATE orders SET note = 'seen on the standby' WHERE order_id = 3")
+    caught_up(site, standby)
+    assert [row[0] for row in shop.landed(shop.must_extract(), "orders")] == [3]
+
+    plan, done = extraction.plan_table, threading.Event()
+
+    def conflicting(*arguments: Any) -> Any:
+        if not done.is_set():
+            done.set()
+            shop.execute("ALTER TABLE orders ADD COLUMN conflict integer")
+            caught_up(site, standby)
+        return plan(*arguments)
+
+    monkeypatch.setattr(extraction, "plan_table", conflicting)
+    with pytest.raises(SourceError, match="recovery"):
+        shop.extract()
+    assert len(shop.pending()) == 2, "nothing was landed"
+    manifest = shop.must_extract()
+    assert manifest.tables["orders"].mode == "full"
+    assert manifest.tables["orders"].count == 3001
