@@ -25,6 +25,9 @@ from tidemark.types import PgType, star_type
 Name = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _STAR_NAME = re.compile(r"[a-z_][a-z0-9_]{0,54}")
+_TABLE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+# The transform's and Iceberg's own columns beside a mirror's.
+_MIRRORS_OWN = frozenset({"_seq", "_op", "_old", "_file", "_pos", "_deleted", "_spec_id", "_partition"})
 
 
 class _Strict(BaseModel):
@@ -92,10 +95,11 @@ def load_model(uri: str, lake_name: str = "") -> Model:
     folder = _Folder(uri)
     source = _parse(folder, "source.yml", _SourceFile)
     star = _parse(folder, "star.yml", _StarFile)
-    if not _MODEL_NAME.fullmatch(source.name):
+    if not _MODEL_NAME.fullmatch(source.name) or source.name == "etl" or source.name.startswith("pg_"):
         raise ModelError(
             f"{folder.at('source.yml')}: name is {source.name!r}",
-            expected="lower-case letters, digits and _, beginning with a letter: it names schemas and databases",
+            expected="lower-case letters, digits and _, beginning with a letter: it names schemas and databases "
+            "(etl and pg_… are taken)",
             do="mend name",
         )
     tables = {name: _source_table(folder, source, name) for name in source.tables}
@@ -213,7 +217,17 @@ def _source_table(folder: _Folder, source: _SourceFile, name: str) -> SourceTabl
     where = f"{folder.at('source.yml')}: {name}"
     columns = _columns(folder, "source.yml", name, spec)
     known = {column.name for column in columns}
-    _need("_seq" not in known, f"{where}: column '_seq'", ["another name: the lake uses this one itself"])
+    _need(
+        _TABLE_NAME.fullmatch(name) is not None,
+        f"{where}: a name that the lake's catalogue does not take",
+        ["lower-case letters, digits and _; the source's own name goes under relation"],
+    )
+    folded = [column.casefold() for column in known]
+    for column in known:
+        own = column.casefold() in _MIRRORS_OWN or column.casefold().startswith("_old_")
+        _need(not own, f"{where}: column {column!r}", ["another name: the lake uses this one itself"])
+        alone = folded.count(column.casefold()) == 1
+        _need(alone, f"{where}: column {column!r}", ["names that differ in more than their case: Spark sees no other"])
     _need(not any(column.references for column in columns), f"{where}: references", ["references on facts only"])
     for key in spec.key:
         _need(key in known, f"{where}: key column {key!r} is not among its columns", sorted(known))

@@ -426,6 +426,24 @@ TYPOS: Final = {
         "record_id: day",
         "star.yml: fact_sale: record_id 'day' is also a column",
     ),
+    "a model called as the ledger's schema": (
+        "source.yml",
+        "name: shop",
+        "name: etl",
+        "source.yml: name is 'etl'; expected: ",
+    ),
+    "a table that the catalogue does not take": (
+        "source.yml",
+        "  item:\n",
+        "  Item Lines:\n",
+        "source.yml: Item Lines: a name that the lake's catalogue does not take; expected: lower-case letters",
+    ),
+    "a column of the mirrors' own": (
+        "source.yml",
+        "      name: {",
+        "      _Old_name: {",
+        "source.yml: item: column '_Old_name'; expected: another name",
+    ),
     "a column of Tidemark's own": (
         "star.yml",
         "      name: {type: varchar",
