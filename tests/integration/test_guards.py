@@ -18,6 +18,7 @@ import pytest
 from tidemark import extraction
 from tidemark.errors import SourceError
 from tidemark.landing import Landing
+from tidemark.plan import plan_table
 from tidemark.source import snapshot
 
 from local_stack.databases import Credentials as Database
@@ -153,7 +154,7 @@ def test_a_renamed_enum_label_is_a_change_of_every_row_that_has_it(site: Site) -
 
 def during_the_cut(monkeypatch: pytest.MonkeyPatch, work: Callable[[], None]) -> threading.Thread:
     """Let another session begin its work when the snapshot is open."""
-    begun, other, plan = threading.Event(), threading.Thread(target=work, daemon=True), extraction.plan_table
+    begun, other, plan = threading.Event(), threading.Thread(target=work, daemon=True), plan_table
 
     def slowly(*arguments: Any) -> Any:
         if not begun.is_set():
@@ -250,7 +251,7 @@ def test_a_hot_standby_is_a_source_and_a_conflict_is_told(
     caught_up(site, standby)
     assert [row[0] for row in shop.landed(shop.must_extract(), "orders")] == [3]
 
-    plan, done = extraction.plan_table, threading.Event()
+    plan, done = plan_table, threading.Event()
 
     def conflicting(*arguments: Any) -> Any:
         if not done.is_set():
