@@ -132,6 +132,7 @@ def test_many_values_go_in_requests_that_cloudwatch_takes(sent: list[dict[str, A
         ((datetime.now(UTC) - timedelta(hours=1)).astimezone().isoformat(), 3600),
         (datetime.now(UTC) + timedelta(minutes=5), 0),
     ],
+    ids=["past", "past as text", "future"],
 )
 def test_an_age_is_never_negative_whatever_the_sources_clock_says(since: str | datetime, seconds: float) -> None:
     found = Metrics(PIPELINE)
