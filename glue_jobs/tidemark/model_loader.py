@@ -25,7 +25,7 @@ from tidemark.types import PgType, star_type
 Name = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _STAR_NAME = re.compile(r"[a-z_][a-z0-9_]{0,54}")
-_TABLE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_TABLE_NAME = re.compile(r"[a-z0-9_]{1,63}")
 # The transform's and Iceberg's own columns beside a mirror's.
 _MIRRORS_OWN = frozenset({"_seq", "_op", "_old", "_file", "_pos", "_deleted", "_spec_id", "_partition"})
 
