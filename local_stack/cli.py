@@ -297,7 +297,7 @@ def demo(
 ) -> None:
     """Run a business day from a real database into a real warehouse, and check every figure.
 
-    Starts everything anew, needs about two minutes, stops and removes all that it started.
+    Starts everything anew, needs about three minutes, stops and removes all that it started.
     """
     if not run_demo(state, json_file, show.console()):
         raise typer.Exit(1)
