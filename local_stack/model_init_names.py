@@ -12,22 +12,18 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
+from tidemark.model_loader import MIRRORS_OWN, STARS_OWN
+
 LONGEST_COMMENT: Final = 250  # the Glue Catalog takes 255 characters for a column
 STAR_NAME: Final = 55
 _PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]*")
 _LINE_BREAKERS: Final = ("Cc", "Zl", "Zp", "Cs")
 
-# The transform's and Iceberg's own columns beside a mirror's; Spark tells no upper from lower case.
-_MIRRORS_OWN: Final = frozenset(
-    (
-        *("_seq", "_op", "_old"),
-        *("_file", "_pos", "_deleted", "_spec_id", "_partition", "_row_id", "_last_updated_sequence_number"),
-        *("_change_type", "_change_ordinal", "_commit_snapshot_id"),
-    )
-)
-STARS_OWN: Final = frozenset(
-    ("version", "valid_from", "valid_to", "is_current", "is_deleted", "is_inferred", "recorded_seq", "closed_seq")
-) | {"last"}
+# Besides what the loader refuses: names that Iceberg gives a meaning in some of its readers.
+_MIRRORS_OWN: Final = MIRRORS_OWN | {
+    *("_row_id", "_last_updated_sequence_number"),
+    *("_change_type", "_change_ordinal", "_commit_snapshot_id"),
+}
 
 
 def slug(text: str, fallback: str, limit: int = 63) -> str:

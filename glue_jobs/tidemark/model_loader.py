@@ -26,8 +26,11 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _STAR_NAME = re.compile(r"[a-z_][a-z0-9_]{0,54}")
 _TABLE_NAME = re.compile(r"[a-z0-9_]{1,63}")
-# The transform's and Iceberg's own columns beside a mirror's.
-_MIRRORS_OWN = frozenset({"_seq", "_op", "_old", "_file", "_pos", "_deleted", "_spec_id", "_partition"})
+# The transform's and Iceberg's own columns beside a mirror's, and Tidemark's beside a star's.
+MIRRORS_OWN = frozenset({"_seq", "_op", "_old", "_file", "_pos", "_deleted", "_spec_id", "_partition"})
+STARS_OWN = frozenset(
+    "version valid_from valid_to is_current is_deleted is_inferred recorded_seq closed_seq last".split()  # noqa: SIM905
+)
 
 
 class _Strict(BaseModel):
@@ -224,7 +227,7 @@ def _source_table(folder: _Folder, source: _SourceFile, name: str) -> SourceTabl
     )
     folded = [column.casefold() for column in known]
     for column in known:
-        own = column.casefold() in _MIRRORS_OWN or column.casefold().startswith("_old_")
+        own = column.casefold() in MIRRORS_OWN or column.casefold().startswith("_old_")
         _need(not own, f"{where}: column {column!r}", ["another name: the lake uses this one itself"])
         alone = folded.count(column.casefold()) == 1
         _need(alone, f"{where}: column {column!r}", ["names that differ in more than their case: Spark sees no other"])
@@ -257,7 +260,7 @@ def _star_fields(folder: _Folder, tables: dict[str, SourceTable], name: str, spe
         _need(table in tables, f"{where}: {table!r} is not a table of source.yml", tables)
     columns = _columns(folder, "star.yml", name, spec)
     for column in columns:
-        good = bool(_STAR_NAME.fullmatch(column.name)) and column.name not in _RESERVED and column.name[0] != "_"
+        good = bool(_STAR_NAME.fullmatch(column.name)) and column.name not in STARS_OWN and column.name[0] != "_"
         _need(
             good, f"{where}: column {column.name!r}", ["lower-case letters, digits and _, and none of Tidemark's own"]
         )
@@ -278,11 +281,6 @@ def _star_fields(folder: _Folder, tables: dict[str, SourceTable], name: str, spe
         "joins": tuple(spec.joins),
         "complete": spec.complete,
     }
-
-
-_RESERVED = frozenset(
-    "version valid_from valid_to is_current is_deleted is_inferred recorded_seq closed_seq last".split()  # noqa: SIM905
-)
 
 
 def _dimension(folder: _Folder, tables: dict[str, SourceTable], name: str, spec: _DimensionFile) -> Dimension:
