@@ -16,6 +16,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 from tidemark.errors import SourceError
+from tidemark.source.catalog import BASE_TYPES
 
 from local_stack.connections import Credentials
 
@@ -47,16 +48,19 @@ WITH RECURSIVE tree (root, oid) AS (
     SELECT r.oid, r.oid FROM pg_class r WHERE r.relkind IN ('r', 'p', 'm', 'f') AND NOT r.relispartition
     UNION ALL SELECT tree.root, i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid)
 """
-_COLUMNS: Final = """
+_COLUMNS: Final = f"""
+WITH RECURSIVE columns AS (
+    SELECT attrelid, attnum, attname, atttypid, atttypmod, attnotnull
+      FROM pg_attribute WHERE attrelid = ANY(%(oids)s::bigint[]::oid[]) AND attnum > 0 AND NOT attisdropped
+), {BASE_TYPES}
 SELECT a.attrelid::bigint, a.attname::text, a.attnotnull, col_description(a.attrelid, a.attnum),
-       format_type(b.oid, CASE WHEN t.typbasetype <> 0 THEN t.typtypmod ELSE a.atttypmod END),
-       b.typnamespace = 'pg_catalog'::regnamespace, b.typcategory IN ('S', 'E') OR b.oid = 'uuid'::regtype
-  FROM pg_attribute a
-  JOIN pg_type t ON t.oid = a.atttypid
-  JOIN pg_type b ON b.oid = coalesce(nullif(t.typbasetype, 0), t.oid)
- WHERE a.attrelid = ANY(%(oids)s::bigint[]::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+       format_type(b.typid, b.typmod), t.typnamespace = 'pg_catalog'::regnamespace,
+       t.typcategory IN ('S', 'E') OR t.oid = 'uuid'::regtype
+  FROM columns a
+  JOIN base b ON b.relid = a.attrelid AND b.attnum = a.attnum
+  JOIN pg_type t ON t.oid = b.typid AND t.typbasetype = 0
  ORDER BY a.attrelid, a.attnum
-"""
+"""  # noqa: S608 - put together from constants
 _KEYS: Final = """
 SELECT i.indrelid::bigint, i.indisprimary,
        (SELECT array_agg(a.attname::text ORDER BY k.place)

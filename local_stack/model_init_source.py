@@ -171,7 +171,7 @@ def _drafted(relation: Relation, name: str, left_out: list[LeftOut]) -> Drafted:
         LeftOut(where=names.shown(relation.schema, relation.name, column), why=why, do="read it through a view")
         for column, why in refused.items()
     ]
-    by_snapshot = relation.kind in ("r", "p") and not relation.has_foreign_parts
+    by_snapshot = relation.kind in ("r", "p") and not relation.has_foreign_parts and not relation.row_security
     return Drafted(
         name=name,
         relation=relation,
@@ -220,7 +220,10 @@ def _why_not(table: Drafted, holds_null: Callable[[Relation, Sequence[str]], boo
 def _notes(table: Drafted) -> list[str]:
     found = []
     if table.relation.row_security:
-        found.append(f"{table.where}: row-level security is active, only the rows that this role may see are read")
+        found.append(
+            f"{table.where}: row-level security is active: only the rows that this role is shown are read, by the "
+            "strategy full (ALTER ROLE … BYPASSRLS and draft again, if all are meant)"
+        )
     if table.relation.has_foreign_parts:
         found.append(f"{table.where}: some partitions are foreign tables, so it is read by the strategy full")
     return found

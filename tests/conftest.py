@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -63,6 +64,7 @@ def job_variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
 
     It is only given, not set: most tests must not see it.
     """
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line per request would bury what a failure says
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()

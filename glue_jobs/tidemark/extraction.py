@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tidemark.errors import ShrinkError
+from tidemark.errors import ContractError, ShrinkError
 from tidemark.landing import Identity, KeyList, Landing, Manifest, TableEntry
 from tidemark.metrics import CUT_AGE, FRESHNESS, FULL_COMPARE_AGE, ROWS_READ, Metrics
 from tidemark.plan import TablePlan, plan_table
@@ -67,6 +67,7 @@ def extract(
         plans = {name: plan_table(snapshot, table, previous, reason) for name, table in model.tables.items()}
         _report_surroundings(model, snapshot)
         _guard_shrinking(model, previous, plans, request.accept_deletes)
+        _guard_keys(model, snapshot, plans)
         idle = not reason and not any(plan.changed for plan in plans.values())
         if previous is not None and idle and not _is_stale(previous, model, snapshot):
             _log.info("nothing has changed since manifest %d", previous.seq)
@@ -118,6 +119,8 @@ def _report_surroundings(model: Model, snapshot: SourceSnapshot) -> None:
     for name, found in snapshot.tables.items():
         if found.extra_columns:
             _log.info("%s has columns the model does not name, ignored: %s", name, ", ".join(found.extra_columns))
+        if found.row_security:
+            _log.warning("row-level security of %s: only the rows that the source user is shown are moved", name)
     writable = [name for name in model.tables if snapshot.tables[name].writable]
     if writable:
         user = snapshot.credentials.username
@@ -144,6 +147,18 @@ def _guard_shrinking(
             expected="fewer deletes in one tick",
             do=f'if they are meant, start an execution with input {{"accept_deletes": "{tables}"}} '
             f"(locally: tidemark tick --accept-deletes {tables}); nothing was landed",
+        )
+
+
+def _guard_keys(model: Model, snapshot: SourceSnapshot, plans: dict[str, TablePlan]) -> None:
+    """Stop before anything lands if what the model calls a key is none: mirrors and history are kept by it."""
+    changed = [table for name, table in model.tables.items() if plans[name].changed]
+    repeated = [found for found in map(snapshot.repeated_key, changed) if found]
+    if repeated:
+        raise ContractError(
+            "the source does not fit the model: " + "; ".join(repeated),
+            expected="columns that are unique and never NULL",
+            do=f"name such columns under key in model {model.name}'s source.yml, or mend the rows; nothing was landed",
         )
 
 

@@ -290,7 +290,7 @@ class TestLimits:
         database = new_database("domains")
         execute(database, "CREATE DOMAIN a AS int; CREATE DOMAIN b AS a; CREATE TABLE t (id a PRIMARY KEY, x b)")
         table = drafted(database, tmp_path / "domains").model.tables["t"]
-        assert [str(column.type) for column in table.columns] == ["integer", "text"]
+        assert [str(column.type) for column in table.columns] == ["integer", "integer"]
 
 
 def test_schemas_of_extensions_are_the_systems(new_database: Callable[..., Credentials], tmp_path: Path) -> None:
@@ -325,6 +325,7 @@ class TestRights:
         }
         assert "GRANT SELECT ON hidden.x TO some_reader" in made.source.left_out[0].do
         assert any("row-level security" in note for note in made.source.notes)
+        assert {name: table.strategy for name, table in made.model.tables.items()} == {"a": "snapshot", "c": "full"}
 
     def test_a_role_that_may_read_nothing(
         self, postgres: EmbeddedPostgres, new_database: Callable[..., Credentials], tmp_path: Path

@@ -32,6 +32,7 @@ LOCK_TIMEOUT = "10s"
 STATEMENT_TIMEOUT = "10min"
 LSN_WAIT_SECONDS = 30.0
 MAX_SEEN = 5000
+_SHOWN_KEY = 60
 _log = logging.getLogger("tidemark.extract")
 
 _CUT = """
@@ -85,6 +86,19 @@ class SourceSnapshot:
         """Width (as a power of two) of the key ranges that suit the table now."""
         low, high = self._one(sql.key_bounds(table), table)
         return sql.MIN_GROUP_BITS if low is None else sql.shift_for(low, high)
+
+    def repeated_key(self, table: SourceTable) -> str | None:
+        """Say which key is NULL or stands in several rows, if one does and no index of the source rules it out."""
+        if self.tables[table.name].key_proved:
+            return None
+        row = self.connection.execute(sql.repeated_key(table).encode()).fetchone()
+        if row is None:
+            return None
+        shown = ", ".join(
+            f"{name} = {'NULL' if value is None else value[:_SHOWN_KEY]}"
+            for name, value in zip(table.key, row[1:], strict=True)
+        )
+        return f"key {', '.join(table.key)} of {sql.relation(table)} does not identify a row ({shown}: {row[0]} rows)"
 
     def seen(self, model: Model) -> tuple[int, ...] | None:
         """Transactions shown by this cut that the next cut's window will include again; None if too many."""

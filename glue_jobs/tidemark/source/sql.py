@@ -96,11 +96,13 @@ def scan(table: SourceTable, changed: str, content_from: str | None = None) -> s
 
 
 def grouped_scan(table: SourceTable, shift: int, changed: str) -> str:
-    """Per key range: group, rows, key hash, changed rows, their key hash."""
-    hashed, group = key_hash(table), f"({pg(str(table.integer_key))}::bigint >> {shift:d})"
+    """Per key range: group, rows, key hash, changed rows, their key hash; rows whose key is NULL are in none."""
+    key, hashed = pg(str(table.integer_key)), key_hash(table)
+    group = f"({key}::bigint >> {shift:d})"
     return (
         f"SELECT {group}, count(*), sum({hashed})::text, count(*) FILTER (WHERE {changed}), "  # noqa: S608
-        f"coalesce(sum({hashed}) FILTER (WHERE {changed}), 0)::text FROM {relation(table)} GROUP BY 1"
+        f"coalesce(sum({hashed}) FILTER (WHERE {changed}), 0)::text FROM {relation(table)} "
+        f"WHERE {key} IS NOT NULL GROUP BY 1"
     )
 
 
@@ -108,6 +110,16 @@ def key_bounds(table: SourceTable) -> str:
     """Lowest and highest key, to choose the ranges' width."""
     key = pg(str(table.integer_key))
     return f"SELECT min({key})::bigint, max({key})::bigint FROM {relation(table)}"  # noqa: S608
+
+
+def repeated_key(table: SourceTable) -> str:
+    """One key, as the lake would see it, that stands in several rows or is NULL: how many rows, and its columns."""
+    columns = [f"{pg(column)}::text" for column in table.key]
+    missing = " OR ".join(f"{column} IS NULL" for column in columns)
+    return (
+        f"SELECT count(*), {', '.join(columns)} FROM {relation(table)} GROUP BY {', '.join(columns)} "  # noqa: S608
+        f"HAVING count(*) > 1 OR {missing} LIMIT 1"
+    )
 
 
 def shift_for(low: int, high: int) -> int:
