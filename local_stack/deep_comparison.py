@@ -9,26 +9,27 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
-from psycopg import sql as pgsql
 from tidemark.model import Fact
+from tidemark.names import pg
 from tidemark.source import catalog
 from tidemark.source import sql as source_sql
+from tidemark.types import PgType
 from tidemark.warehouse.ddl import DIMENSION_EXTRA_NAMES, FACT_EXTRA_NAMES
 
 if TYPE_CHECKING:
     import psycopg
     from tidemark.lake_reader import LakeReader, Run
     from tidemark.model import Dimension, Model
-    from tidemark.types import PgType
 
     from local_stack.stack import Stack
 
 Rows = Mapping[tuple[Any, ...], tuple[Any, ...]]
 _NONE: Final = "(NULL)"
+_AS_IT_IS: Final = PgType("")
+_INTERVAL: Final = dict.fromkeys(("valid_from", "valid_to"), PgType("timestamptz"))
 
 
 @dataclass(frozen=True)
@@ -70,26 +71,40 @@ def compare_mirrors(source: psycopg.Connection, model: Model, lake: LakeReader) 
 
 
 def compare_stars(warehouse: psycopg.Connection, model: Model, lake: LakeReader, run: Run) -> Iterator[Difference]:
-    """Differences between the lake's star tables at a run and the warehouse's; identity keys are left out."""
-    warehouse.execute("SET timezone = 'UTC'")
+    """Differences between all star tables of the lake at a run and the warehouse's."""
     for star in model.star_tables:
-        names, key = _star_columns(star)
-        query = pgsql.SQL("SELECT {} FROM {}").format(
-            pgsql.SQL(", ").join(map(pgsql.Identifier, names)), pgsql.Identifier(model.name, star.name)
-        )
-        rows = lake.delta(star.name, run, 0)
-        there = names if rows is None else [name for name in names if name in rows.column_names]
-        lake_rows = [] if rows is None else _plain_rows(rows.select(there))
-        here = _by_key(key, names, there, lake_rows, {})
-        loaded = _by_key(key, names, names, warehouse.execute(query), {})
-        yield from _differences(star.name, names, here, loaded, ("lake", "warehouse"))
+        yield from compare_star(warehouse, model, lake, run, star)
 
 
-def _star_columns(star: Dimension | Fact) -> tuple[list[str], tuple[str, ...]]:
-    columns = [column.name for column in star.columns]
+def compare_star(
+    warehouse: psycopg.Connection, model: Model, lake: LakeReader, run: Run, star: Dimension | Fact
+) -> Iterator[Difference]:
+    """Differences between one star table of the lake at a run and the warehouse's; identity keys are left out."""
+    kinds, key = _star_columns(star)
+    names = list(kinds)
+    listed = ", ".join(_loaded_expression(name, kind) for name, kind in kinds.items())
+    query = f"SELECT {listed} FROM {pg(model.name, star.name)}"  # noqa: S608 - quoted names
+    rows = lake.delta(star.name, run, 0)
+    there = names if rows is None else [name for name in names if name in rows.column_names]
+    lake_rows = [] if rows is None else _plain_rows(rows.select(there))
+    here = _by_key(key, names, there, lake_rows, kinds)
+    loaded = _by_key(key, names, names, warehouse.execute(query.encode()), kinds)
+    yield from _differences(star.name, names, here, loaded, ("lake", "warehouse"))
+
+
+def _star_columns(star: Dimension | Fact) -> tuple[dict[str, PgType], tuple[str, ...]]:
+    """Return a star table's columns in the warehouse with their types, and which of them identify a row."""
+    kinds = {column.name: column.type for column in star.columns}
     if isinstance(star, Fact):
-        return [*columns, *FACT_EXTRA_NAMES], (star.key, "version")
-    return [*columns, *DIMENSION_EXTRA_NAMES], (star.key,)
+        return kinds | dict.fromkeys(FACT_EXTRA_NAMES, _AS_IT_IS) | _INTERVAL, (star.key, "version")
+    return kinds | dict.fromkeys(DIMENSION_EXTRA_NAMES, _AS_IT_IS), (star.key,)
+
+
+def _loaded_expression(name: str, kind: PgType) -> str:
+    """SQL that gives a warehouse's column in the lake's form; dates that Python does not know, and 24:00, too."""
+    if kind.base == "time":
+        return f"to_char({pg(name)}, 'HH24:MI:SS.US') AS {pg(name)}"
+    return pg(name) if kind == _AS_IT_IS else kind.reader_expression(name)
 
 
 def _plain_rows(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
@@ -114,26 +129,20 @@ def _by_key(
 ) -> Rows:
     """Rows by key, both in the order asked for; a column that is not there is NULL."""
     at = {name: index for index, name in enumerate(names)}
-    narrow = {name for name, kind in types.items() if kind.base == "real"}
 
     def value(row: tuple[Any, ...], name: str) -> Any:
-        return _plain(row[at[name]], name in narrow) if name in at else None
+        return _plain(row[at[name]], types.get(name, _AS_IT_IS).base) if name in at else None
 
     return {tuple(value(row, name) for name in key): tuple(value(row, name) for name in columns) for row in rows}
 
 
-def _plain(value: Any, narrow: bool) -> Any:
+def _plain(value: Any, base: str) -> Any:
     """One form for a value that two drivers give differently; NaN equals itself."""
     if isinstance(value, float):
-        return repr(ctypes.c_float(value).value if narrow else value)
-    if isinstance(value, datetime):
-        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-        since = aware - datetime(1970, 1, 1, tzinfo=UTC)
-        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    if isinstance(value, time):
-        return value.isoformat("microseconds")
-    if hasattr(value, "toordinal"):
-        return value.toordinal() - 719_163  # days since 1970
+        return repr(ctypes.c_float(value).value if base == "real" else value)
+    if base == "time" and isinstance(value, str):
+        seconds, _, fraction = value.partition(".")
+        return f"{seconds}.{fraction:0<6}"
     return bytes(value) if isinstance(value, memoryview) else value
 
 

@@ -8,17 +8,17 @@ are shown as well, and if they have moved on since the cut, that is no differenc
 
 from __future__ import annotations
 
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 from tidemark.errors import TidemarkError
 from tidemark.model import Dimension, Fact, Model, SourceTable
-from tidemark.warehouse.ddl import FACT_EXTRA_NAMES
+
+from local_stack.deep_comparison import compare_star
 
 if TYPE_CHECKING:
     from tidemark.lake_reader import LakeReader, Run
@@ -161,24 +161,7 @@ def _present(warehouse: psycopg.Connection, model: Model, star: Dimension | Fact
 
 
 def _differing(warehouse: psycopg.Connection, model: Model, lake: LakeReader, run: Run, star: Dimension | Fact) -> int:
-    """Count the versions of a fact that only one of lake and warehouse has; not done for dimensions."""
+    """Count the versions of a fact that lake and warehouse do not agree about; not done for dimensions."""
     if not isinstance(star, Fact):
         return 0
-    names = [*(column.name for column in star.columns), *FACT_EXTRA_NAMES]
-    query = sql.SQL("SELECT {} FROM {}").format(
-        sql.SQL(", ").join(map(sql.Identifier, names)), sql.Identifier(model.name, star.name)
-    )
-    there = Counter(tuple(map(_plain, row)) for row in warehouse.execute(query))
-    rows = lake.delta(star.name, run, 0)
-    columns = [rows.column(name).to_pylist() for name in names] if rows is not None else []
-    here = Counter(tuple(map(_plain, row)) for row in zip(*columns, strict=True))
-    return max((there - here).total(), (here - there).total())
-
-
-def _plain(value: Any) -> Any:
-    """Bring both sides' values to one form: a time travels as text, a timestamp in whatever zone."""
-    if isinstance(value, time):
-        return value.isoformat("microseconds")
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
-    return value
+    return sum(1 for _ in compare_star(warehouse, model, lake, run, star))
