@@ -145,6 +145,11 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
     ("connection refused", "nothing listens there", "check host and port, and that the server runs"),
     ("timeout", "no answer", "check host, port, routes and security groups"),
     ("timed out", "no answer", "check host, port, routes and security groups"),
+    (
+        "does not match host name",
+        "the server's certificate is for another name",
+        "put the name that it is for into host in the secret",
+    ),
     ("certificate", "the server's certificate is not trusted", "set sslrootcert in the secret to the right authority"),
     ("does not support ssl", "the server has no TLS", "turn TLS on there, or set sslmode in the secret knowingly"),
     ("too many", "the server has no connection left", "raise its limit or free connections"),

@@ -193,7 +193,7 @@ class Lake:
 
     def exists(self, name: str) -> bool:
         """Whether a table is there."""
-        return self.spark.catalog.tableExists(name.replace("`", ""))
+        return self.spark.catalog.tableExists(name)
 
     def snapshot_id(self, name: str) -> int | None:
         """Return the id of the table's current Iceberg snapshot, or None while it never had data."""

@@ -126,9 +126,12 @@ class Pipeline:
         rows = read(self.spark, files, columns, manifest.landing_format).collect()
         return sorted((tuple(row) for row in rows), key=repr)
 
+    def reader_of_the_lake(self) -> LakeReader:
+        return LakeReader(self.model, PROCESSED)
+
     def lake_table(self, name: str, *, source: bool = False) -> Table:
         database = self.model.source_database if source else self.model.star_database
-        table = LakeReader(self.model, PROCESSED)._table(database, name)
+        table = self.reader_of_the_lake()._table(database, name)
         assert table is not None
         return table
 
@@ -143,7 +146,7 @@ class Pipeline:
     def snapshots(self) -> dict[str, int | None]:
         """The present Iceberg snapshot of every table of the lake."""
         result = {}
-        reader = LakeReader(self.model, PROCESSED)
+        reader = self.reader_of_the_lake()
         for database in (self.model.source_database, self.model.star_database):
             for identifier in reader.catalog.list_tables(database):
                 snapshot = reader.catalog.load_table(identifier).current_snapshot()

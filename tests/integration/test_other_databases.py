@@ -1,0 +1,75 @@
+"""Other people's databases all the way: drafted, ticked as they were drafted, changed, ticked again, and compared.
+
+The answer comes from the source alone: its own rows cast by PostgreSQL to what the drafted star declares.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tidemark.landing import Landing
+from tidemark.model import Fact
+from tidemark.names import pg
+
+from local_stack.deep_comparison import compare_mirrors, compare_stars
+from local_stack.model_init import Draft, draft_model
+from tests.integration.conftest import Pipeline, credentials_of
+from tests.integration.random_rows import RandomRows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyspark.sql import SparkSession
+
+    from local_stack.connections import Credentials
+
+SCHEMAS = Path(__file__).with_name("other_databases")
+# The others are tried on demand: TIDEMARK_ALL_SAMPLES=1.
+SAMPLES = sorted(path.stem for path in SCHEMAS.glob("*.sql"))
+
+
+def compare(pipeline: Pipeline, made: Draft) -> None:
+    """Hold mirrors, lake and warehouse against the source's own answers."""
+    model = pipeline.model
+    reader = pipeline.reader_of_the_lake()
+    run = reader.last_run()
+    assert run is not None
+    with pipeline.source.connect() as source, pipeline.warehouse().connect() as warehouse:
+        assert not list(compare_mirrors(source, model, reader))
+        assert not list(compare_stars(warehouse, model, reader, run))
+        for star in made.star.tables:
+            spec = next(table for table in model.star_tables if table.name == star.name)
+            alive = "is_current" if isinstance(spec, Fact) else "NOT is_deleted AND NOT is_inferred"
+            ours = ", ".join(f"{pg(column.name)}::text" for column in star.columns)
+            theirs = ", ".join(f"{pg(column.source)}::{column.type}::text" for column in star.columns)
+            relation = pg(star.table.relation.schema, star.table.relation.name)
+            for connection in (source, warehouse):
+                connection.execute("SET timezone = 'UTC'; SET extra_float_digits = 3")
+            here = warehouse.execute(f"SELECT {ours} FROM {pg(model.name, star.name)} WHERE {alive}".encode())
+            there = source.execute(f"SELECT {theirs} FROM {relation}".encode())
+            assert sorted(map(repr, here)) == sorted(map(repr, there)), star.name
+
+
+@pytest.mark.parametrize("name", SAMPLES if os.environ.get("TIDEMARK_ALL_SAMPLES") else ["trading", "nasty"])
+def test_a_drafted_model_is_ticked_as_it_is(
+    name: str, aws: None, spark: SparkSession, new_database: Callable[..., Credentials], tmp_path: Path
+) -> None:
+    source = new_database(name)
+    with source.connect() as connection:
+        connection.execute(SCHEMAS.joinpath(f"{name}.sql").read_bytes())
+    work = RandomRows(source, seed=11)
+    work.insert(each=8)
+    made = draft_model(source, output=tmp_path / "model", name=f"{name}_drafted")
+    shop = Pipeline(
+        made.folder, source, credentials_of(source), Landing(f"s3://lake/landing-{name}"), spark, new_database
+    )
+    shop.tick()
+    compare(shop, made)
+    work.change()
+    shop.tick(accept="*", landing_format="csv")
+    compare(shop, made)
+    assert shop.extract() is None, "and then it is quiet"
+    assert work.rows > 5 * len(work.tables), f"only {work.rows} rows could be written"

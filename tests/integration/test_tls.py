@@ -1,0 +1,134 @@
+"""TLS as users meet it: verify-full with all three drivers, against right and wrong certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tidemark.credentials import Credentials
+from tidemark.errors import SourceError, WarehouseError
+from tidemark.loading import load
+from tidemark.metrics import Metrics
+from tidemark.source.readers import Read, read_all
+from tidemark.source.snapshot import open_snapshot
+from tidemark.warehouse.postgres import PostgresWarehouse
+
+from local_stack import connections
+from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
+from tests.integration.tls_proxy import Authority, TlsProxy
+
+if TYPE_CHECKING:
+    from local_stack.databases import EmbeddedPostgres
+
+OURS = "localhost"
+WRONG = {
+    "another authority": "certificate is not trusted",
+    "another name": "certificate is for another name",
+    "expired": "certificate is not trusted",
+}
+
+
+@pytest.fixture(scope="module")
+def authorities(tmp_path_factory: pytest.TempPathFactory) -> tuple[Authority, Authority]:
+    folder = tmp_path_factory.mktemp("authorities")
+    return Authority.make(folder, "ours"), Authority.make(folder, "theirs")
+
+
+@pytest.fixture
+def proxy(
+    postgres: EmbeddedPostgres, authorities: tuple[Authority, Authority], tmp_path: Path
+) -> Iterator[Callable[[str], TlsProxy]]:
+    """Give a function that puts TLS, right or wrong in a given way, in front of the embedded server."""
+    made: list[TlsProxy] = []
+
+    def make(fault: str = "") -> TlsProxy:
+        ours, theirs = authorities
+        by = theirs if fault == "another authority" else ours
+        host = "db.example.org" if fault == "another name" else OURS
+        file = by.certify(tmp_path, host, lasts=timedelta(days=-1 if fault == "expired" else 1))
+        made.append(TlsProxy(file, postgres.server.port))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def through(proxy: TlsProxy, credentials: Credentials, authority: Authority) -> Credentials:
+    changes = {"host": OURS, "port": proxy.port, "sslmode": "verify-full", "sslrootcert": str(authority.file)}
+    return credentials.model_copy(update=changes)
+
+
+def test_a_whole_tick_over_verified_tls(
+    shop: Pipeline, proxy: Callable[[str], TlsProxy], authorities: tuple[Authority, Authority]
+) -> None:
+    right = proxy("")
+    shop.reader = through(right, shop.reader, authorities[0])
+    shop.must_extract()
+    shop.transform()
+    read = right.encrypted
+    assert read > 1, "the driver's session and the readers'"
+    warehouse = through(right, credentials_of(shop.warehouse()), authorities[0])
+    assert load(shop.model, shop.landing, PROCESSED, PostgresWarehouse(shop.model, warehouse), Metrics("tests")) == 1
+    assert right.encrypted > read
+    assert right.plain == 0
+
+
+@pytest.mark.parametrize("fault", WRONG)
+class TestWrongCertificates:
+    def test_of_the_source(
+        self, fault: str, shop: Pipeline, proxy: Callable[[str], TlsProxy], authorities: tuple[Authority, Authority]
+    ) -> None:
+        wrong = proxy(fault)
+        shop.reader = through(wrong, shop.reader, authorities[0])
+        with pytest.raises(SourceError, match=f"source localhost:{wrong.port}/.*{WRONG[fault]}.*to do: "):
+            shop.extract()
+        assert not shop.objects()
+        assert wrong.plain == 0, "and nobody falls back to an open line"
+
+    def test_met_by_the_readers_alone(
+        self, fault: str, shop: Pipeline, proxy: Callable[[str], TlsProxy], authorities: tuple[Authority, Authority]
+    ) -> None:
+        wrong = proxy(fault)
+        with open_snapshot(shop.reader, shop.model, "tests") as snapshot:
+            bad = replace(snapshot, credentials=through(wrong, shop.reader, authorities[0]))
+            read = Read(
+                table=shop.model.tables["country"],
+                keys_only=False,
+                conditions=(),
+                expected_rows=2,
+                target=shop.landing.data_uri("tls", "country"),
+            )
+            with pytest.raises(SourceError, match=r"certificate|PKIX|hostname|host name|valid"):
+                read_all(shop.spark, bad, [read], "parquet")
+        assert (wrong.plain, shop.objects()) == (0, set())
+
+    def test_of_the_warehouse(
+        self, fault: str, shop: Pipeline, proxy: Callable[[str], TlsProxy], authorities: tuple[Authority, Authority]
+    ) -> None:
+        wrong = proxy(fault)
+        warehouse = PostgresWarehouse(shop.model, through(wrong, credentials_of(shop.warehouse()), authorities[0]))
+        with (
+            pytest.raises(WarehouseError, match=f"warehouse localhost:{wrong.port}/.*{WRONG[fault]}"),
+            warehouse.load(),
+        ):
+            pass
+        assert wrong.plain == 0
+
+    def test_said_by_the_command_line(
+        self, fault: str, shop: Pipeline, proxy: Callable[[str], TlsProxy], authorities: tuple[Authority, Authority]
+    ) -> None:
+        given = shop.source
+        url = f"postgresql://{given.username}@{OURS}:{proxy(fault).port}/{given.dbname}?sslmode=verify-full"
+        with pytest.raises(connections.DatabaseUrlError, match=r"certificate cannot be verified.*sslrootcert=FILE"):
+            connections.resolve(f"{url}&sslrootcert={authorities[0].file}")
+
+
+def test_a_server_without_tls_is_not_spoken_to(shop: Pipeline) -> None:
+    shop.reader = shop.reader.model_copy(update={"sslmode": "verify-full"})
+    with pytest.raises(SourceError, match="the server has no TLS"):
+        shop.extract()
