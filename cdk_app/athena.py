@@ -95,5 +95,5 @@ def _query(kind: str, database: str, fact: Fact | None = None) -> str:
     text = Template((QUERIES / f"{kind}.sql").read_text(encoding="utf-8"))
     values = {"database": names.pg(database)}
     if fact is not None:
-        values |= {"fact": names.pg(fact.name), "key": names.pg(fact.key), "name": fact.name}
+        values |= {"fact": names.pg(fact.name), "key": ", ".join(map(names.pg, fact.key)), "name": fact.name}
     return text.substitute(values)

@@ -179,7 +179,10 @@ def _days(connection: Any, days: int, seed: int) -> Iterator[Any]:
 @app.command(epilog="Example: tidemark history fact_payment 13959")
 def history(
     fact: Annotated[str, typer.Argument(metavar="FACT", help="A fact of the model, with or without fact_.")],
-    key: Annotated[str, typer.Argument(metavar="KEY", help="Its natural key, for example a payment_id.")],
+    key: Annotated[
+        list[str],
+        typer.Argument(metavar="KEY…", help="Its natural key, for example a payment_id; each column's value."),
+    ],
     state: State = DEFAULT_STATE,
 ) -> None:
     """Show all versions of one fact row, side by side, with what changed."""
@@ -187,12 +190,13 @@ def history(
     wanted = find_fact(running.model, fact)
     with running.warehouse.connect() as warehouse:
         found = read_versions(warehouse, running.model, wanted, key)
+    named, given = ", ".join(wanted.key), ", ".join(key)
     if not found:
         show.console(stderr=True).print(
-            f"[bold red]Error:[/] {wanted.name} never had a row with {wanted.key} {escape(key)}"
+            f"[bold red]Error:[/] {wanted.name} never had a row with {named} {escape(given)}"
         )
         raise typer.Exit(1)
-    for shown in show.versions(wanted.name, key, found):
+    for shown in show.versions(wanted.name, given, found):
         out.print(shown)
 
 

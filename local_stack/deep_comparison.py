@@ -96,8 +96,8 @@ def _star_columns(star: Dimension | Fact) -> tuple[dict[str, PgType], tuple[str,
     """Return a star table's columns in the warehouse with their types, and which of them identify a row."""
     kinds = {column.name: column.type for column in star.columns}
     if isinstance(star, Fact):
-        return kinds | dict.fromkeys(FACT_EXTRA_NAMES, _AS_IT_IS) | _INTERVAL, (star.key, "version")
-    return kinds | dict.fromkeys(DIMENSION_EXTRA_NAMES, _AS_IT_IS), (star.key,)
+        return kinds | dict.fromkeys(FACT_EXTRA_NAMES, _AS_IT_IS) | _INTERVAL, (*star.key, "version")
+    return kinds | dict.fromkeys(DIMENSION_EXTRA_NAMES, _AS_IT_IS), star.key
 
 
 def _loaded_expression(name: str, kind: PgType) -> str:

@@ -43,7 +43,7 @@ class Results:
             self._reconciliation(source, warehouse)
 
     def _versions(self, warehouse: psycopg.Connection, fact: str, key: int, why: str) -> list[Version]:
-        found = read_versions(warehouse, self.stack.model, self.stack.model.facts[fact], str(key))
+        found = read_versions(warehouse, self.stack.model, self.stack.model.facts[fact], [str(key)])
         self.out.print(show.version_list(f"{fact} {key}: {why}", found))
         self.figures.setdefault("versions", {})[f"{fact} {key}"] = [
             {

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import dict_row
 from tidemark.errors import TidemarkError
 from tidemark.model import Fact, Model
+from tidemark.names import pg
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,26 +70,29 @@ def find_fact(model: Model, name: str) -> Fact:
     return fact
 
 
-def read_versions(warehouse: psycopg.Connection, model: Model, fact: Fact, key: str) -> list[Version]:
+def read_versions(warehouse: psycopg.Connection, model: Model, fact: Fact, key: Sequence[str]) -> list[Version]:
     """Read all versions of one key, oldest first; empty if there never was one.
 
     Raises
     ------
     TidemarkError
-        If `key` is no value of the key's type, or nothing has been loaded yet.
+        If `key` has another number of values than the fact's, or one of another type, or nothing has been loaded yet.
     """
-    query = sql.SQL("SELECT * FROM {} WHERE {} = CAST(%s AS {}) ORDER BY version").format(
-        sql.Identifier(model.name, fact.name),
-        sql.Identifier(fact.key),
-        sql.SQL(fact.column(fact.key).type.warehouse),  # a type's name, checked by the model
+    wanted = ", ".join(f"{name}, of type {fact.column(name).type}" for name in fact.key)
+    no_key = TidemarkError(f"{', '.join(key)!r} is no key of {fact.name}", expected=wanted)
+    if len(key) != len(fact.key):
+        raise no_key
+    conditions = " AND ".join(
+        f"{pg(name)} = CAST(%s AS {fact.column(name).type.warehouse})"  # a type's name, checked by the model
+        for name in fact.key
     )
+    query = f"SELECT * FROM {pg(model.name, fact.name)} WHERE {conditions} ORDER BY version"  # noqa: S608 - quoted names
     try:
         with warehouse.transaction(), warehouse.cursor(row_factory=dict_row) as cursor:
             cursor.execute("SET LOCAL timezone = 'UTC'")
-            rows = cursor.execute(query, [key]).fetchall()
+            rows = cursor.execute(query.encode(), key).fetchall()
     except psycopg.DataError:
-        kind = str(fact.column(fact.key).type)
-        raise TidemarkError(f"{key!r} is no key of {fact.name}", expected=f"{fact.key}, of type {kind}") from None
+        raise no_key from None
     except psycopg.errors.UndefinedTable:
         raise TidemarkError(
             f"the warehouse has no {model.name}.{fact.name} yet", do="load it first, with: tidemark tick"

@@ -104,5 +104,5 @@ def _notes(database: catalog.Database, star: StarDraft) -> list[str]:
     if database.version < catalog.EXTRACTION_NEEDS:
         found.append(f"the server is PostgreSQL {database.version // 10_000}: a tick needs 13 or newer")
     if not any(made.is_fact for made in star.tables):
-        found.append("no foreign key joins two tables with keys of one column: the star has no fact, write it by hand")
+        found.append("no foreign key joins two tables whose keys a star can hold: it has no fact, write it by hand")
     return found + [note for made in star.tables for note in made.notes]

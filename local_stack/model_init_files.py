@@ -134,8 +134,9 @@ def _is_model_file(path: Path) -> bool:
 
 def _flowing(entry: dict[str, Any]) -> dict[str, Any]:
     made = dict(entry)
-    if isinstance(made["key"], list):
-        made["key"] = _FlowList(made["key"])
+    for name in ("key", "driver_key"):
+        if isinstance(made.get(name), list):
+            made[name] = _FlowList(made[name])
     made["columns"] = {name: _Flow(column) for name, column in entry["columns"].items()}
     return made
 

@@ -1,9 +1,9 @@
 """The draft of a starter star from foreign keys alone.
 
-Rules, few on purpose (docs/model.md has them for users). Only tables whose key is one column of integers or texts
-count. A *dimension* is one that another such table refers to; a *fact* is one that refers to others and that none
-refers to; what only other tables (those with composite keys) refer to is a dimension too. A fact's columns that hold a
-dimension's key refer to it; its date of creation partitions it.
+Rules, few on purpose (docs/model.md has them for users). Only tables whose key a star can hold exactly count. A *fact*
+is one that refers to others, and that either none refers to or that has a date of its own, as ``orders`` has an
+``order_date``. A *dimension* is any other that some table refers to. A fact's columns that hold a dimension's key, one
+column of integers or texts, refer to it; its date of creation partitions it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _UPDATED: Final = frozenset(
     ("updated", "updatedat", "updatedon", "lastupdated", "lastupdate", "lastupdatedat", "modified", "modifiedat")
 ) | {"modifiedon", "modifieddate", "lastmodified", "lastmodifiedat", "updatedate", "dateupdated"}
 _TIMES: Final = ("timestamp", "timestamptz")
+_DATES: Final = (*_TIMES, "date")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class StarTableDraft:
     name: str
     table: Drafted
     is_fact: bool
-    key: str = ""
+    key: tuple[str, ...] = ()
     columns: list[StarColumn] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     rounded: list[str] = field(default_factory=list)
@@ -63,9 +64,9 @@ class StarTableDraft:
         made: dict[str, Any] = {"description": _description(self)}
         if self.is_fact:
             made["record_id"] = self.record_id
-        made |= {"key": self.key, "from": self.table.name}
-        if self.table.key[0] != self.key:
-            made["driver_key"] = self.table.key[0]
+        made |= {"key": _one_or_list(self.key), "from": self.table.name}
+        if self.table.key != self.key:
+            made["driver_key"] = _one_or_list(self.table.key)
         if self.partition_by:
             made["partition_by"] = self.partition_by
         made["columns"] = {column.name: _column_entry(column) for column in self.columns}
@@ -108,11 +109,8 @@ def draft_star(tables: Sequence[Drafted], described: dict[tuple[int, str], str])
     """Draft dimensions and facts."""
     able = {table.relation.oid: table for table in tables if _has_star_key(table)}
     pointing = {oid: _pointers(table, able) for oid, table in able.items()}
-    referred = {target for pointers in pointing.values() for target in pointers.values()}
-    facts = [oid for oid in able if oid not in referred and pointing[oid]]
-    referred |= {
-        ref.target for table in tables for ref in table.relation.references if ref.target != table.relation.oid
-    }
+    referred = {ref.target for table in tables for ref in table.relation.references if ref.target != table.relation.oid}
+    facts = [oid for oid, table in able.items() if pointing[oid] and (oid not in referred or _is_event(table))]
     star, taken = StarDraft(), {"dim_date"}
     dimensions: dict[int, StarTableDraft] = {}
     for oid in (oid for oid in able if oid in referred and oid not in facts):
@@ -121,7 +119,8 @@ def draft_star(tables: Sequence[Drafted], described: dict[tuple[int, str], str])
         dimensions[oid] = made
     for oid in facts:
         made = _star_table(able[oid], taken, is_fact=True)
-        _fill(made, described, {column: dimensions[target] for column, target in pointing[oid].items()})
+        pointers = pointing[oid].items()
+        _fill(made, described, {column: dimensions[target] for column, target in pointers if target in dimensions})
         entity = made.name.removeprefix("fact_")[: names.STAR_NAME - len("_record_id")]
         made.record_id = names.unique(f"{entity}_record_id", (column.name for column in made.columns), names.STAR_NAME)
         star.tables.append(made)
@@ -143,10 +142,22 @@ def star_type(column: FoundColumn) -> str | None:
 
 
 def _has_star_key(table: Drafted) -> bool:
-    if len(table.key) != 1:
-        return False
-    column = table.column(table.key[0])
-    return column.is_text or (column.builtin and PgType.parse(column.type).is_integer)
+    return bool(table.key) and all(_is_exact(table.column(name)) for name in table.key)
+
+
+def _is_exact(column: FoundColumn) -> bool:
+    """Whether a key of this type is the same value in the star as in the mirror."""
+    kind = PgType.parse(column.type)
+    native = kind.is_integer or kind.base in (*_DATES, "boolean") or kind.precision_scale is not None
+    return column.is_text or (column.builtin and native)
+
+
+def _is_event(table: Drafted) -> bool:
+    """Whether a table has a date of its own name: what happened, not what there is."""
+    return any(
+        column.builtin and PgType.parse(column.type).base in _DATES and _is_named_after(_letters(column.name), table)
+        for column in table.columns
+    )
 
 
 def _pointers(table: Drafted, able: dict[int, Drafted]) -> dict[str, int]:
@@ -158,7 +169,8 @@ def _pointers(table: Drafted, able: dict[int, Drafted]) -> dict[str, int]:
         if target is None or target is table or reference.target_columns != target.key or len(reference.columns) > 1:
             continue
         name = reference.columns[0]
-        if name in here and _family(table.column(name)) == _family(target.column(target.key[0])):
+        family = _family(target.column(target.key[0]))
+        if name in here and family in ("integer", "text") and _family(table.column(name)) == family:
             result.setdefault(name, reference.target)
     return result
 
@@ -184,9 +196,10 @@ def _star_table(table: Drafted, taken: set[str], *, is_fact: bool) -> StarTableD
 def _fill(made: StarTableDraft, described: dict[tuple[int, str], str], dimensions: dict[str, StarTableDraft]) -> None:
     """Give a star table its columns, the key first."""
     table = made.table
-    created = _first(table, (*_TIMES, "date"), lambda name: _is_own_date(name, table)) if made.is_fact else None
+    created = _first(table, _DATES, lambda name: _is_own_date(name, table)) if made.is_fact else None
     taken: list[str] = []
-    for column in sorted(table.columns, key=lambda column: column.name != table.key[0]):
+    place = {name: index for index, name in enumerate(table.key)}
+    for column in sorted(table.columns, key=lambda column: place.get(column.name, len(place))):
         kind = star_type(column)
         if kind is None or len(made.columns) >= MOST_COLUMNS:
             made.skipped.append(f"{names.shown(column.name)} ({column.type if kind is None else 'too many columns'})")
@@ -202,8 +215,10 @@ def _fill(made: StarTableDraft, described: dict[tuple[int, str], str], dimension
         target = dimensions.get(column.name)
         taken.append(name)
         made.columns.append(StarColumn(name, column.name, kind, nullable, text, target.name if target else None))
-    made.key = made.columns[0].name
+    made.key = tuple(column.name for column in made.columns[: len(table.key)])
     if made.is_fact:
+        if not made.partition_by:
+            made.partition_by = _date_in_key(made)
         updated = _first(table, _TIMES, _UPDATED.__contains__)
         made.updated_at = updated.name if updated else ""
 
@@ -223,8 +238,20 @@ def _letters(name: str) -> str:
 
 def _is_own_date(name: str, table: Drafted) -> bool:
     """Whether that is the table's own date: ``created_at``, or ``order_date`` of ``orders``."""
+    return name in _CREATED or _is_named_after(name, table)
+
+
+def _is_named_after(name: str, table: Drafted) -> bool:
     stem = name.removesuffix("date").removesuffix("at")
-    return name in _CREATED or (stem != name and len(stem) > 2 and stem in _letters(table.relation.name))  # noqa: PLR2004
+    return stem != name and len(stem) > 2 and stem in _letters(table.relation.name)  # noqa: PLR2004
+
+
+def _date_in_key(made: StarTableDraft) -> str:
+    """Return the date that is part of the key, as that of a partitioned table must be; it stays a column as it is."""
+    for column in made.columns[: len(made.table.key)]:
+        if PgType.parse(column.type).base in _DATES:
+            return column.name
+    return ""
 
 
 def _day_and_time(made: StarTableDraft, column: FoundColumn, text: str, taken: list[str]) -> list[StarColumn]:
@@ -248,6 +275,10 @@ def _others(made: StarTableDraft, column: FoundColumn, taken: list[str]) -> list
     """Return the names that the day and the time must leave to other columns."""
     coming = [other.name.lower() for other in made.table.columns if other is not column]
     return [*taken, *coming]
+
+
+def _one_or_list(key: tuple[str, ...]) -> str | list[str]:
+    return key[0] if len(key) == 1 else list(key)
 
 
 def _description(made: StarTableDraft) -> str:

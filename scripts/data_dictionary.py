@@ -59,12 +59,12 @@ def _star_table(model: Model, table: StarTable) -> Iterator[str]:
     yield f"### {table.name}\n"
     made_of = ", ".join(f"`{name}`" for name in table.inputs)
     if not isinstance(table, Fact):
-        yield f"{table.description}. Key: `{table.key}`. Made of {made_of}.\n"
+        yield f"{table.description}. Key: {_key(table.key)}. Made of {made_of}.\n"
         yield _table(("Column", "Type", "NULL", "Description"), (_star_row(column)[:4] for column in table.columns))
         return
     months = f" Partitioned in the lake by the month of `{table.partition_by}`." if table.partition_by else ""
     yield (
-        f"{table.description}. Natural key: `{table.key}`; each version's own key in the warehouse: "
+        f"{table.description}. Natural key: {_key(table.key)}; each version's own key in the warehouse: "
         f"`{table.record_id}`. Made of {made_of}.{months}\n"
     )
     yield (
@@ -97,14 +97,17 @@ def _extra_rows(names: Iterable[str], described: Mapping[str, tuple[str, str]]) 
 
 def _source_table(model: Model, name: str) -> Iterator[str]:
     table = model.tables[name]
-    keys = ", ".join(f"`{key}`" for key in table.key)
     yield f"### {name}\n"
     yield (
         f"{table.description}. Read from `{table.schema}.{table.relation}`, changes found by `{table.strategy}`. "
-        f"Key: {keys}.\n"
+        f"Key: {_key(table.key)}.\n"
     )
     rows = ((f"`{column.name}`", str(column.type), _null(column), column.description) for column in table.columns)
     yield _table(("Column", "Type", "NULL", "Description"), rows)
+
+
+def _key(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _null(column: Column) -> str:

@@ -4,5 +4,5 @@ SELECT f.*
 FROM $database.$fact f
 CROSS JOIN moment
 WHERE f.valid_from <= moment.t AND (f.valid_to IS NULL OR f.valid_to > moment.t)
-ORDER BY f.$key
+ORDER BY $key
 LIMIT 1000

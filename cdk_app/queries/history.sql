@@ -1,12 +1,5 @@
--- $name: the keys with the most versions, newest first, and what each version says
-WITH busiest AS (
-    SELECT $key
-    FROM $database.$fact
-    GROUP BY $key
-    ORDER BY count(*) DESC, max(valid_from) DESC
-    LIMIT 20
-)
-SELECT f.*
-FROM $database.$fact f
-JOIN busiest b ON b.$key = f.$key
-ORDER BY f.$key, f.version
+-- $name: the keys with the most versions first, and what each version says
+SELECT *
+FROM (SELECT f.*, count(*) OVER (PARTITION BY $key) AS number_of_versions FROM $database.$fact f)
+ORDER BY number_of_versions DESC, $key, version
+LIMIT 200

@@ -119,10 +119,11 @@ def check_one_row_per_key(found: DataFrame, table: StarTable) -> None:
     """
     if not table.joins:
         return
-    twice = found.groupBy(names.spark(table.key)).count().where("count > 1").limit(1).collect()
+    twice = found.groupBy(*map(names.spark, table.key)).count().where("count > 1").limit(1).collect()
     if twice:
+        *key, count = twice[0]
         raise ModelError(
-            f"{table.name}.sql gives {twice[0]['count']} rows for {table.key} {twice[0][0]}",
+            f"{table.name}.sql gives {count} rows for {', '.join(table.key)} {', '.join(map(str, key))}",
             expected=f"one row per {table.driver}",
             do="join on the other tables' keys",
         )

@@ -98,7 +98,7 @@ class LakeReader:
         if snapshot is None or found is None:
             return 0
         alive = "is_current = true" if table.name in self.model.facts else "is_deleted = false and is_inferred = false"
-        scan = found.scan(row_filter=alive, snapshot_id=snapshot, selected_fields=(table.key,))
+        scan = found.scan(row_filter=alive, snapshot_id=snapshot, selected_fields=table.key)
         return int(scan.to_arrow().num_rows)
 
     def mirror_rows(self, table: str) -> int:

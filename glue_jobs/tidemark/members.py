@@ -70,8 +70,8 @@ def _as_reference(lake: Lake, column: Column) -> SparkColumn:
 def _known(lake: Lake) -> DataFrame | None:
     parts = []
     for name, dimension in lake.model.dimensions.items():
-        key = F.col(names.spark(dimension.key)).cast("string")
-        if lake.exists(lake.star(name)):
+        if len(dimension.key) == 1 and lake.exists(lake.star(name)):  # nothing refers to several columns
+            key = F.col(names.spark(dimension.key[0])).cast("string")
             parts.append(lake.spark.table(lake.star(name)).select(F.lit(name).alias(_DIMENSION), key.alias(_REFERENCE)))
     dates = lake.model.date_dimension
     if dates is not None and lake.exists(lake.star(dates)):
@@ -125,7 +125,7 @@ def _infer(lake: Lake, dimension: Dimension, keys: list[str], seq: int) -> int:
 
 def _stand_in(dimension: Dimension, column: Column) -> SparkColumn:
     kind = column.type.spark
-    if column.name == dimension.key:
+    if column.name in dimension.key:
         return F.col("_key").cast(kind)
     if column.nullable:
         return F.lit(None).cast(kind)

@@ -65,10 +65,12 @@ class StarTable:
 
     Parameters
     ----------
+    key
+        The columns that identify a row.
     driver
         The source table of which every row becomes one row (or one chain of versions) here.
     driver_key
-        The driver's key column that ``key`` is taken from.
+        The driver's key columns that those of ``key`` are taken from, in the same order.
     joins
         Further source tables that the SQL reads.
     complete
@@ -77,11 +79,11 @@ class StarTable:
 
     name: str
     description: str
-    key: str
+    key: tuple[str, ...]
     columns: tuple[Column, ...]
     sql: str
     driver: str
-    driver_key: str
+    driver_key: tuple[str, ...]
     joins: tuple[str, ...] = ()
     complete: bool = True
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from tidemark import storage
 from tidemark.errors import ModelError
@@ -23,6 +23,8 @@ from tidemark.model import Column, Dimension, Fact, Model, SourceTable
 from tidemark.types import PgType, star_type
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+# One name, or a list of them.
+Names = Annotated[list[Name], BeforeValidator(lambda found: [found] if isinstance(found, str) else found)]
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _STAR_NAME = re.compile(r"[a-z_][a-z0-9_]{0,54}")
 _TABLE_NAME = re.compile(r"[a-z0-9_]{1,63}")
@@ -68,9 +70,9 @@ class _SourceFile(_Strict):
 
 class _DimensionFile(_Strict):
     description: str = Field(min_length=1)
-    key: Name
+    key: Names = Field(min_length=1)
     driver: Name = Field(alias="from")
-    driver_key: Name | None = None
+    driver_key: Names | None = None
     joins: list[Name] = []
     complete: bool = True
     columns: dict[Name, _ColumnFile] = Field(min_length=1)
@@ -265,19 +267,24 @@ def _star_fields(folder: _Folder, tables: dict[str, SourceTable], name: str, spe
             good, f"{where}: column {column.name!r}", ["lower-case letters, digits and _, and none of Tidemark's own"]
         )
     known = [column.name for column in columns]
-    _need(spec.key in known, f"{where}: key {spec.key!r} is not among its columns", known)
+    for key in spec.key:
+        _need(key in known, f"{where}: key {key!r} is not among its columns", known)
     driver = tables[spec.driver]
     driver_key = spec.driver_key or spec.key
-    one_key = list(driver.key) == [driver_key]
-    _need(one_key, f"{where}: driver_key {driver_key!r} is not the key of {spec.driver}", [", ".join(driver.key)])
+    shown = repr(driver_key[0] if len(driver_key) == 1 else driver_key)
+    _need(
+        sorted(driver_key) == sorted(driver.key) and len(driver_key) == len(spec.key),
+        f"{where}: driver_key {shown} is not the key of {spec.driver}",
+        [", ".join(driver.key)],
+    )
     return {
         "name": name,
         "description": " ".join(spec.description.split()),
-        "key": spec.key,
+        "key": tuple(spec.key),
         "columns": columns,
         "sql": folder.text(f"{name}.sql", f"the SELECT of {name} over the source tables").strip().rstrip(";"),
         "driver": spec.driver,
-        "driver_key": driver_key,
+        "driver_key": tuple(driver_key),
         "joins": tuple(spec.joins),
         "complete": spec.complete,
     }
@@ -318,10 +325,14 @@ def _check_references(
                 dimensions,
             )
             target = dimensions[str(column.references)]
-            fits = column.type.family == target.column(target.key).type.family
             _need(
-                fits, f"{where} is {column.type}", [f"{target.column(target.key).type}, as {target.name}.{target.key}"]
+                len(target.key) == 1,
+                f"{where} refers to {target.name}, whose key is {', '.join(target.key)}",
+                ["a dimension whose key is one column"],
             )
+            key = target.column(target.key[0])
+            fits = column.type.family == key.type.family
+            _need(fits, f"{where} is {column.type}", [f"{key.type}, as {target.name}.{key.name}"])
 
 
 def _need(condition: bool, what: str, expected: object) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import names
+from tidemark.keys import key_text
 from tidemark.lake import settle
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def held_back(lake: Lake) -> dict[str, int]:
             key = lake.model.dimensions[name].key
         else:
             continue
-        present = here.select(F.col(names.spark(key)).cast("string").alias("key"))
+        present = here.select(key_text(key))
         result[name] = (
             entries.where(F.col("table_name") == name)
             .select("key")
@@ -87,8 +87,7 @@ def _looked_at(lake: Lake, entries: DataFrame, changes: Mapping[str, StarChange]
     for name, change in changes.items():
         if change.looked_at is not None:
             mine = entries.where(F.col("table_name") == name)
-            driver_key = F.col(names.spark(star[name].driver_key)).cast("string").alias("key")
-            there = lake.spark.table(lake.mirror(star[name].driver)).select(driver_key)
+            there = lake.spark.table(lake.mirror(star[name].driver)).select(key_text(star[name].driver_key))
             parts += [mine.join(change.looked_at, "key", "left_semi"), mine.join(there, "key", "left_anti")]
     return reduce(DataFrame.unionByName, parts).distinct()
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import candidates as cand
-from tidemark import names, versions
+from tidemark import keys, names, versions
 from tidemark.lake import FEW_KEYS, Tally, settle, tally
 from tidemark.mirror import within
 from tidemark.model import Dimension, Fact
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
     from tidemark.lake import Lake
     from tidemark.landing import KeyList, Manifest
@@ -58,9 +58,9 @@ class _Scope:
     ranges: KeyList | None = None
     fresh: frozenset[str] = frozenset()
 
-    def prune(self, frame: DataFrame, key: str) -> DataFrame:
+    def prune(self, frame: DataFrame, key: Sequence[str]) -> DataFrame:
         """Narrow a star table to the keys in scope, if they are few: files that hold none of them are not opened."""
-        return frame if self.hint is None else frame.where(F.col(names.spark(key)).isin(self.hint))
+        return frame if self.hint is None else frame.where(F.col(names.spark(key[0])).isin(self.hint))
 
 
 def is_touched(table: Dimension | Fact, manifest: Manifest, model_changed: bool) -> bool:
@@ -92,10 +92,10 @@ def refresh(
     here = lake.spark.table(target)
     decide = _decide_fact if isinstance(table, Fact) else _decide_dimension
     decided = settle(decide(lake, table, manifest, rows, here, scope, empty))
-    seen = tally(decided, versions.DECISION, "_key")
+    seen = tally(decided, versions.DECISION, keys.key_names(table.key)[0] if len(table.key) == 1 else None)
     counts = seen.counts
     change = StarChange(
-        counts, _bad(decided, counts), None if scope.everything else _keys(lake, table, manifest, decided)
+        counts, _bad(decided, table, counts), None if scope.everything else _keys(lake, table, manifest, decided)
     )
     if any(counts.get(kind) for kind in _WRITES):
         _write(lake, table, manifest, decided, seen, change, scope.fresh)
@@ -126,13 +126,15 @@ def _scope(
 def _changed_keys(
     lake: Lake, table: Dimension | Fact, manifest: Manifest, mirrored: Mapping[str, MirrorChange]
 ) -> list[Any] | None:
-    """Keys of at least all driver rows that the manifest changed, if they are few."""
+    """Keys of at least all driver rows that the manifest changed, if they are few and of one column."""
+    if len(table.driver_key) > 1:
+        return None
     change = mirrored.get(table.driver)
-    if change is not None and change.keys and lake.model.tables[table.driver].key == (table.driver_key,):
+    if change is not None and change.keys:
         return change.keys
     changed = lake.spark.table(lake.mirror(table.driver)).where(F.col("_seq") == manifest.seq)
-    keys = [row[0] for row in changed.select(names.spark(table.driver_key)).limit(FEW_KEYS + 1).collect()]
-    return keys if len(keys) <= FEW_KEYS else None
+    found = [row[0] for row in changed.select(names.spark(table.driver_key[0])).limit(FEW_KEYS + 1).collect()]
+    return found if len(found) <= FEW_KEYS else None
 
 
 def _inputs(lake: Lake, table: Dimension | Fact, manifest: Manifest, scope: _Scope) -> dict[str, DataFrame]:
@@ -147,18 +149,18 @@ def _lost(
 ) -> DataFrame:
     """Present rows here whose key is no longer there; ``rows`` are the candidates (all, if all were evaluated)."""
     if scope.everything:
-        there = rows.select(F.col(names.spark(table.key)).alias("_there"))
+        there = rows.select(*keys.wanted(table.key))
     else:
         mirror = lake.spark.table(lake.mirror(table.driver))
         if table.complete and scope.ranges is not None:
-            alive_here = alive_here.where(within(table.key, scope.ranges))
-            mirror = mirror.where(within(table.driver_key, scope.ranges))
+            alive_here = alive_here.where(within(table.key[0], scope.ranges))
+            mirror = mirror.where(within(table.driver_key[0], scope.ranges))
         if not table.complete:  # the SQL may let a changed row no longer through
             mirror = mirror.where(F.col("_seq") != manifest.seq)
-        there = mirror.select(F.col(names.spark(table.driver_key)).alias("_there"))
+        there = mirror.select(*keys.wanted(table.driver_key))
         if not table.complete:
-            there = there.unionAll(rows.select(F.col(names.spark(table.key)).alias("_there")))
-    return alive_here.join(there, F.col(names.spark(table.key)) == F.col("_there"), "left_anti")
+            there = there.unionAll(rows.select(*keys.wanted(table.key)))
+    return alive_here.join(there, keys.is_wanted(table.key), "left_anti")
 
 
 def _decide_fact(
@@ -173,10 +175,8 @@ def _decide_fact(
     columns = [column.name for column in table.columns]
     history = here
     if not scope.everything:
-        keys = F.broadcast(rows.select(F.col(names.spark(table.key)).alias("_wanted")))
-        history = scope.prune(here, table.key).join(
-            keys, F.col(names.spark(table.key)) == F.col("_wanted"), "left_semi"
-        )
+        changed = F.broadcast(rows.select(*keys.wanted(table.key)))
+        history = scope.prune(here, table.key).join(changed, keys.is_wanted(table.key), "left_semi")
     latest = versions.latest_versions(history, table.key)
     decided = versions.decide(
         rows, latest if scope.everything else F.broadcast(latest), table.key, columns, scope.fresh
@@ -198,26 +198,26 @@ def _decide_dimension(
 ) -> DataFrame:
     columns = [column.name for column in table.columns]
     whole = F.struct(*(F.col(names.spark(name)) for name in here.columns)).alias("last")
-    old = here.select(F.col(names.spark(table.key)).alias("_key"), whole)
+    own = keys.key_names(table.key)
+    old = here.select(*keys.as_key(table.key), whole)
     if not scope.everything:
-        keys = F.broadcast(rows.select(F.col(names.spark(table.key)).alias("_wanted")))
-        old = F.broadcast(scope.prune(old, "_key").join(keys, F.col("_key") == F.col("_wanted"), "left_semi"))
-    joined = rows.alias("c").join(old, F.col(f"c.{names.spark(table.key)}") == F.col("_key"), "left")
+        changed = F.broadcast(rows.select(*keys.wanted(table.key)))
+        old = F.broadcast(scope.prune(old, own).join(changed, keys.is_wanted(own), "left_semi"))
+    joined = rows.alias("c").join(old, keys.same(table.key, own, ("c.", "")), "left")
     now = F.struct(*(F.col(f"c.{names.spark(name)}") for name in columns))
     then = F.struct(*(F.col(f"last.{names.spark(name)}").alias(name) for name in columns))
     stale = ~now.eqNullSafe(then) | F.col("last.is_deleted") | F.col("last.is_inferred")
     decision = (
         F.when(F.col(f"c.{cand.REASON}").isNotNull(), F.lit(versions.BAD))
-        .when(F.col("_key").isNull(), F.lit(versions.NEW))
+        .when(F.col("last").isNull(), F.lit(versions.NEW))
         .when(stale, F.lit(versions.CHANGED))
     )
     kept = [F.col(f"c.{names.spark(name)}").alias(name) for name in (*columns, cand.REASON, cand.RAW)]
-    key = F.col(f"c.{names.spark(table.key)}").alias("_key")
-    decided = joined.select(*kept, key, F.col("last"), decision.alias(versions.DECISION))
+    decided = joined.select(*kept, *keys.as_key(table.key, "c."), F.col("last"), decision.alias(versions.DECISION))
     decided = decided.where(F.col(versions.DECISION).isNotNull())
     if scope.losses and not empty:
         lost = _lost(lake, table, manifest, rows, here.where("NOT is_deleted AND NOT is_inferred"), scope)
-        lost = lost.select(F.col(names.spark(table.key)).alias("_key"), whole)
+        lost = lost.select(*keys.as_key(table.key), whole)
         decided = decided.unionByName(versions.gone(lost, decided))
     return decided
 
@@ -238,12 +238,12 @@ def _write(
         rows = versions.to_write(decided, columns, F.lit(manifest.cut.time).cast("timestamp"), manifest.seq)
         rows = rows.select(*map(names.spark, versions.column_names(columns)))
         change.opened = rows.where("is_current")
-        key, updated = [table.key, "version"], ["valid_to", "is_current", "is_deleted", "closed_seq", *fresh]
+        key, updated = [*table.key, "version"], ["valid_to", "is_current", "is_deleted", "closed_seq", *fresh]
     else:
         rows = _dimension_rows(decided, columns, manifest.seq)
-        key, updated = [table.key], [*columns, "is_deleted", "is_inferred", "recorded_seq"]
+        key, updated = list(table.key), [*columns, "is_deleted", "is_inferred", "recorded_seq"]
     if set(seen.counts) & {versions.CHANGED, versions.GONE, versions.FILLED}:
-        _merge(lake, rows, target, key, updated, seen.pruning("t", table.key))
+        _merge(lake, rows, target, key, updated, seen.pruning("t", table.key[0]))
     else:
         lake.append(rows, target)
 
@@ -261,23 +261,21 @@ def _dimension_rows(decided: DataFrame, columns: list[str], seq: int) -> DataFra
     )
 
 
-def _bad(decided: DataFrame, counts: dict[str, int]) -> DataFrame | None:
+def _bad(decided: DataFrame, table: Dimension | Fact, counts: dict[str, int]) -> DataFrame | None:
     """Key, reason and row of what goes to quarantine."""
     if not counts.get(versions.BAD):
         return None
     bad = decided.where(F.col(versions.DECISION) == versions.BAD)
-    return bad.select(_key_text(), F.col(cand.REASON).alias("reason"), F.col(cand.RAW).alias("row"))
+    return bad.select(
+        keys.key_text(keys.key_names(table.key)), F.col(cand.REASON).alias("reason"), F.col(cand.RAW).alias("row")
+    )
 
 
 def _keys(lake: Lake, table: Dimension | Fact, manifest: Manifest, decided: DataFrame) -> DataFrame:
     """Keys that were looked at: those of the changed driver rows, and those decided gone or to be so."""
     driver = lake.spark.table(lake.mirror(table.driver)).where(F.col("_seq") == manifest.seq)
-    changed = driver.select(F.col(names.spark(table.driver_key)).cast("string").alias("key"))
-    return changed.unionAll(decided.select(_key_text()))
-
-
-def _key_text() -> Column:
-    return F.coalesce(F.col("_key").cast("string"), F.lit("NULL")).alias("key")
+    changed = driver.select(keys.key_text(table.driver_key))
+    return changed.unionAll(decided.select(keys.key_text(keys.key_names(table.key))))
 
 
 def _merge(lake: Lake, rows: DataFrame, target: str, key: list[str], updated: list[str], pruning: str) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import names
+from tidemark import keys, names
 from tidemark.candidates import RAW, REASON, UPDATED
 from tidemark.lake import FACT_COLUMNS
 
@@ -35,14 +35,14 @@ NEW, CHANGED, GONE, BAD, FILLED = "new", "changed", "gone", "bad", "filled"
 _MICROSECOND: Final = "INTERVAL '0.000001' SECOND"
 
 
-def latest_versions(fact: DataFrame, key: str) -> DataFrame:
-    """Return the last version of every key: columns ``_key`` and ``last`` (a struct of all columns)."""
+def latest_versions(fact: DataFrame, key: Sequence[str]) -> DataFrame:
+    """Return the last version of every key: its columns (``_key0`` …) and ``last`` (a struct of all columns)."""
     whole = F.struct(*(F.col(names.spark(name)) for name in fact.columns))
-    return fact.groupBy(F.col(names.spark(key)).alias("_key")).agg(F.max_by(whole, F.col("version")).alias("last"))
+    return fact.groupBy(*keys.as_key(key)).agg(F.max_by(whole, F.col("version")).alias("last"))
 
 
 def decide(
-    candidates: DataFrame, latest: DataFrame, key: str, columns: Sequence[str], fresh: Collection[str] = ()
+    candidates: DataFrame, latest: DataFrame, key: Sequence[str], columns: Sequence[str], fresh: Collection[str] = ()
 ) -> DataFrame:
     """Say for every candidate what has to happen.
 
@@ -60,22 +60,21 @@ def decide(
     Returns
     -------
     DataFrame
-        The candidates' columns, ``_key``, ``last`` and ``_decision`` (new, changed, filled or bad); equal rows are left
-        out.
+        The candidates' columns, their keys (``_key0`` …), ``last`` and ``_decision`` (new, changed, filled or bad);
+        equal rows are left out.
     """
-    quoted = names.spark(key)
-    joined = candidates.alias("c").join(latest.alias("l"), F.col(f"c.{quoted}") == F.col("l._key"), "left")
+    on = keys.same(key, keys.key_names(key), ("c.", "l."))
+    joined = candidates.alias("c").join(latest.alias("l"), on, "left")
     decision = (
         F.when(F.col(f"c.{REASON}").isNotNull(), F.lit(BAD))
-        .when(F.col("l._key").isNull() | ~F.col("l.last.is_current"), F.lit(NEW))
+        .when(F.col("l.last").isNull() | ~F.col("l.last.is_current"), F.lit(NEW))
         .when(_differs([name for name in columns if name not in fresh]), F.lit(CHANGED))
     )
     if fresh:
         decision = decision.when(_differs([name for name in columns if name in fresh]), F.lit(FILLED))
     kept = [F.col(f"c.{names.spark(name)}").alias(name) for name in (*columns, UPDATED, REASON, RAW)]
-    return joined.select(*kept, F.col(f"c.{quoted}").alias("_key"), F.col("l.last"), decision.alias(DECISION)).where(
-        F.col(DECISION).isNotNull()
-    )
+    decided = joined.select(*kept, *keys.as_key(key, "c."), F.col("l.last"), decision.alias(DECISION))
+    return decided.where(F.col(DECISION).isNotNull())
 
 
 def _differs(columns: Sequence[str]) -> Column:
@@ -93,7 +92,7 @@ def gone(latest: DataFrame, like: DataFrame) -> DataFrame:
             F.lit(GONE).alias(name)
             if name == DECISION
             else F.col(name)
-            if name in ("_key", "last")
+            if name in latest.columns
             else F.lit(None).cast(kinds[name]).alias(name)
             for name in like.columns
         )

@@ -100,7 +100,9 @@ def tick(totesys: Pipeline, expectation: Expectation) -> None:
         expectation.observe(fact, answers[fact], cut, manifest.seq)
         spec = totesys.model.facts[fact]
         columns = ", ".join(column.name for column in spec.columns)
-        found = totesys.query(f"SELECT {columns}, {HISTORY} FROM {star}.{fact} ORDER BY {spec.key}, version", warehouse)
+        found = totesys.query(
+            f"SELECT {columns}, {HISTORY} FROM {star}.{fact} ORDER BY {spec.key[0]}, version", warehouse
+        )
         assert found == expectation.rows(fact), fact
         current = totesys.query(f"SELECT {columns} FROM {star}.{fact}_current", warehouse)
         assert sorted(current) == sorted(answer[:-1] for answer in answers[fact])

@@ -140,7 +140,7 @@ class Pipeline:
         return rows
 
     def versions(self, key: int, fact: str = "fact_order") -> list[dict[str, Any]]:
-        model_key = self.model.facts[fact].key
+        (model_key,) = self.model.facts[fact].key
         return sorted((row for row in self.lake(fact) if row[model_key] == key), key=lambda row: row["version"])
 
     def snapshots(self) -> dict[str, int | None]:

@@ -26,7 +26,7 @@ def star(
         Column(name="v", type=PgType.parse(kind), nullable=nullable, description="x"),
     )
     return Dimension(
-        name="d", description="x", key="k", columns=columns, sql=sql, driver="t", driver_key="k", joins=joins
+        name="d", description="x", key=("k",), columns=columns, sql=sql, driver="t", driver_key=("k",), joins=joins
     )
 
 

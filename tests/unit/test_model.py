@@ -88,7 +88,7 @@ def published(text: str) -> list[tuple[str, PgType, bool]]:
 def test_star_tables_have_the_published_columns(totesys: Model, name: str) -> None:
     table = {**totesys.dimensions, **totesys.facts}[name]
     assert described(table.columns) == published(STARS[name])
-    assert table.key == table.columns[0].name
+    assert table.key == (table.columns[0].name,)
 
 
 def test_there_are_no_other_star_tables(totesys: Model) -> None:
@@ -249,7 +249,7 @@ def test_defaults_and_overrides(folder: Path) -> None:
     assert item.column("name").nullable
     assert model.dimensions["dim_item"].sql == "SELECT item_id, name FROM item"
     assert model.facts["fact_sale"].inputs == ("sale",)
-    assert model.facts["fact_sale"].driver_key == "sale_id"
+    assert model.facts["fact_sale"].driver_key == ("sale_id",)
 
 
 def test_the_digest_changes_with_every_file(folder: Path) -> None:

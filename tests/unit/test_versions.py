@@ -84,15 +84,15 @@ def decide(spark: SparkSession, state: State, source: dict[str, Row], scope: Seq
     candidates = spark.createDataFrame(rows, "k string, v string, _updated_at bigint, _reason string, _row string")
     candidates = candidates.withColumn("_updated_at", F.timestamp_micros("_updated_at"))
     history = fact_frame(spark, {key: version for key, version in state.items() if key[0] in keys})
-    decided = versions.decide(candidates, versions.latest_versions(history, "k"), "k", ["k", "v"])
+    decided = versions.decide(candidates, versions.latest_versions(history, ["k"]), ["k"], ["k", "v"])
     lost = history.where("is_current").join(candidates.select("k"), "k", "left_anti")
-    return decided.unionByName(versions.gone(versions.latest_versions(lost, "k"), decided))
+    return decided.unionByName(versions.gone(versions.latest_versions(lost, ["k"]), decided))
 
 
 def tick(spark: SparkSession, state: State, source: dict[str, Row], cut: int, seq: int) -> dict[str, str]:
     """Apply one cut to a fact, in place; return the decisions."""
     decided = decide(spark, state, source).localCheckpoint()
-    outcomes = [(row._key, row[versions.DECISION]) for row in decided.select("_key", versions.DECISION).collect()]
+    outcomes = [(row._key0, row[versions.DECISION]) for row in decided.select("_key0", versions.DECISION).collect()]
     assert len({key for key, _ in outcomes}) == len(outcomes), "one decision per key"
     rows = versions.to_write(decided, ["k", "v"], F.timestamp_micros(F.lit(cut)), seq)
     assert rows.columns == versions.column_names(["k", "v"])
@@ -280,7 +280,7 @@ def test_only_keys_in_scope_are_looked_at(spark: SparkSession) -> None:
     state: State = {}
     tick(spark, state, {"a": A, "b": A}, CUTS[0], 1)
     decided = decide(spark, state, {"a": B}, scope=["a"]).collect()
-    assert [(row._key, row[versions.DECISION]) for row in decided] == [("a", "changed")]
+    assert [(row._key0, row[versions.DECISION]) for row in decided] == [("a", "changed")]
 
 
 def test_random_histories_agree_with_the_oracle(spark: SparkSession) -> None:

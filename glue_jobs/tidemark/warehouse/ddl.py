@@ -13,6 +13,8 @@ from tidemark.names import pg, pg_literal
 from tidemark.types import PgType
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from tidemark.model import Dimension, Model
 
 ETL_SCHEMA = "etl"
@@ -72,6 +74,10 @@ def digest(model: Model) -> str:
     return hashlib.sha256("\0".join([LEDGER, *statements(model), *history_access(model)]).encode()).hexdigest()
 
 
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(pg, names))
+
+
 def _columns(columns: tuple[Column, ...]) -> list[str]:
     return [f"{pg(c.name)} {c.type.warehouse}{'' if c.nullable else ' NOT NULL'}" for c in columns]
 
@@ -86,7 +92,7 @@ def _dates(schema: str, name: str) -> list[str]:
 def _dimension(schema: str, dimension: Dimension) -> list[str]:
     table = pg(schema, dimension.name)
     extras = [f"{pg(name)} {kind}" for name, kind, _ in _DIMENSION_EXTRAS]
-    body = ", ".join([*_columns(dimension.columns), *extras, f"PRIMARY KEY ({pg(dimension.key)})"])
+    body = ", ".join([*_columns(dimension.columns), *extras, f"PRIMARY KEY ({_listed(dimension.key)})"])
     texts = tuple((name, text) for name, _, text in _DIMENSION_EXTRAS)
     return [
         f"CREATE TABLE IF NOT EXISTS {table} ({body})",
@@ -98,17 +104,17 @@ def _fact(model: Model, fact: Fact) -> list[str]:
     schema, table = model.name, pg(model.name, fact.name)
     parts = [f"{pg(fact.record_id)} bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", *_columns(fact.columns)]
     parts += [f"{pg(name)} {kind}" for name, kind, _ in _FACT_EXTRAS]
-    parts += [f"UNIQUE ({pg(fact.key)}, {pg('version')})", 'CHECK ("valid_from" < "valid_to")']
+    parts += [f"UNIQUE ({_listed(fact.key)}, {pg('version')})", 'CHECK ("valid_from" < "valid_to")']
     parts += ['CHECK ("is_current" = ("valid_to" IS NULL))', 'CHECK (NOT ("is_current" AND "is_deleted"))']
     for column in fact.references:
         target, key = str(column.references), "date_id"
         if target != model.date_dimension:
-            key = model.dimensions[target].key
+            key = model.dimensions[target].key[0]
         parts.append(f"FOREIGN KEY ({pg(column.name)}) REFERENCES {pg(schema, target)} ({pg(key)})")
     texts = ((fact.record_id, "Identity of this version"), *((name, text) for name, _, text in _FACT_EXTRAS))
     return [
         f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(parts)})",
-        f"CREATE UNIQUE INDEX IF NOT EXISTS {pg(fact.name + '_one')} ON {table} ({pg(fact.key)}) WHERE is_current",
+        f"CREATE UNIQUE INDEX IF NOT EXISTS {pg(fact.name + '_one')} ON {table} ({_listed(fact.key)}) WHERE is_current",
         *_comments(table, fact.description, fact.columns, texts),
     ]
 
@@ -149,7 +155,9 @@ def stage_type(kind: PgType | str) -> str:
     return _STAGE_TYPES.get(spark, spark)
 
 
-def evolution(table: str, key: str, columns: tuple[Column, ...], found: dict[str, tuple[PgType, bool]]) -> list[str]:
+def evolution(
+    table: str, key: Collection[str], columns: tuple[Column, ...], found: dict[str, tuple[PgType, bool]]
+) -> list[str]:
     """Statements that bring an existing table to the model: columns added, types widened, NOT NULL dropped.
 
     Parameters
@@ -157,7 +165,7 @@ def evolution(table: str, key: str, columns: tuple[Column, ...], found: dict[str
     table
         Quoted name.
     key
-        Name of the key column: never NULL, whatever the model says.
+        The key's columns: never NULL, whatever the model says.
     found
         The table's columns: type, and whether NOT NULL.
 
@@ -178,7 +186,7 @@ def evolution(table: str, key: str, columns: tuple[Column, ...], found: dict[str
             if not _widens(have, column.type):
                 raise ValueError(f"{table}.{name} is {have} in the warehouse and {column.type} in the model")
             result.append(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {column.type.warehouse}")
-        if not_null and column.nullable and column.name != key:
+        if not_null and column.nullable and column.name not in key:
             result.append(f"ALTER TABLE {table} ALTER COLUMN {name} DROP NOT NULL")
     wanted = {column.name for column in columns}
     for name, (_, not_null) in found.items():

@@ -134,10 +134,11 @@ class _PostgresLoad:
         names = [*(column.name for column in table.columns), *ddl.DIMENSION_EXTRA_NAMES]
         stage = self._stage(table.name, self._kinds(table.columns, _DIMENSION_KINDS), rows)
         listed = ", ".join(map(pg, names))
-        updated = ", ".join(f"{pg(name)} = EXCLUDED.{pg(name)}" for name in names if name != table.key)
+        updated = ", ".join(f"{pg(name)} = EXCLUDED.{pg(name)}" for name in names if name not in table.key)
         written = self._run(
             f"INSERT INTO {pg(self._model.name, table.name)} ({listed}) SELECT {self._cast(names, table.columns)} "  # noqa: S608
-            f"FROM {stage} s ON CONFLICT ({pg(table.key)}) DO UPDATE SET {updated}"
+            f"FROM {stage} s ON CONFLICT ({', '.join(map(pg, table.key))}) "
+            f"DO UPDATE SET {updated}"
         )
         self._run(f"DROP TABLE {stage}")
         return written
@@ -156,7 +157,7 @@ class _PostgresLoad:
         names = [*(column.name for column in table.columns), *ddl.FACT_EXTRA_NAMES]
         target = pg(self._model.name, table.name)
         stage = self._stage(table.name, self._kinds(table.columns, _FACT_KINDS), rows)
-        same = f"f.{pg(table.key)} = s.{pg(table.key)} AND f.version = s.version"
+        same = " AND ".join(f"f.{name} = s.{name}" for name in map(pg, (*table.key, "version")))
         closed = self._run(
             f"UPDATE {target} f SET valid_to = s.valid_to, is_current = s.is_current, is_deleted = s.is_deleted, "  # noqa: S608
             f"closed_seq = s.closed_seq FROM {stage} s WHERE {same} AND f.is_current AND NOT s.is_current"
@@ -165,7 +166,7 @@ class _PostgresLoad:
         opened = self._run(
             f"INSERT INTO {target} ({listed}) SELECT {self._cast(names, table.columns)} FROM {stage} s "  # noqa: S608
             f"WHERE NOT EXISTS (SELECT FROM {target} f WHERE {same}) "
-            f"ORDER BY s.valid_from, s.{pg(table.key)}, s.version"
+            f"ORDER BY s.valid_from, {', '.join(f's.{name}' for name in map(pg, table.key))}, s.version"
         )
         filled = 0
         if fresh:

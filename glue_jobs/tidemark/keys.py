@@ -1,0 +1,59 @@
+"""Keys of star tables in DataFrames: one column or several, always by the same names.
+
+Promises: two keys are the same if all their columns are, whatever these are called on either side; as text, different
+keys have different texts.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from tidemark import names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyspark.sql import Column
+
+_KEY, _WANTED = "_key", "_wanted"
+
+
+def key_names(key: Sequence[str], prefix: str = _KEY) -> list[str]:
+    """Return the names that a key's columns have in frames of decisions: ``_key0``, ``_key1`` …."""
+    return [f"{prefix}{index}" for index in range(len(key))]
+
+
+def as_key(key: Sequence[str], frame: str = "", prefix: str = _KEY) -> list[Column]:
+    """Return a key's columns, of the frame with that alias, under the names of :func:`key_names`."""
+    pairs = zip(key, key_names(key, prefix), strict=True)
+    return [F.col(f"{frame}{names.spark(name)}").alias(alias) for name, alias in pairs]
+
+
+def wanted(key: Sequence[str]) -> list[Column]:
+    """Return a key's columns under names that meet no others in a join: for :func:`is_wanted`."""
+    return as_key(key, prefix=_WANTED)
+
+
+def is_wanted(key: Sequence[str]) -> Column:
+    """Condition that a row's key equals one given by :func:`wanted`."""
+    return same(key, key_names(key, _WANTED))
+
+
+def same(left: Sequence[str], right: Sequence[str], frames: tuple[str, str] = ("", "")) -> Column:
+    """Condition that two keys are equal, column by column."""
+    pairs = [
+        F.col(f"{frames[0]}{names.spark(one)}") == F.col(f"{frames[1]}{names.spark(other)}")
+        for one, other in zip(left, right, strict=True)
+    ]
+    return reduce(lambda one, other: one & other, pairs)
+
+
+def key_text(key: Sequence[str]) -> Column:
+    """Return a key as text: its one value, or a JSON list of its values."""
+    texts = [F.col(names.spark(name)).cast("string") for name in key]
+    if len(texts) == 1:
+        return F.coalesce(texts[0], F.lit("NULL")).alias("key")
+    return F.to_json(F.array(*texts)).alias("key")
