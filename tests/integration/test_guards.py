@@ -10,7 +10,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +25,13 @@ from tidemark.source import snapshot
 from local_stack.databases import Credentials as Database
 from local_stack.databases import EmbeddedPostgres
 from local_stack.postgres_area import PACKAGE, _installed
+from local_stack.postgres_process import _free_port
 from tests.integration.conftest import SHOP, Pipeline, credentials_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+_standbys = count(1)
 SETTINGS: dict[str, str | int] = {
     "fsync": "off",
     "wal_level": "replica",
@@ -201,6 +204,13 @@ def test_readers_do_not_wait_behind_an_alter_that_waits_for_the_cut(
     assert manifest.tables["orders"].count == 3001
 
 
+def follower(site: Site, standby: Database, landing: str) -> Pipeline:
+    """The shop, read from the standby."""
+    shop = site.shop
+    reader = shop.reader.model_copy(update={"port": standby.port})
+    return Pipeline(shop.folder, shop.source, reader, Landing(landing), shop.spark, shop.new_database)
+
+
 @pytest.fixture
 def standby(site: Site) -> Iterator[Database]:
     """A hot standby of the site's server."""
@@ -208,19 +218,15 @@ def standby(site: Site) -> Iterator[Database]:
     with (area.path / "pg_hba.conf").open("a") as rules:
         rules.write("host replication all 127.0.0.1/32 scram-sha-256\n")
     site.shop.execute("SELECT pg_reload_conf()")
-    data, port = area.path / "standby", str(server.port + 1)
+    data, port = area.path / f"standby-{next(_standbys)}", str(_free_port(None))
     address = f"host=127.0.0.1 port={server.port} user={server.user} password={server.password}"
     area.account.own(area.path)
     site.program("pg_basebackup", "-d", address, "-D", str(data), "-R", "-X", "stream", "-c", "fast")
     (data / "postgresql.conf").write_text((area.path / "postgresql.conf").read_text())
     options = f"-c port={port} -c data_directory={data} -c config_file={data}/postgresql.conf"
     site.program("pg_ctl", "-w", "-s", "-D", str(data), "-l", str(data / "log"), "-o", options, "start")
-    yield Database(**{**vars_of(site.shop.source), "port": int(port)})
+    yield replace(site.shop.source, port=int(port))
     site.program("pg_ctl", "-w", "-s", "-D", str(data), "-m", "immediate", "stop")
-
-
-def vars_of(database: Database) -> dict[str, Any]:
-    return {name: getattr(database, name) for name in database.__dataclass_fields__}
 
 
 def caught_up(site: Site, standby: Database) -> None:
@@ -237,15 +243,7 @@ def caught_up(site: Site, standby: Database) -> None:
 def test_a_hot_standby_is_a_source_and_a_conflict_is_told(
     site: Site, standby: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader = site.shop.reader.model_copy(update={"port": standby.port})
-    shop = Pipeline(
-        site.shop.folder,
-        site.shop.source,
-        reader,
-        Landing("s3://lake/standby"),
-        site.shop.spark,
-        site.shop.new_database,
-    )
+    shop = follower(site, standby, "s3://lake/standby")
     assert shop.must_extract().cut.lsn is None
     shop.execute("UPDATE orders SET note = 'seen on the standby' WHERE order_id = 3")
     caught_up(site, standby)
@@ -267,3 +265,28 @@ def test_a_hot_standby_is_a_source_and_a_conflict_is_told(
     manifest = shop.must_extract()
     assert manifest.tables["orders"].mode == "full"
     assert manifest.tables["orders"].count == 3001
+
+
+def test_a_promoted_standby_is_another_server_though_nothing_else_tells(site: Site, standby: Database) -> None:
+    """Same system identifier, same start; its transaction ids go on where the old primary's do, with other contents."""
+    shop = follower(site, standby, "s3://lake/promoted")
+    before = shop.must_extract()
+    area = site.server._area
+    site.program("pg_ctl", "-w", "-s", "-D", str(max(area.path.glob("standby-*"))), "promote")
+    site.shop.execute("UPDATE orders SET note = 'only on the old primary' WHERE order_id = 4")
+    with standby.connect() as connection:
+        for number in (5, 6, 7):
+            connection.execute("UPDATE orders SET note = 'on the new one' WHERE order_id = %s", [number])
+        connection.execute("CHECKPOINT")
+    manifest = shop.must_extract()
+    assert (manifest.identity.system_identifier, manifest.identity.started) == (
+        before.identity.system_identifier,
+        before.identity.started,
+    )
+    assert manifest.tables["orders"].mode == "full"
+    assert manifest.tables["orders"].why == "another server than before: timeline changed"
+    notes = {row[0]: row[4] for row in shop.landed(manifest, "orders")}
+    assert [notes[key] for key in (4, 5, 6, 7)] == [None, *["on the new one"] * 3]
+    with standby.connect() as connection:
+        connection.execute("UPDATE orders SET note = 'and on' WHERE order_id = 8")
+    assert [row[0] for row in shop.landed(shop.must_extract(), "orders")] == [8]
