@@ -123,7 +123,9 @@ class PgType:
         if self.base == "date":
             return f"({name} - DATE '1970-01-01') AS {name}"
         if self.base in ("timestamp", "timestamptz"):
-            return f"(EXTRACT(EPOCH FROM {name}) * 1000000)::bigint AS {name}"
+            # Whole seconds and the rest apart: before PostgreSQL 14 an epoch is a double, too short for far dates.
+            seconds = f"date_part('epoch', date_trunc('second', {name}))::bigint"
+            return f"({seconds} * 1000000 + date_part('microseconds', {name})::bigint % 1000000) AS {name}"
         return f"{name}::text AS {name}" if self.spark == "string" else name
 
     def landing_expression(self, column: str) -> str:

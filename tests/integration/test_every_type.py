@@ -81,7 +81,12 @@ KINDS = (
     Kind("date", ("'infinity'", "'-infinity'", "'2024-02-29'"), declared="text"),
     Kind(
         "timestamp",
-        ("'2024-08-22 09:15:00.123456'", "'0044-03-15 12:00:00 BC'", "'20240-01-01 00:00:00'", "'1900-01-01 00:00:01'"),
+        (
+            "'2024-08-22 09:15:00.123456'",
+            "'0044-03-15 12:00:00 BC'",
+            "'20240-01-01 00:00:00.123457'",
+            "'1900-01-01 00:00:01'",
+        ),
         star="timestamp",
     ),
     Kind("timestamp", ("'infinity'", "'-infinity'"), declared="text"),
@@ -161,7 +166,13 @@ def texts(pipeline: Pipeline, query: str, *, in_warehouse: bool = False) -> list
 
 @pytest.mark.parametrize(
     ("kind", "value"),
-    [("date", "'infinity'"), ("timestamp", "'-infinity'"), ("timestamptz", "'infinity'"), ("numeric(10,2)", "'NaN'")],
+    [
+        ("date", "'infinity'"),
+        ("timestamp", "'-infinity'"),
+        ("timestamp", "'294276-12-31'"),
+        ("timestamptz", "'infinity'"),
+        ("numeric(10,2)", "'NaN'"),
+    ],
 )
 def test_what_has_no_native_form_is_told_with_the_way_out(
     new_pipeline: Callable[[], Pipeline], kind: str, value: str

@@ -34,7 +34,7 @@ CONCURRENT_TABLES = 4
 _PAGE_BYTES = 8192
 _PARTITION_BYTES = 64 * 2**20
 _MAX_PARTITIONS = 16
-_NOT_FINITE = ("infinity", "infinite", "nan")
+_NOT_FINITE = ("infinity", "infinite", "nan", "bigint out of range")
 _log = logging.getLogger("tidemark.extract")
 
 
@@ -91,7 +91,9 @@ def _land(spark: SparkSession, snapshot: SourceSnapshot, read: Read, file_format
         unbounded = any(word in cause.lower() for word in _NOT_FINITE)
         raise SourceError(
             f"reading {sql.relation(read.table)} failed: {cause}",
-            expected="finite values in columns of a date, time or numeric(p,s) type" if unbounded else "",
+            expected="finite values, before the year 294247, in columns of a date, time or numeric(p,s) type"
+            if unbounded
+            else "",
             do="declare the column as text in source.yml (docs/types.md); nothing was landed"
             if unbounded
             else "nothing was landed; the next tick repeats",
