@@ -72,6 +72,7 @@ class Credentials:
             "sslmode": self.sslmode,
             "sslrootcert": self.sslrootcert,
             "connect_timeout": 10,
+            "client_encoding": "utf8",
             "autocommit": True,
         }
         return psycopg.connect(**(arguments | options))

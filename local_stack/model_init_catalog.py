@@ -152,7 +152,7 @@ class Database:
 @contextmanager
 def reading(credentials: Credentials) -> Iterator[psycopg.Connection]:
     """Open one read-only transaction with a fixed search path and short time limits."""
-    with credentials.connect(application_name="tidemark-model-init", client_encoding="utf8") as connection:
+    with credentials.connect(application_name="tidemark-model-init") as connection:
         if connection.info.server_version < OLDEST:
             raise SourceError(
                 f"{credentials} is PostgreSQL {connection.info.server_version // 10_000}",

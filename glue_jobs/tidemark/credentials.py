@@ -19,6 +19,8 @@ from tidemark.errors import TidemarkError
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 SYSTEM = "system"
 CONNECT_TIMEOUT_SECONDS = 15
+# Whatever the database's own encoding: our SQL, with its names and texts, is UTF-8.
+ENCODING = "utf8"
 
 
 class Credentials(BaseModel):
@@ -67,12 +69,14 @@ class Credentials(BaseModel):
             "password": self.password.get_secret_value(),
             "application_name": application,
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "client_encoding": ENCODING,
             **self._tls(),
         }
 
     def uri(self, application: str) -> str:
         """URI for ADBC, which takes nothing else. It holds the password: keep it out of every message."""
-        options = {"application_name": application, "connect_timeout": str(CONNECT_TIMEOUT_SECONDS), **self._tls()}
+        options = {"application_name": application, "connect_timeout": str(CONNECT_TIMEOUT_SECONDS)}
+        options |= {"client_encoding": ENCODING, **self._tls()}
         user, password = quote(self.username, safe=""), quote(self.password.get_secret_value(), safe="")
         host = f"[{self.host}]" if ":" in self.host else quote(self.host, safe="")
         place = f"{host}:{self.port}/{quote(self.dbname, safe='')}"

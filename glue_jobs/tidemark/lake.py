@@ -43,7 +43,7 @@ DIMENSION_COLUMNS: Final[Columns] = {
     "recorded_seq": ("bigint", "Run that last changed this row"),
 }
 FACT_COLUMNS: Final[Columns] = {
-    "version": ("int", "1, 2, … per key"),
+    "version": ("int", "1, 2, 3 and so on, per key"),
     "valid_from": ("timestamp", "From when this version was true in the source (UTC)"),
     "valid_to": ("timestamp", "Until when it was true (UTC); NULL while current"),
     "is_current": ("boolean", "Whether this is the key's present version"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tidemark.errors import SourceError
 from tidemark.landing import Landing
 from tidemark.names import pg
 
@@ -43,14 +44,15 @@ def drafted(
 ) -> Callable[[str], Pipeline]:
     """Give a function that makes a database, drafts its model and returns its pipeline."""
 
-    def make(name: str, *statements: str) -> Pipeline:
-        source = new_database(name)
+    def make(name: str, *statements: str, template: str | None = None) -> Pipeline:
+        source = new_database(name, template=template)
         with source.connect() as connection:
             for statement in statements:
                 connection.execute(statement.encode())
         made = draft_model(source, output=tmp_path / name, name=name)
         landing = Landing(f"s3://lake/landing-{name}")
-        return Pipeline(made.folder, source, credentials_of(source), landing, spark, new_database)
+        warehouse = new_database("warehouse", template=template)
+        return Pipeline(made.folder, source, credentials_of(source), landing, spark, new_database, warehouse)
 
     return make
 
@@ -93,7 +95,7 @@ def test_sql_and_csv_in_every_name_and_value(drafted: Callable[..., Pipeline], l
     assert pipeline.query("SELECT id FROM victim") == [(1,)]
 
 
-def test_as_many_columns_as_there_can_be_and_no_rows(drafted: Callable[..., Pipeline]) -> None:
+def test_as_many_columns_as_there_can_be_and_a_table_without_rows(drafted: Callable[..., Pipeline]) -> None:
     names = [f"{'x' * 58}_{number:04d}" for number in range(1599)]
     wide = ", ".join(f"{pg(name)} {'int' if number % 3 else 'boolean'}" for number, name in enumerate(names))
     pipeline = drafted(
@@ -105,6 +107,31 @@ def test_as_many_columns_as_there_can_be_and_no_rows(drafted: Callable[..., Pipe
         "INSERT INTO fact SELECT i, i FROM generate_series(1, 20) i",
     )
     pipeline.tick()
-    pipeline.execute(f"UPDATE {LONG} SET {names[-1]} = 7 WHERE id = 3")
+    all_equal(pipeline)
+
+
+@pytest.mark.parametrize(("encoding", "value"), [("LATIN1", "é Ä ñ"), ("EUC_JP", "日本 語"), ("SQL_ASCII", "é 日本")])
+def test_databases_in_other_encodings(
+    drafted: Callable[..., Pipeline], new_database: Callable[..., Credentials], encoding: str, value: str
+) -> None:
+    """Source and warehouse both; names that are not ASCII, and bytes that are no text in any encoding."""
+    template = new_database("template").dbname
+    with new_database("maker").connect() as connection:
+        connection.execute(f"DROP DATABASE {template}".encode())
+        made = f"CREATE DATABASE {template} ENCODING '{encoding}' TEMPLATE template0 LOCALE 'C'"
+        connection.execute(made.encode())
+    pipeline = drafted(
+        f"in_{encoding.lower()}",
+        f"CREATE TABLE t (id int PRIMARY KEY, {pg(value)} text)",
+        f"INSERT INTO t VALUES (1, '{value}')",
+        "CREATE TABLE u (id int PRIMARY KEY, t int REFERENCES t)",
+        template=template,
+    )
     pipeline.tick()
     all_equal(pipeline)
+    if encoding == "SQL_ASCII":
+        pipeline.execute("INSERT INTO t VALUES (2, E'\\351\\377')")
+        with pytest.raises(SourceError, match=r"invalid byte sequence .*to do: mend the value in the source"):
+            pipeline.extract()
+        pipeline.execute("DELETE FROM t WHERE id = 2")
+        all_equal(pipeline)

@@ -34,7 +34,20 @@ CONCURRENT_TABLES = 4
 _PAGE_BYTES = 8192
 _PARTITION_BYTES = 64 * 2**20
 _MAX_PARTITIONS = 16
-_NOT_FINITE = ("infinity", "infinite", "nan", "bigint out of range")
+# What a reader's error says (in lower case), what was expected, and what to do.
+_ADVICE = (
+    (
+        ("infinity", "infinite", "nan", "bigint out of range"),
+        "finite values, before the year 294247, in columns of a date, time or numeric(p,s) type",
+        "declare the column as text in source.yml (docs/types.md)",
+    ),
+    (
+        ("invalid byte sequence",),
+        "text in the database's encoding (SQL_ASCII checks none)",
+        "mend the value in the source, or leave the column out of source.yml",
+    ),
+)
+_AGAIN = ("", "the next tick repeats")
 _log = logging.getLogger("tidemark.extract")
 
 
@@ -88,15 +101,9 @@ def _land(spark: SparkSession, snapshot: SourceSnapshot, read: Read, file_format
         landing_format.write(exact.observe(counted, F.count(F.lit(1)).alias("rows")), read.target, file_format)
     except (PySparkException, Py4JJavaError) as error:
         cause = _first_cause(error)
-        unbounded = any(word in cause.lower() for word in _NOT_FINITE)
+        expected, do = next((told for words, *told in _ADVICE if any(word in cause.lower() for word in words)), _AGAIN)
         raise SourceError(
-            f"reading {sql.relation(read.table)} failed: {cause}",
-            expected="finite values, before the year 294247, in columns of a date, time or numeric(p,s) type"
-            if unbounded
-            else "",
-            do="declare the column as text in source.yml (docs/types.md); nothing was landed"
-            if unbounded
-            else "nothing was landed; the next tick repeats",
+            f"reading {sql.relation(read.table)} failed: {cause}", expected=expected, do=f"{do}; nothing was landed"
         ) from None
     rows = int(counted.get["rows"])
     if read.expected_rows is not None and rows != read.expected_rows:

@@ -26,7 +26,7 @@ _DIMENSION_EXTRAS = (
     ("recorded_seq", "bigint NOT NULL", "Run that last changed this row"),
 )
 _FACT_EXTRAS = (
-    ("version", "integer NOT NULL", "1, 2, … per key"),
+    ("version", "integer NOT NULL", "1, 2, 3 and so on, per key"),
     ("valid_from", "timestamptz NOT NULL", "From when this version was true in the source"),
     ("valid_to", "timestamptz", "Until when it was true; NULL while current"),
     ("is_current", "boolean NOT NULL", "Whether this is the key's present version"),
