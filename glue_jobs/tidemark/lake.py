@@ -162,16 +162,7 @@ class Lake:
         else:
             columns |= DIMENSION_COLUMNS
         name = self.star(table.name)
-        found = dict(self.spark.table(name).dtypes) if self.exists(name) else {}
-        for column, (kind, _) in columns.items():
-            have = found.get(column, kind)
-            if have != kind and not _is_wider(have, kind):
-                raise ModelError(
-                    f"star.yml: {table.name}.{column} is {kind}, and {have} in the lake",
-                    expected="the same type, or a wider one",
-                    do="give the column a new name in star.yml: its history cannot change its type",
-                )
-        self._ensure(name, columns, table.description, partition)
+        self._ensure(name, columns, table.description, partition, keeps=f"star.yml: {table.name}")
         return name
 
     def ensure_dates(self, name: str) -> str:
@@ -219,7 +210,8 @@ class Lake:
         """Append a frame, columns by name, as one commit."""
         frame.writeTo(name).append()
 
-    def _ensure(self, name: str, columns: Columns, comment: str, partition: str = "") -> None:
+    def _ensure(self, name: str, columns: Columns, comment: str, partition: str = "", keeps: str = "") -> None:
+        """Create or evolve a table; with ``keeps`` (where it is declared), no type may become another or narrower."""
         if not self.exists(name):
             listed = ", ".join(
                 f"{names.spark(column)} {kind} COMMENT {names.spark_literal(text)}"
@@ -232,6 +224,8 @@ class Lake:
             )
             return
         found = {field.name: field for field in self.spark.table(name).schema.fields}
+        if keeps:
+            _refuse_other_types(keeps, columns, {field.name: field.dataType.simpleString() for field in found.values()})
         for column, (kind, text) in columns.items():
             quoted = names.spark(column)
             if column not in found:
@@ -241,6 +235,17 @@ class Lake:
                 self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quoted} TYPE {kind}")
             if found[column].metadata.get("comment") != text:
                 self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quoted} COMMENT {names.spark_literal(text)}")
+
+
+def _refuse_other_types(where: str, columns: Columns, found: Mapping[str, str]) -> None:
+    for column, (kind, _) in columns.items():
+        have = found.get(column, kind)
+        if have != kind and not _is_wider(have, kind):
+            raise ModelError(
+                f"{where}.{column} is {kind}, and {have} in the lake",
+                expected="the same type, or a wider one",
+                do="give the column a new name in star.yml: its history cannot change its type",
+            )
 
 
 def _is_wider(have: str, want: str) -> bool:

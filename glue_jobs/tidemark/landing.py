@@ -177,6 +177,7 @@ class Landing:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
+        self._read: dict[int, Manifest] = {}  # a manifest never changes
 
     def data_uri(self, attempt: str, name: str) -> str:
         """Folder for the data files of one table in one attempt."""
@@ -210,11 +211,14 @@ class Landing:
 
     def read(self, seq: int) -> Manifest:
         """Return the manifest ``seq``."""
+        if seq in self._read:
+            return self._read[seq]
         where = f"{self.uri}/manifests/{_name(seq)}"
         content = storage.get(where)
         if content is None:
             raise LandingError(f"{where} is missing", do="restore it from the bucket's versions")
-        return Manifest.from_json(content, where)
+        self._read = {seq: Manifest.from_json(content, where)}  # the last one: jobs go through them in order
+        return self._read[seq]
 
     def commit(self, manifest: Manifest) -> None:
         """Make a manifest, and with it its data files, exist; then say that it is pending.

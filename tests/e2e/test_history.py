@@ -6,10 +6,11 @@ put together from these answers alone, by the rules of the design's section 3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from tests.fuzz.oracle import Version, next_version
 from tests.integration.conftest import Pipeline
 
 STAMPS: Final = "created_at::date, created_at::time, last_updated::date, last_updated::time"
@@ -39,22 +40,6 @@ DIMENSIONS: Final = {
 HISTORY: Final = "version, valid_from, valid_to, is_current, is_deleted, recorded_seq, closed_seq"
 
 
-@dataclass(frozen=True)
-class Version:
-    row: tuple[Any, ...]
-    updated: datetime
-    number: int
-    valid_from: datetime
-    recorded_seq: int
-    valid_to: datetime | None = None
-    is_deleted: bool = False
-    closed_seq: int | None = None
-
-    def published(self) -> tuple[Any, ...]:
-        history = (self.number, self.valid_from, self.valid_to, self.valid_to is None, self.is_deleted)
-        return (*self.row, *history, self.recorded_seq, self.closed_seq)
-
-
 class Expectation:
     """What each fact's history must be, from the source's answers at every cut."""
 
@@ -67,18 +52,13 @@ class Expectation:
         for answer in answers:
             row, updated = answer[:-1], answer[-1]
             chain = chains.setdefault(row[0], [])
-            if not chain:
-                chain.append(Version(row, updated, 1, min(updated, cut), seq))
+            last = chain[-1] if chain else None
+            if last is not None and last.valid_to is None and last.row == row:
                 continue
-            last = chain[-1]
-            if last.valid_to is None and last.row == row:
-                continue
-            earliest = last.valid_to or last.valid_from + timedelta(microseconds=1)
-            begin = min(updated, cut) if updated > last.updated else cut
-            begin = begin if begin >= earliest else max(cut, earliest)
-            if last.valid_to is None:
-                chain[-1] = replace(last, valid_to=begin, closed_seq=seq)
-            chain.append(Version(row, updated, last.number + 1, begin, seq))
+            version = next_version(last, row, updated, seq, cut)
+            if last is not None and last.valid_to is None:
+                chain[-1] = replace(last, valid_to=version.valid_from, closed_seq=seq)
+            chain.append(version)
         for key in set(chains) - present:
             last = chains[key][-1]
             if last.valid_to is None:

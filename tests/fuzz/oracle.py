@@ -87,7 +87,7 @@ class State:
 
 @dataclass(frozen=True)
 class Version:
-    """One version of an order."""
+    """One version of a row of a fact."""
 
     row: Row
     updated: datetime
@@ -101,6 +101,16 @@ class Version:
     def published(self) -> Row:
         history = (self.number, self.valid_from, self.valid_to, self.valid_to is None, self.is_deleted)
         return (*self.row, *history, self.recorded_seq, self.closed_seq)
+
+
+def next_version(last: Version | None, row: Row, updated: datetime, seq: int, cut: datetime) -> Version:
+    """A version begins when the source says, if that moved forward and is no lie; else at the cut."""
+    begin = min(updated, cut)
+    if last is not None:
+        earliest = last.valid_to or last.valid_from + _MICROSECOND
+        if updated <= last.updated or begin < earliest:
+            begin = max(cut, earliest)
+    return Version(row, updated, last.number + 1 if last else 1, begin, seq)
 
 
 @dataclass(frozen=True)
@@ -158,7 +168,7 @@ class Oracle:
             last = self.chains[key][-1] if key in self.chains else None
             if last is None or last.valid_to is not None or last.row == row:
                 continue
-            version = self._version(last, row, state.updated[key], seq, cut)
+            version = next_version(last, row, state.updated[key], seq, cut)
             self.chains[key][-1] = replace(last, valid_to=version.valid_from, closed_seq=seq)
             self.chains[key].append(version)
             opened.append(version)
@@ -171,20 +181,10 @@ class Oracle:
             chain = self.chains.setdefault(key, [])
             if chain and chain[-1].valid_to is None:
                 continue
-            version = self._version(chain[-1] if chain else None, row, state.updated[key], seq, cut)
+            version = next_version(chain[-1] if chain else None, row, state.updated[key], seq, cut)
             chain.append(version)
             opened.append(version)
         return opened
-
-    @staticmethod
-    def _version(last: Version | None, row: Row, updated: datetime, seq: int, cut: datetime) -> Version:
-        """A version begins when the source says, if that moved forward and is no lie; else at the cut."""
-        begin = min(updated, cut)
-        if last is not None:
-            earliest = last.valid_to or last.valid_from + _MICROSECOND
-            if updated <= last.updated or begin < earliest:
-                begin = max(cut, earliest)
-        return Version(row, updated, last.number + 1 if last else 1, begin, seq)
 
     def fact_rows(self) -> list[Row]:
         """All rows of ``fact_order``, by key and version."""
