@@ -3,7 +3,7 @@
 Owns the typed form of a model folder (``source.yml``, ``star.yml``, one SQL file per star table). It is the single
 source for the extract's SELECT lists, landing and lake schemas, warehouse DDL and the data dictionary. It promises
 that what it hands out is consistent: every reference resolves, every key exists, every type has a form everywhere.
-Reading and checking is :mod:`tidemark.model_loader`.
+Reading and checking is :mod:`tidemark.model_loader`; the folder itself :mod:`tidemark.model_folder`.
 """
 
 from __future__ import annotations

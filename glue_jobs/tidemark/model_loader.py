@@ -7,19 +7,15 @@ silently ignored.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import re
-import zipfile
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from collections import Counter
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from tidemark import storage
 from tidemark.errors import ModelError
 from tidemark.model import Column, Dimension, Fact, Model, SourceTable
+from tidemark.model_folder import Folder, parse
 from tidemark.types import PgType, star_type
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=63)]
@@ -33,13 +29,13 @@ MIRRORS_OWN = frozenset({"_seq", "_op", "_old", "_file", "_pos", "_deleted", "_s
 STARS_OWN = frozenset(
     "version valid_from valid_to is_current is_deleted is_inferred recorded_seq closed_seq last".split()  # noqa: SIM905
 )
+# Tidemark's own tables beside a star's, and what the warehouse makes beside each fact.
+STAR_DATABASES_OWN = frozenset({"etl_runs", "quarantine"})
+FACTS_OWN = ("_current", "_as_of", "_one")
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-_T = TypeVar("_T", bound=_Strict)
 
 
 class _ColumnFile(_Strict):
@@ -97,9 +93,9 @@ def load_model(uri: str, lake_name: str = "") -> Model:
     ModelError
         If a file is missing or says something that cannot be.
     """
-    folder = _Folder(uri)
-    source = _parse(folder, "source.yml", _SourceFile)
-    star = _parse(folder, "star.yml", _StarFile)
+    folder = Folder(uri)
+    source = parse(folder, "source.yml", _SourceFile)
+    star = parse(folder, "star.yml", _StarFile)
     if not _MODEL_NAME.fullmatch(source.name) or source.name == "etl" or source.name.startswith("pg_"):
         raise ModelError(
             f"{folder.at('source.yml')}: name is {source.name!r}",
@@ -107,10 +103,12 @@ def load_model(uri: str, lake_name: str = "") -> Model:
             "(etl and pg_… are taken)",
             do="mend name",
         )
+    _check_names(folder, star)
     tables = {name: _source_table(folder, source, name) for name in source.tables}
     dimensions = {name: _dimension(folder, tables, name, spec) for name, spec in star.dimensions.items()}
     facts = {name: _fact(folder, tables, name, spec) for name, spec in star.facts.items()}
     _check_references(folder, star, dimensions, facts)
+    _check_partitions(folder, facts)
     return Model(
         name=source.name,
         description=source.description,
@@ -123,87 +121,7 @@ def load_model(uri: str, lake_name: str = "") -> Model:
     )
 
 
-class _Folder:
-    """The files of a model folder, and the digest of all that was read from it."""
-
-    def __init__(self, uri: str) -> None:
-        self.uri = uri.rstrip("/")
-        self._read: dict[str, bytes] = {}
-        self._archive = _archive(self.uri) if self.uri.endswith(".zip") else None
-
-    def at(self, file: str) -> str:
-        return f"{self.uri}/{file}"
-
-    def text(self, file: str, why: str) -> str:
-        try:
-            content: bytes | None
-            if self._archive is not None:
-                content = self._archive.read(file) if file in self._archive.namelist() else None
-            elif self.uri.startswith("s3://"):
-                content = storage.get(self.at(file))
-            else:
-                path = Path(self.uri, file)
-                content = path.read_bytes() if path.is_file() else None
-        except OSError as error:
-            raise ModelError(f"{self.at(file)} cannot be read: {error.strerror}", do="mend its permissions") from None
-        if content is None:
-            raise ModelError(
-                f"{self.at(file)} does not exist", expected=why, do="add the file, or name another model folder"
-            )
-        self._read[file] = content
-        try:
-            return content.decode()
-        except UnicodeDecodeError:
-            raise ModelError(f"{self.at(file)} is not UTF-8 text", do="save it as UTF-8") from None
-
-    def digest(self) -> str:
-        whole = hashlib.sha256()
-        for file in sorted(self._read):
-            whole.update(file.encode() + b"\0" + self._read[file] + b"\0")
-        return whole.hexdigest()
-
-
-def _archive(uri: str) -> zipfile.ZipFile:
-    """Open a zipped folder: one immutable object, as a deployment brings it."""
-    content = storage.get(uri)
-    if content is None or not zipfile.is_zipfile(io.BytesIO(content)):
-        raise ModelError(
-            f"{uri} {'does not exist' if content is None else 'is no zip archive'}",
-            expected="a zipped model folder",
-            do="deploy again",
-        )
-    return zipfile.ZipFile(io.BytesIO(content))
-
-
-def _parse(folder: _Folder, file: str, shape: type[_T]) -> _T:
-    where = folder.at(file)
-    try:
-        content: Any = yaml.load(folder.text(file, "a model folder has source.yml and star.yml"), _UniqueKeyLoader)  # noqa: S506 # nosec B506 # a SafeLoader
-    except yaml.YAMLError as error:
-        raise ModelError(f"{where} is not valid YAML: {' '.join(str(error).split())}", do="mend the line") from None
-    try:
-        return shape.model_validate(content if content is not None else {})
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        found = "" if isinstance(first.get("input"), (dict, list)) else f" (found {first.get('input')!r})"
-        more = f" and {error.error_count() - 1} more" if error.error_count() > 1 else ""
-        what = "unknown entry" if first["type"] == "extra_forbidden" else first["msg"]
-        raise ModelError(f"{where}: {place}: {what}{found}{more}", do="mend it; see docs/model.md") from None
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader to which a key given twice is an error, not a silent choice of the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key, (key_node, _) in zip(keys, node.value, strict=True):
-            if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(problem=f"{key!r} stands twice", problem_mark=key_node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _columns(folder: _Folder, file: str, table: str, spec: _SourceTableFile | _DimensionFile) -> tuple[Column, ...]:
+def _columns(folder: Folder, file: str, table: str, spec: _SourceTableFile | _DimensionFile) -> tuple[Column, ...]:
     star = file == "star.yml"
     return tuple(
         Column(
@@ -217,7 +135,7 @@ def _columns(folder: _Folder, file: str, table: str, spec: _SourceTableFile | _D
     )
 
 
-def _source_table(folder: _Folder, source: _SourceFile, name: str) -> SourceTable:
+def _source_table(folder: Folder, source: _SourceFile, name: str) -> SourceTable:
     spec = source.tables[name]
     where = f"{folder.at('source.yml')}: {name}"
     columns = _columns(folder, "source.yml", name, spec)
@@ -255,17 +173,13 @@ def _source_table(folder: _Folder, source: _SourceFile, name: str) -> SourceTabl
     )
 
 
-def _star_fields(folder: _Folder, tables: dict[str, SourceTable], name: str, spec: _DimensionFile) -> dict[str, Any]:
+def _star_fields(folder: Folder, tables: dict[str, SourceTable], name: str, spec: _DimensionFile) -> dict[str, Any]:
     where = f"{folder.at('star.yml')}: {name}"
-    _need(bool(_STAR_NAME.fullmatch(name)), f"{where}: not a table name", ["lower-case letters, digits and _"])
     for table in (spec.driver, *spec.joins):
         _need(table in tables, f"{where}: {table!r} is not a table of source.yml", tables)
     columns = _columns(folder, "star.yml", name, spec)
     for column in columns:
-        good = bool(_STAR_NAME.fullmatch(column.name)) and column.name not in STARS_OWN and column.name[0] != "_"
-        _need(
-            good, f"{where}: column {column.name!r}", ["lower-case letters, digits and _, and none of Tidemark's own"]
-        )
+        _need_star_column(where, "column", column.name)
     known = [column.name for column in columns]
     for key in spec.key:
         _need(key in known, f"{where}: key {key!r} is not among its columns", known)
@@ -290,26 +204,49 @@ def _star_fields(folder: _Folder, tables: dict[str, SourceTable], name: str, spe
     }
 
 
-def _dimension(folder: _Folder, tables: dict[str, SourceTable], name: str, spec: _DimensionFile) -> Dimension:
+def _need_star_column(where: str, what: str, name: str) -> None:
+    good = bool(_STAR_NAME.fullmatch(name)) and name not in STARS_OWN and name[0] != "_"
+    _need(good, f"{where}: {what} {name!r}", ["lower-case letters, digits and _, and none of Tidemark's own"])
+
+
+def _dimension(folder: Folder, tables: dict[str, SourceTable], name: str, spec: _DimensionFile) -> Dimension:
     where = f"{folder.at('star.yml')}: {name}"
     _need(not any(c.references for c in spec.columns.values()), f"{where}: references", ["references on facts only"])
     return Dimension(**_star_fields(folder, tables, name, spec))
 
 
-def _fact(folder: _Folder, tables: dict[str, SourceTable], name: str, spec: _FactFile) -> Fact:
+def _fact(folder: Folder, tables: dict[str, SourceTable], name: str, spec: _FactFile) -> Fact:
     fields = _star_fields(folder, tables, name, spec)
     where = f"{folder.at('star.yml')}: {name}"
     known = [column.name for column in fields["columns"]]
     if spec.partition_by is not None:
-        _need(
-            spec.partition_by in known, f"{where}: partition_by {spec.partition_by!r} is not among its columns", known
-        )
+        what = f"{where}: partition_by {spec.partition_by!r}"
+        _need(spec.partition_by in known, f"{what} is not among its columns", known)
+    _need_star_column(where, "record_id", spec.record_id)
     _need(spec.record_id not in known, f"{where}: record_id {spec.record_id!r} is also a column", ["a name of its own"])
     return Fact(**fields, record_id=spec.record_id, partition_by=spec.partition_by)
 
 
+def _check_names(folder: Folder, star: _StarFile) -> None:
+    """Every star table, with the views and functions made beside it, needs a name of its own."""
+    dates = [] if star.date_dimension is None else [star.date_dimension]
+    derived = [fact + ending for fact in star.facts for ending in FACTS_OWN]
+    count = Counter([*dates, *star.dimensions, *star.facts, *derived, *STAR_DATABASES_OWN])
+    for name in (*dates, *star.dimensions, *star.facts):
+        where = f"{folder.at('star.yml')}: {name}"
+        _need(bool(_STAR_NAME.fullmatch(name)), f"{where}: not a table name", ["lower-case letters, digits and _"])
+        _need(
+            count[name] == 1,
+            f"{where}: the name is taken",
+            [
+                "a name that no other star table has, no view or function of a fact (<fact>_current, _as_of, _one), "
+                "and none of Tidemark's own tables (etl_runs, quarantine)"
+            ],
+        )
+
+
 def _check_references(
-    folder: _Folder, star: _StarFile, dimensions: dict[str, Dimension], facts: dict[str, Fact]
+    folder: Folder, star: _StarFile, dimensions: dict[str, Dimension], facts: dict[str, Fact]
 ) -> None:
     for fact in facts.values():
         for column in fact.references:
@@ -333,6 +270,14 @@ def _check_references(
             key = target.column(target.key[0])
             fits = column.type.family == key.type.family
             _need(fits, f"{where} is {column.type}", [f"{key.type}, as {target.name}.{key.name}"])
+
+
+def _check_partitions(folder: Folder, facts: dict[str, Fact]) -> None:
+    for fact in facts.values():
+        if fact.partition_by is not None:
+            kind = fact.column(fact.partition_by).type
+            what = f"{folder.at('star.yml')}: {fact.name}: partition_by {fact.partition_by!r} is {kind}"
+            _need(kind.base in ("date", "timestamp", "timestamptz"), what, ["a date or a timestamp"])
 
 
 def _need(condition: bool, what: str, expected: object) -> None:

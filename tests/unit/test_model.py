@@ -420,6 +420,36 @@ TYPOS: Final = {
         "partition_by: dy",
         "star.yml: fact_sale: partition_by 'dy' is not among its columns; expected: sale_id, item_id, day",
     ),
+    "partition is no date": (
+        "star.yml",
+        "partition_by: day",
+        "partition_by: item_id",
+        "star.yml: fact_sale: partition_by 'item_id' is integer; expected: a date or a timestamp",
+    ),
+    "a table of Tidemark's own": (
+        "star.yml",
+        "  fact_sale:",
+        "  quarantine:",
+        "star.yml: quarantine: the name is taken; expected: a name that no other star table has",
+    ),
+    "a calendar called as a dimension": (
+        "star.yml",
+        "date_dimension: dim_date",
+        "date_dimension: dim_item",
+        "star.yml: dim_item: the name is taken; expected: a name that no other star table has",
+    ),
+    "record id of Tidemark's own": (
+        "star.yml",
+        "record_id: sale_record_id",
+        "record_id: version",
+        "star.yml: fact_sale: record_id 'version'; expected: lower-case letters, digits and _, and none of",
+    ),
+    "composite key of a driver that has one column": (
+        "star.yml",
+        "    key: sale_id",
+        "    key: [sale_id, item_id]",
+        "star.yml: fact_sale: driver_key ['sale_id', 'item_id'] is not the key of sale; expected: sale_id",
+    ),
     "record id is a column": (
         "star.yml",
         "record_id: sale_record_id",
