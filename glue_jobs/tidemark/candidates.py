@@ -6,9 +6,10 @@ nothing is silently turned into NULL. Dates given as text must be ``YYYY-MM-DD``
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from pyspark.errors import AnalysisException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import names
@@ -16,7 +17,7 @@ from tidemark.errors import ModelError
 from tidemark.model import Fact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame, SparkSession
@@ -70,7 +71,10 @@ def conform(found: DataFrame, table: StarTable) -> DataFrame:
     """Cast every column to its declared type; add ``_reason`` (NULL if good), ``_row`` (JSON) and ``_updated_at``."""
     kinds = dict(found.dtypes)
     cast = {column.name: _cast(column, kinds[column.name]) for column in table.columns}
-    problems = [_problem(column, cast[column.name]) for column in table.columns]
+    problems = [
+        _problem(column, cast[column.name], needed=not column.nullable or column.name in table.key)
+        for column in table.columns
+    ]
     reason = F.nullif(F.concat_ws("; ", *problems), F.lit(""))
     raw = F.to_json(F.struct(*(F.col(names.spark(name)) for name in found.columns if name != UPDATED)))
     updated = F.col(UPDATED) if UPDATED in found.columns else F.lit(None)
@@ -98,13 +102,13 @@ def _cast(column: Column, kind: str) -> SparkColumn:
     return raw.try_cast(column.type.spark) if kind != column.type.spark else raw
 
 
-def _problem(column: Column, cast: SparkColumn) -> SparkColumn:
-    """What is wrong with one value, or NULL."""
+def _problem(column: Column, cast: SparkColumn, *, needed: bool) -> SparkColumn:
+    """What is wrong with one value, or NULL; a key is needed whatever the model says of it."""
     raw = F.col(names.spark(column.name))
     shown = F.substring(raw.cast("string"), 1, _LONGEST_VALUE)
     unfit = F.concat(F.lit(f"{column.name}: '"), shown, F.lit(f"' is no {column.type}"))
     problem = F.when(raw.isNotNull() & cast.isNull(), unfit)
-    if not column.nullable:
+    if needed:
         problem = problem.when(raw.isNull(), F.lit(f"{column.name} is NULL"))
     return problem
 
@@ -122,8 +126,34 @@ def check_one_row_per_key(found: DataFrame, table: StarTable) -> None:
     twice = found.groupBy(*map(names.spark, table.key)).count().where("count > 1").limit(1).collect()
     if twice:
         *key, count = twice[0]
+        raise repeated(table, key, count)
+
+
+def repeated(table: StarTable, key: Sequence[object], count: int) -> ModelError:
+    """Return the error of a star table's SQL that gives a key several times."""
+    return ModelError(
+        f"{table.name}.sql gives {count} rows for {', '.join(table.key)} {', '.join(map(str, key))}",
+        expected=f"one row per {table.driver}, each with a key of its own",
+        do="join on the other tables' keys, and give the key as the source has it",
+    )
+
+
+@contextmanager
+def values_that_fit(table: StarTable) -> Iterator[None]:
+    """Turn a value that a function of the table's SQL does not take (ANSI mode) into an error that names the table.
+
+    Raises
+    ------
+    ModelError
+        With Spark's own sentence; SQLSTATE class 22 is the data exceptions.
+    """
+    try:
+        yield
+    except PySparkException as error:
+        if not (error.getSqlState() or "").startswith("22"):
+            raise
         raise ModelError(
-            f"{table.name}.sql gives {count} rows for {', '.join(table.key)} {', '.join(map(str, key))}",
-            expected=f"one row per {table.driver}",
-            do="join on the other tables' keys",
-        )
+            f"{table.name}.sql: {str(error).strip().splitlines()[0]}",
+            expected="values that every function in it takes",
+            do="use try_cast, try_divide and the like: what becomes NULL goes to quarantine, or passes if it may",
+        ) from None

@@ -11,13 +11,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pyspark.sql import functions as F  # noqa: N812
+
 from tidemark import names
 from tidemark.errors import ModelError
 from tidemark.model import DATE_COLUMNS, Dimension, Fact, Model
 from tidemark.session import CATALOG
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
@@ -84,10 +86,14 @@ def settle(frame: DataFrame) -> DataFrame:
 
 @dataclass(frozen=True)
 class Tally:
-    """What a settled frame of changes holds: rows per kind, and their keys if they are few (else None)."""
+    """What a settled frame of changes holds.
+
+    Rows per kind; their keys, if these are one column's and few (else None); a key that stands twice, and how often.
+    """
 
     counts: dict[str, int]
     keys: list[Any] | None
+    repeated: tuple[tuple[Any, ...], int] | None = None
 
     def pruning(self, target: str, key: str) -> str:
         """SQL condition that lets a merge open only the files of ``target`` that can hold one of the keys."""
@@ -97,15 +103,30 @@ class Tally:
         return f" AND {target}.{names.spark(key)} IN ({literals})"
 
 
-def tally(changes: DataFrame, kind: str, key: str | None) -> Tally:
-    """Count a settled frame by its column ``kind``; note the values of ``key``, if they are few integers or texts."""
-    columns = [kind] if key is None else [kind, key]
-    few = changes.select(*map(names.spark, columns)).limit(FEW_KEYS + 1).collect()
+def tally(changes: DataFrame, kind: str, key: Sequence[str], apart: str | None = None) -> Tally:
+    """Count a settled frame by its column ``kind``; note its keys.
+
+    Parameters
+    ----------
+    key
+        Columns of the key; its values are noted if they are few integers or texts of one column.
+    apart
+        A kind whose keys may stand several times; None if all may, or none can.
+    """
+    quoted = [names.spark(name) for name in key]
+    few = changes.select(names.spark(kind), *quoted).limit(FEW_KEYS + 1).collect()
     if len(few) > FEW_KEYS:
-        return Tally({row[0]: row[1] for row in changes.groupBy(kind).count().collect()}, None)
-    values = [] if key is None else sorted({row[1] for row in few if row[1] is not None}, key=str)
+        counts = {row[0]: row[1] for row in changes.groupBy(names.spark(kind)).count().collect()}
+        if apart is None:
+            return Tally(counts, None)
+        others = changes.where(F.col(names.spark(kind)) != apart).groupBy(*quoted).count()
+        twice = others.where("count > 1").limit(1).collect()
+        return Tally(counts, None, (tuple(twice[0])[:-1], twice[0][-1]) if twice else None)
+    found = Counter(tuple(row)[1:] for row in few if row[0] != apart).most_common(1)
+    repeated = found[0] if apart is not None and found and found[0][1] > 1 else None
+    values = [] if len(key) > 1 else sorted({row[1] for row in few if row[1] is not None}, key=str)
     plain = all(isinstance(value, int | str) for value in values)
-    return Tally(dict(Counter(row[0] for row in few)), values if plain else None)
+    return Tally(dict(Counter(row[0] for row in few)), values if plain else None, repeated)
 
 
 class Lake:

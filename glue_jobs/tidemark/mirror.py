@@ -64,7 +64,7 @@ def apply(lake: Lake, table: SourceTable, manifest: Manifest) -> MirrorChange:
         return MirrorChange(entry.rows, 0)
     current = lake.spark.table(target)
     changes = settle(_changes(lake, table, entry, landed, current, manifest))
-    found = tally(changes, "_op", table.key[0] if len(table.key) == 1 else None)
+    found = tally(changes, "_op", table.key)
     inserted, updated, deleted = (found.counts.get(kind, 0) for kind in ("insert", "update", "delete"))
     if updated or deleted:
         _merge(lake, table, target, changes, [name for name in changes.columns if name != "_op"], found)

@@ -87,12 +87,14 @@ def refresh(
         known = lake.columns_at(target, before)
         scope = replace(scope, fresh=frozenset(column.name for column in table.columns if column.name not in known))
     found = cand.evaluate(lake.spark, table, _inputs(lake, table, manifest, scope))
-    cand.check_one_row_per_key(found, table)
-    rows = cand.conform(found, table)
-    here = lake.spark.table(target)
     decide = _decide_fact if isinstance(table, Fact) else _decide_dimension
-    decided = settle(decide(lake, table, manifest, rows, here, scope, empty))
-    seen = tally(decided, versions.DECISION, keys.key_names(table.key)[0] if len(table.key) == 1 else None)
+    with cand.values_that_fit(table):
+        cand.check_one_row_per_key(found, table)
+        rows = cand.conform(found, table)
+        decided = settle(decide(lake, table, manifest, rows, lake.spark.table(target), scope, empty))
+    seen = tally(decided, versions.DECISION, keys.key_names(table.key), apart=versions.BAD)
+    if seen.repeated:
+        raise cand.repeated(table, *seen.repeated)
     counts = seen.counts
     change = StarChange(
         counts, _bad(decided, table, counts), None if scope.everything else _keys(lake, table, manifest, decided)

@@ -172,6 +172,9 @@ def test_sql_that_does_not_fit_is_named(spark: SparkSession, sql: str, message: 
 
 def test_joins_that_multiply_rows_are_named(spark: SparkSession) -> None:
     twice = spark.createDataFrame([(7, "a"), (7, "b"), (8, "c")], "k int, v string")
-    with pytest.raises(ModelError, match=r"^d\.sql gives 2 rows for k 7; expected: one row per t; to do: join on"):
+    with pytest.raises(
+        ModelError,
+        match=r"^d\.sql gives 2 rows for k 7; expected: one row per t, each with a key of its own; to do: join on",
+    ):
         check_one_row_per_key(twice, star("text", joins=("u",)))
     check_one_row_per_key(twice.where("k = 8"), star("text", joins=("u",)))
