@@ -160,6 +160,12 @@ class TestKeysThatAreNone:
         odd.tick()
         assert sorted((row["id"], row["v"]) for row in odd.lake("odd", source=True)) == [(1, "c"), (2, "b")]
 
+    def test_an_index_over_a_part_of_the_key_proves_nothing_of_the_rest(self, odd: Pipeline) -> None:
+        odd.execute("ALTER TABLE odd ADD PRIMARY KEY (id)", "INSERT INTO odd VALUES (3, NULL)")
+        odd.edit("source.yml", "description: Odd\n    key: [id]", "description: Odd\n    key: [id, v]")
+        with pytest.raises(ContractError, match=r"does not identify a row \(id = 3, v = NULL: 1 rows\)"):
+            odd.extract()
+
     @pytest.mark.parametrize(
         ("index", "asked"),
         [

@@ -57,6 +57,8 @@ SELECT w.name, w.relid::bigint, w.relkind, w.relpages,
        has_table_privilege(w.relid, 'INSERT, UPDATE, DELETE, TRUNCATE') AS writable,
        row_security_active(w.relid) AS row_security,
        (w.relkind <> 'r' OR NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = w.relid))
+       AND NOT EXISTS (SELECT FROM columns a
+                        WHERE a.attrelid = w.relid AND NOT a.attnotnull AND w.key ? a.attname::text)
        AND EXISTS (SELECT FROM pg_index i
                     WHERE i.indrelid = w.relid AND i.indisunique AND i.indisvalid
                       AND i.indpred IS NULL AND i.indexprs IS NULL
