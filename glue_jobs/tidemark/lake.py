@@ -65,6 +65,7 @@ RUN_COLUMNS: Final[Columns] = {
     "held_back": ("string", "JSON: rows per star table that only quarantine holds"),
     "open_quarantine": ("bigint", "Quarantine entries open after this run"),
     "snapshots": ("string", "JSON: Iceberg snapshot of every star table after this run"),
+    "columns": ("string", "JSON: per star table of the model, the columns that hold what its SQL says"),
 }
 QUARANTINE_COLUMNS: Final[Columns] = {
     "table_name": ("string", "Star table the row was meant for"),

@@ -38,6 +38,7 @@ class Run:
     changes: dict[str, dict[str, int]]
     model_digest: str
     open_quarantine: int
+    columns: dict[str, list[str]]
 
 
 class LakeReader:
@@ -69,6 +70,7 @@ class LakeReader:
                 json.loads(row["changes"]),
                 row["model_digest"],
                 row["open_quarantine"],
+                json.loads(row.get("columns") or "{}"),  # runs of old versions have none
             )
             for row in sorted(rows, key=lambda row: row["seq"])
         ]

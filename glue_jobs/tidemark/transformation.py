@@ -162,6 +162,7 @@ def _commit_run(
         "held_back": json.dumps(quarantine.held_back(lake) if still_open else {}),
         "open_quarantine": still_open,
         "snapshots": json.dumps(snapshots),
+        "columns": json.dumps({table.name: [column.name for column in table.columns] for table in tables}),
     }
     columns = [
         (F.current_timestamp() if name == "applied_at" else F.lit(values[name]).cast(kind)).alias(name)

@@ -401,7 +401,7 @@ class TestTables:
             identity=identity, cut=cut, tables=tables, full_compare_at="",
         )  # fmt: skip
         changes = {"fact_payment": {"new": 2, "changed": 29}, "members": {"dim_date": 365}}
-        run = Run(2, "run-1", "", T0, {}, {}, changes, "", 0)
+        run = Run(2, "run-1", "", T0, {}, {}, changes, "", 0, {})
         text = drawn(show.landed(ticks.Tick(execution=ran(), manifest=manifest, runs=(run,)), MODEL))
         assert re.search(r"payment +13,960 +31 +fact_payment +2 new, 29 changed", text)
         assert re.search(r"department +8 +8 +\(part of dim_staff\)", text)
