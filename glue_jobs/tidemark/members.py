@@ -6,6 +6,7 @@ sales. A stand-in ("inferred member") is flagged and says "Unknown"; the real ro
 
 from __future__ import annotations
 
+from calendar import isleap
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pyspark.sql import Column as SparkColumn
+    from pyspark.sql import SparkSession
 
     from tidemark.lake import Lake
     from tidemark.model import Column, Dimension
@@ -81,18 +83,18 @@ def _known(lake: Lake) -> DataFrame | None:
 
 
 def _add_years(lake: Lake, name: str, years: list[int], seq: int) -> int:
-    """Append every day of the given years to the calendar."""
+    """Append every day of the given years to the calendar; return how many."""
     target = lake.ensure_dates(name)
-    days = reduce(
-        DataFrame.unionAll,
-        (
-            lake.spark.sql(f"SELECT explode(sequence(DATE'{year:04d}-01-01', DATE'{year:04d}-12-31')) AS date_id")
-            for year in years
-        ),
-    )
-    calendar = calendar_of(days).withColumn("recorded_seq", F.lit(seq).cast("bigint")).coalesce(1)
-    lake.append(calendar, target)
-    return sum(366 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 365 for year in years)
+    calendar = calendar_of(days_of(lake.spark, years)).withColumn("recorded_seq", F.lit(seq).cast("bigint"))
+    lake.append(calendar.coalesce(1), target)
+    return sum(365 + isleap(year) for year in years)
+
+
+def days_of(spark: SparkSession, years: list[int]) -> DataFrame:
+    """Every day (column ``date_id``) of some years of the proleptic Gregorian calendar; year 0 is 1 BC."""
+    year = F.col("year")
+    days = F.sequence(F.make_date(year, F.lit(1), F.lit(1)), F.make_date(year, F.lit(12), F.lit(31)))
+    return spark.createDataFrame([(year,) for year in years], "year int").select(F.explode(days).alias("date_id"))
 
 
 def calendar_of(days: DataFrame) -> DataFrame:
