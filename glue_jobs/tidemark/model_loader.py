@@ -268,7 +268,7 @@ def _check_references(
                 ["a dimension whose key is one column"],
             )
             key = target.column(target.key[0])
-            fits = column.type.family == key.type.family
+            fits = column.type.can_refer_to(key.type)
             _need(fits, f"{where} is {column.type}", [f"{key.type}, as {target.name}.{key.name}"])
 
 

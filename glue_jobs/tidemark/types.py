@@ -47,7 +47,18 @@ _SPARK: Final = {
     "bytea": "binary",
 }
 STAR_TYPES: Final = frozenset([*_SPARK, "numeric", "text", "varchar", "char", "time"]) - {"bytea"}
-_TYPE: Final = re.compile(r"^(?P<base>[^(]+?)\s*(?:\((?P<args>[\d\s,]+)\))?\s*(?P<tail>with(?:out)? time zone)?$")
+# What may stand in brackets after these types (for numeric, see :attr:`PgType.precision_scale`); nothing after others.
+_LENGTH, _DECIMALS = range(1, 10_485_761), range(7)
+_ARGUMENT: Final = {
+    "varchar": _LENGTH,
+    "char": _LENGTH,
+    "time": _DECIMALS,
+    "timestamp": _DECIMALS,
+    "timestamptz": _DECIMALS,
+}
+_TYPE: Final = re.compile(
+    r"^(?P<base>[^(]+?)\s*(?:\((?P<args>\s*\d+\s*(?:,\s*\d+\s*)*)\))?\s*(?P<tail>with(?:out)? time zone)?$"
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ class PgType:
             return cls(text.strip())
         base = " ".join(filter(None, (match["base"].strip(), match["tail"])))
         base = base if '"' in base else base.lower()  # PostgreSQL folds what is not quoted
-        args = tuple(int(arg) for arg in (match["args"] or "").replace(" ", "").split(",") if arg)
+        args = tuple(int(arg) for arg in match["args"].split(",")) if match["args"] else ()
         return cls(_ALIASES.get(base, base), args)
 
     def __str__(self) -> str:
@@ -74,10 +85,10 @@ class PgType:
     @property
     def precision_scale(self) -> tuple[int, int] | None:
         """Precision and scale of a numeric that fits a lake decimal, else None."""
-        if self.base != "numeric" or not self.args:
+        if self.base != "numeric" or len(self.args) not in (1, 2):
             return None
         precision, scale = self.args[0], self.args[1] if len(self.args) > 1 else 0
-        return (precision, scale) if precision <= _MAX_DECIMAL and 0 <= scale <= precision else None
+        return (precision, scale) if 1 <= precision <= _MAX_DECIMAL and 0 <= scale <= precision else None
 
     @property
     def family(self) -> str:
@@ -117,6 +128,29 @@ class PgType:
             return mine[1] == other[1] and mine[0] <= other[0]
         return True
 
+    def can_refer_to(self, key: PgType) -> bool:
+        """Whether a fact's column of this type may refer to a dimension whose key is of type ``key``.
+
+        Every value that the column can hold must be a value of the key, for a stand-in may have to be made of it; it
+        must read the same as text, by which the transform finds the key; and PostgreSQL must take the foreign key.
+
+        Parameters
+        ----------
+        key
+            Type of the dimension's key, as the star declares it.
+
+        Returns
+        -------
+        bool
+            True for integers and numerics (of one scale) that fit; for text and varchar that are no longer than the
+            key; otherwise for the very same type only.
+        """
+        if self.family in ("integer", "numeric"):
+            return self.fits_in(key)
+        if {self.base, key.base} <= {"text", "varchar"}:
+            return not key.args or (bool(self.args) and self.args[0] <= key.args[0])
+        return self == key
+
     def reader_expression(self, column: str) -> str:
         """SQL by which a JDBC reader fetches the column; undone by :meth:`landing_expression`."""
         name = pg(column)
@@ -139,8 +173,8 @@ class PgType:
 
     @property
     def warehouse(self) -> str:
-        """Type of a star column in the warehouse."""
-        return str(self)
+        """Type of a star column in the warehouse; ``char`` alone would be ``char(1)`` there, ``bpchar`` has no end."""
+        return "bpchar" if self == PgType("char") else str(self)
 
 
 def star_type(text: str, where: str) -> PgType:
@@ -152,12 +186,16 @@ def star_type(text: str, where: str) -> PgType:
         If the star cannot hold that type.
     """
     found = PgType.parse(text)
+    expected = ""
     if found.base not in STAR_TYPES or (found.base == "numeric" and not found.precision_scale):
-        raise ModelError(
-            f"{where}: type {text!r} cannot be held by a star",
-            expected="one of "
-            + ", ".join(sorted(STAR_TYPES))
-            + "; numeric with precision and scale, e.g. numeric(10,2)",
-            do="mend the type",
-        )
+        listed = ", ".join(sorted(STAR_TYPES))
+        expected = f"one of {listed}; numeric with precision and scale, e.g. numeric(10,2)"
+    elif found.args and found.base != "numeric":
+        allowed = _ARGUMENT.get(found.base)
+        if allowed is None:
+            expected = f"{found.base} alone"
+        elif len(found.args) > 1 or found.args[0] not in allowed:
+            expected = f"{found.base}(n), n from {allowed[0]} to {allowed[-1]}, or {found.base} alone"
+    if expected:
+        raise ModelError(f"{where}: type {text!r} cannot be held by a star", expected=expected, do="mend the type")
     return found

@@ -408,6 +408,24 @@ TYPOS: Final = {
         "{type: text, nullable: false, references",
         "star.yml: fact_sale.item_id is text; expected: bigint, as dim_item.item_id",
     ),
+    "reference of a wider type": (
+        "star.yml",
+        "item_id: {type: integer, nullable: false, references",
+        "item_id: {type: numeric(5), nullable: false, references",
+        "star.yml: fact_sale.item_id is numeric(5); expected: bigint, as dim_item.item_id",
+    ),
+    "reference to a narrower type": (
+        "star.yml",
+        "item_id: {type: bigint, nullable: false, description: Key",
+        "item_id: {type: smallint, nullable: false, description: Key",
+        "star.yml: fact_sale.item_id is integer; expected: smallint, as dim_item.item_id",
+    ),
+    "a length of a type that has none": (
+        "star.yml",
+        "type: varchar(20)",
+        "type: text(20)",
+        "star.yml: dim_item.name: type 'text(20)' cannot be held by a star; expected: text alone",
+    ),
     "date reference that is no date": (
         "star.yml",
         "day: {type: date",

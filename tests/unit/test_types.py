@@ -144,6 +144,61 @@ def test_reader_and_landing_expressions(text: str, reader: str, landing: str) ->
     assert kind.landing_expression("a`b") == landing
 
 
+REFERENCES = [
+    ("smallint", "bigint", True),
+    ("integer", "integer", True),
+    ("bigint", "integer", False),
+    ("integer", "numeric(10)", False),
+    ("numeric(5)", "numeric(7,0)", True),
+    ("numeric(7,2)", "numeric(5,2)", False),
+    ("numeric(5,1)", "numeric(7,2)", False),
+    ("varchar(3)", "varchar(3)", True),
+    ("varchar(3)", "varchar(5)", True),
+    ("varchar(5)", "varchar(3)", False),
+    ("varchar", "varchar(3)", False),
+    ("text", "varchar(3)", False),
+    ("varchar(3)", "text", True),
+    ("varchar", "text", True),
+    ("text", "varchar", True),
+    ("char(3)", "char(3)", True),
+    ("char(3)", "char(5)", False),
+    ("char(3)", "varchar(5)", False),
+    ("varchar(3)", "char(3)", False),
+    ("char(3)", "text", False),
+    ("time", "time", True),
+    ("time(3)", "time", False),
+    ("time", "text", False),
+    ("text", "time", False),
+    ("real", "real", True),
+    ("real", "double precision", False),
+    ("timestamp", "timestamp", True),
+    ("timestamp(3)", "timestamp(6)", False),
+    ("timestamp", "timestamptz", False),
+    ("date", "timestamp", False),
+    ("date", "date", True),
+    ("boolean", "boolean", True),
+    ("boolean", "integer", False),
+]
+
+
+@pytest.mark.parametrize(("column", "key", "fits"), REFERENCES)
+def test_what_a_fact_may_refer_to(column: str, key: str, fits: bool) -> None:
+    assert PgType.parse(column).can_refer_to(PgType.parse(key)) is fits
+
+
+star_types = st.sampled_from([kind for pair in REFERENCES for kind in pair[:2]]).map(PgType.parse)
+
+
+@given(star_types, star_types, star_types)
+def test_a_reference_loses_nothing_and_reads_the_same(one: PgType, two: PgType, three: PgType) -> None:
+    assert one.can_refer_to(one)
+    if one.can_refer_to(two):
+        assert one.fits_in(two)
+        assert (one.spark == two.spark) or one.family in ("integer", "numeric")
+        if two.can_refer_to(three):
+            assert one.can_refer_to(three)
+
+
 @pytest.mark.parametrize("text", ["integer", "numeric(10,2)", "varchar(3)", "char(2)", "time", "timestamptz", "text"])
 def test_types_a_star_can_hold(text: str) -> None:
     assert str(star_type(text, "here")) == text
@@ -156,6 +211,50 @@ def test_types_a_star_cannot_hold(text: str) -> None:
         ModelError, match=r"^star\.yml: t\.c: type .* cannot be held by a star; expected: one of bigint"
     ):
         star_type(text, "star.yml: t.c")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("text(50)", "text alone"),
+        ("integer(3)", "integer alone"),
+        ("int8(20)", "bigint alone"),
+        ("boolean(1)", "boolean alone"),
+        ("date(3)", "date alone"),
+        ("double precision(3)", "double precision alone"),
+        ("numeric(10,2,3)", "one of bigint"),
+        ("numeric(0)", "one of bigint"),
+        ("numeric(2,3)", "one of bigint"),
+        ("numeric(1 0,2)", "one of bigint"),
+        ("numeric(10,,2)", "one of bigint"),
+        ("varchar(0)", "varchar(n), n from 1 to 10485760, or varchar alone"),
+        ("varchar(10485761)", "varchar(n), n from 1 to 10485760, or varchar alone"),
+        ("varchar(3,4)", "varchar(n), n from 1 to 10485760, or varchar alone"),
+        ("character(0)", "char(n), n from 1 to 10485760, or char alone"),
+        ("time(7)", "time(n), n from 0 to 6, or time alone"),
+        ("timestamp(9)", "timestamp(n), n from 0 to 6, or timestamp alone"),
+        ("timestamp(9) with time zone", "timestamptz(n), n from 0 to 6, or timestamptz alone"),
+    ],
+)
+def test_arguments_that_postgresql_does_not_take(text: str, expected: str) -> None:
+    with pytest.raises(ModelError) as failed:
+        star_type(text, "star.yml: t.c")
+    assert str(failed.value).startswith(f"star.yml: t.c: type {text!r} cannot be held by a star; expected: {expected}")
+    assert str(failed.value).endswith("; to do: mend the type.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["timestamp(0)", "timestamptz(6)", "time(3)", "varchar(1)", "char(10485760)", "numeric(38,38)", "numeric(1)"],
+)
+def test_arguments_at_their_ends(text: str) -> None:
+    assert str(star_type(text, "here")) == text
+
+
+@pytest.mark.parametrize(("text", "there"), [("bpchar", "bpchar"), ("char", "bpchar"), ("char(3)", "char(3)")])
+def test_a_char_without_a_length_has_no_end(text: str, there: str) -> None:
+    assert star_type(text, "here").warehouse == there
+    assert PgType.parse(there) == PgType.parse(text), "what the warehouse says of it is what the model says"
 
 
 def test_only_whole_numbers_are_grouped_by_ranges() -> None:
