@@ -59,6 +59,10 @@ class LandingError(TidemarkError):
     """The landing area and the run disagree (a lost race, a missing or foreign object)."""
 
 
+class LakeError(TidemarkError):
+    """The lake is not as the last run left it."""
+
+
 class WarehouseError(TidemarkError):
     """The warehouse cannot be reached, written, or does not fit the lake."""
 

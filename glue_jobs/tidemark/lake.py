@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import names
-from tidemark.errors import ModelError
+from tidemark.errors import LakeError, ModelError
 from tidemark.model import DATE_COLUMNS, Dimension, Fact, Model
 from tidemark.session import CATALOG
 
@@ -216,6 +216,30 @@ class Lake:
         table.refresh()
         snapshot = table.currentSnapshot()
         return None if snapshot is None else int(snapshot.snapshotId())
+
+    def set_back(self, name: str, snapshot: int | None) -> bool:
+        """Make a snapshot (None: no data) the present one of a table, if it is not; return whether it was not.
+
+        Raises
+        ------
+        LakeError
+            If the table does not know that snapshot.
+        """
+        if not self.exists(name) or self.snapshot_id(name) == snapshot:
+            return False
+        if snapshot is None:
+            self.spark.sql(f"DROP TABLE {name}")
+            return True
+        known = self.spark.sql(f"SELECT 1 FROM {name}.snapshots WHERE snapshot_id = {snapshot:d}")  # noqa: S608
+        if not known.count():
+            raise LakeError(
+                f"lake table {name} has no snapshot {snapshot}, with which the last run left it",
+                expected="a table that only Tidemark writes, whose snapshots are kept",
+                do="tidemark rebuild makes lake and warehouse anew from the landing area",
+            )
+        table = names.spark_literal(name)
+        self.spark.sql(f"CALL {CATALOG}.system.set_current_snapshot(table => {table}, snapshot_id => {snapshot:d})")
+        return True
 
     def columns_at(self, name: str, snapshot: int) -> set[str]:
         """Return the columns that a table had at one of its snapshots."""

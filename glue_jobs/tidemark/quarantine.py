@@ -7,7 +7,7 @@ resolved by the run that finds its row mended, changed or gone; nothing is ever 
 from __future__ import annotations
 
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tidemark.lake import Lake
     from tidemark.star_tables import StarChange
 
+TABLE: Final = "quarantine"
 _STATE = ["table_name", "key", "reason", "row"]
 
 
@@ -49,7 +50,7 @@ def record(lake: Lake, changes: Mapping[str, StarChange], seq: int, was_open: in
 def held_back(lake: Lake) -> dict[str, int]:
     """Per star table, rows of the source that only the open quarantine holds: they have no current row."""
     result = {}
-    entries = lake.spark.table(lake.star("quarantine")).where("resolved_seq IS NULL")
+    entries = lake.spark.table(lake.star(TABLE)).where("resolved_seq IS NULL")
     for name in [row[0] for row in entries.select("table_name").distinct().collect()]:
         if name in lake.model.facts:
             here = lake.spark.table(lake.star(name)).where("is_current")

@@ -2,7 +2,8 @@
 
 The way of a manifest: mirrors; dimensions and facts; members that the facts need; quarantine; ``etl_runs``. The row in
 ``etl_runs`` is the commit: it names the Iceberg snapshot of every star table, and the load reads exactly those.
-Promises: manifests are applied strictly in order, each idempotently; a run killed anywhere is simply done again.
+Promises: manifests are applied strictly in order; a run starts from the very snapshots that the last one named, whatever
+a run that was killed, perhaps under another model, has left; so it is simply done again.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from tidemark.star_tables import StarChange
 
 CONCURRENT_COMMITS = 4
-_OPENING = {versions.NEW, versions.CHANGED, versions.FILLED}
 _log = logging.getLogger("tidemark.transform")
 
 
@@ -46,6 +46,7 @@ class LastRun:
     model_digest: str = ""
     open_quarantine: int = 0
     snapshots: dict[str, int | None] = field(default_factory=dict)
+    columns: dict[str, list[str]] = field(default_factory=dict)
 
 
 def transform(model: Model, landing: Landing, processed_uri: str, run_id: str, metrics: Metrics) -> list[int]:
@@ -62,7 +63,7 @@ def transform(model: Model, landing: Landing, processed_uri: str, run_id: str, m
         reading = meanwhile.submit(last_run, LakeReader(model, processed_uri), landing.published())
         lake = Lake(spark_session("tidemark-transform", processed_uri), model)
         last = reading.result()
-    applied = []
+    applied: list[int] = []
     for seq in landing.after(last.seq):
         manifest = landing.read(seq)
         if last.lake_id and last.lake_id != manifest.lake_id:
@@ -71,6 +72,8 @@ def transform(model: Model, landing: Landing, processed_uri: str, run_id: str, m
                 expected=f"lake id {last.lake_id}",
                 do="give every landing area its own processed bucket or prefix",
             )
+        if not applied:
+            _set_back(lake, last)
         last = _apply(lake, manifest, last, run_id, metrics)
         applied.append(seq)
     if not applied:
@@ -81,7 +84,20 @@ def transform(model: Model, landing: Landing, processed_uri: str, run_id: str, m
 def last_run(reader: LakeReader, at_least: int) -> LastRun:
     """Read how far the lake is; ``at_least`` is a seq known to be applied, to skip older files."""
     run = reader.last_run(at_least)
-    return LastRun(run.seq, run.lake_id, run.model_digest, run.open_quarantine, run.snapshots) if run else LastRun()
+    if run is None:
+        return LastRun()
+    return LastRun(run.seq, run.lake_id, run.model_digest, run.open_quarantine, run.snapshots, run.columns)
+
+
+def _set_back(lake: Lake, last: LastRun) -> None:
+    """Undo what a run that died has written beyond the last one's end; a table that no run has named goes."""
+    star = [table.name for table in lake.model.star_tables]
+    named = {*last.snapshots, *star, quarantine.TABLE, *filter(None, [lake.model.date_dimension])}
+    if last.seq and not last.columns:
+        named = set(last.snapshots)  # the run of an old version: it does not name all that it left
+    done = _each(sorted(named), lambda name: lake.set_back(lake.star(name), last.snapshots.get(name)))
+    for name in [name for name, undone in zip(sorted(named), done, strict=True) if undone]:
+        _log.info("%-22s set back to run %d: a later one died", name, last.seq)
 
 
 def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str, metrics: Metrics) -> LastRun:
@@ -106,10 +122,10 @@ def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str, metrics: 
         _log.info(
             "%-22s %s", name, ", ".join(f"{n} {kind}" for kind, n in sorted(change.counts.items())) or "as before"
         )
-    added = members.complete(lake, _opened(lake, changes, last, manifest.seq), manifest.seq)
+    added = members.complete(lake, _opened(lake, changes, model_changed), manifest.seq)
     quarantined = quarantine.record(lake, changes, manifest.seq, last.open_quarantine)
     still_open = sum(quarantined.values())
-    snapshots = _commit_run(lake, manifest, run_id, changes, added, still_open)
+    snapshots = _commit_run(lake, manifest, last, run_id, changes, added, still_open)
     metrics.rows(ROWS_CHANGED, {name: _written(change) for name, change in changes.items()})
     metrics.rows(ROWS_QUARANTINED, {**{table.name: 0 for table in lake.model.star_tables}, **quarantined})
     _log.info("applied manifest %d", manifest.seq)
@@ -120,15 +136,12 @@ def _written(change: StarChange) -> int:
     return sum(count for kind, count in change.counts.items() if kind != versions.BAD)
 
 
-def _opened(lake: Lake, changes: dict[str, StarChange], last: LastRun, seq: int) -> dict[str, DataFrame]:
-    """New versions of every fact, those that a killed attempt at this manifest has left included."""
-    result: dict[str, DataFrame] = {}
-    for name, change in changes.items():
-        if change.opened is not None and set(change.counts) & _OPENING:
-            result[name] = change.opened
-        elif name in lake.model.facts and lake.snapshot_id(lake.star(name)) != last.snapshots.get(name):
-            result[name] = lake.spark.table(lake.star(name)).where(F.col("recorded_seq") == seq)
-    return result
+def _opened(lake: Lake, changes: dict[str, StarChange], model_changed: bool) -> dict[str, DataFrame]:
+    """New versions of every fact; all versions if the model may have made references of columns that were none."""
+    if model_changed:
+        there = [name for name in lake.model.facts if not lake.is_empty(lake.star(name))]
+        return {name: lake.spark.table(lake.star(name)) for name in there}
+    return {name: change.opened for name, change in changes.items() if change.opened is not None}
 
 
 def _each(items: Iterable[Any], work: Callable[[Any], Any]) -> list[Any]:
@@ -140,6 +153,7 @@ def _each(items: Iterable[Any], work: Callable[[Any], Any]) -> list[Any]:
 def _commit_run(
     lake: Lake,
     manifest: Manifest,
+    last: LastRun,
     run_id: str,
     changes: dict[str, StarChange],
     added: dict[str, int],
@@ -148,9 +162,10 @@ def _commit_run(
     """Append the run's row: from now on the load may read this state; return the star tables' snapshots."""
     target = lake.ensure_runs()
     tables: list[Dimension | Fact] = list(lake.model.star_tables)
-    star = [table.name for table in tables] + ([lake.model.date_dimension] if lake.model.date_dimension else [])
-    present = [name for name in star if lake.exists(lake.star(name))]
-    snapshots = dict(zip(present, _each(present, lambda name: lake.snapshot_id(lake.star(name))), strict=True))
+    written = [*(table.name for table in tables), *filter(None, [lake.model.date_dimension]), quarantine.TABLE]
+    present = [name for name in written if lake.exists(lake.star(name))]
+    now = dict(zip(present, _each(present, lambda name: lake.snapshot_id(lake.star(name))), strict=True))
+    snapshots = {**last.snapshots, **now}  # tables that were taken out of the model stay as they are
     values = {
         "seq": manifest.seq,
         "run_id": run_id,
