@@ -75,11 +75,11 @@ class LakeReader:
             for row in sorted(rows, key=lambda row: row["seq"])
         ]
 
-    def changed(self, run: Run, after: int) -> set[str]:
-        """Names of the star tables whose state differs between two applied runs (``after`` 0: before the first)."""
-        before = self.runs(f"seq = {after:d}") if after else []
-        known = before[0].snapshots if before else {}
-        return {name for name, snapshot in run.snapshots.items() if snapshot != known.get(name)}
+    def changed(self, run: Run, before: Run) -> set[str]:
+        """Names of the model's star tables, calendar included, whose state differs between two applied runs."""
+        star = {table.name for table in self.model.star_tables} | {self.model.date_dimension}
+        there = {name for name, snapshot in run.snapshots.items() if snapshot != before.snapshots.get(name)}
+        return there & star
 
     def delta(self, name: str, run: Run, after: int) -> pa.Table | None:
         """Rows of a star table, at the run's state, that runs beyond ``after`` wrote or closed; None if none."""

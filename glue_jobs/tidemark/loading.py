@@ -7,6 +7,7 @@ every star table agree between source, lake and warehouse, or nothing is committ
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidemark.errors import ReconcileError, WarehouseError
@@ -14,7 +15,9 @@ from tidemark.lake_reader import LakeReader
 from tidemark.metrics import FRESHNESS, Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    import pyarrow as pa
 
     from tidemark.lake_reader import Run
     from tidemark.landing import Landing, Manifest
@@ -30,15 +33,16 @@ def load(model: Model, landing: Landing, processed_uri: str, warehouse: Warehous
     Raises
     ------
     WarehouseError
-        If the warehouse cannot be written or does not belong to this lake.
+        If the warehouse cannot be written or does not belong to this lake, or the model was changed since the run.
     ReconcileError
         If source, lake and warehouse disagree; nothing was committed.
     """
     lake = LakeReader(model, processed_uri)
-    run = lake.last_run(landing.published())
-    if run is None:
+    runs = lake.runs(f"seq >= {landing.published():d}")
+    if not runs:
         _log.info("nothing to load: the lake has no run yet")
         return 0
+    run = runs[-1]
     with warehouse.load() as transaction:
         after = transaction.ledger_seq(run.lake_id)
         if after > run.seq:
@@ -48,10 +52,12 @@ def load(model: Model, landing: Landing, processed_uri: str, warehouse: Warehous
                 do="restore the lake's bucket, or drop the schema and its rows in etl.load_ledger to load anew",
             )
         if after < run.seq:
-            grown = transaction.evolve()
-            changed = lake.changed(run, after)
-            written = _merge(model, lake, run, after, changed, transaction, grown)
-            _reconcile(model, lake, run, landing.read(run.seq), changed, transaction)
+            _refuse_another_model(model, run)
+            if 0 < after < runs[0].seq:  # another warehouse than the one that was loaded last
+                runs = lake.runs(f"seq >= {after:d}")
+            scope = _scope(model, lake, runs, after, transaction.evolve())
+            written = _merge(model, lake, run, scope, transaction)
+            _reconcile(model, lake, run, landing.read(run.seq), scope.changed, transaction)
             transaction.record(run, after, written)
     if after == run.seq:
         _log.info("the warehouse is at run %d already", after)
@@ -60,33 +66,67 @@ def load(model: Model, landing: Landing, processed_uri: str, warehouse: Warehous
     return run.seq
 
 
-def _merge(
-    model: Model,
-    lake: LakeReader,
-    run: Run,
-    after: int,
-    changed: set[str],
-    transaction: LoadTransaction,
-    grown: Mapping[str, Sequence[str]],
-) -> dict[str, int]:
-    """Merge calendar, dimensions, then facts: an order in which every foreign key holds.
+def _refuse_another_model(model: Model, run: Run) -> None:
+    if run.model_digest != model.digest:
+        raise WarehouseError(
+            f"run {run.seq} of the lake was made with another model than this one, which was changed since",
+            expected=f"digest {run.model_digest[:12]}, found {model.digest[:12]}",
+            do="nothing: the next tick applies the new model; nothing was committed",
+        )
 
-    A fact that has just got columns (``grown``) is read whole: they may be filled in on versions loaded long ago.
+
+@dataclass(frozen=True)
+class _Scope:
+    """What the warehouse may lack of the lake: all beyond run ``after``, and some tables as a whole.
+
+    ``whole`` is part of ``changed``; ``created`` are the tables that the warehouse has only just got.
     """
+
+    after: int
+    changed: set[str]
+    whole: set[str]
+    created: set[str]
+
+    def delta(self, lake: LakeReader, name: str, run: Run) -> pa.Table | None:
+        """Rows of a star table that the warehouse may lack, or None."""
+        return lake.delta(name, run, 0 if name in self.whole else self.after) if name in self.changed else None
+
+
+def _scope(model: Model, lake: LakeReader, runs: Sequence[Run], after: int, created: set[str]) -> _Scope:
+    """Say what has to be read, given the lake's runs from ``after`` on.
+
+    A table is read whole if seqs do not tell what the warehouse lacks of it: it is new there; the model that was loaded
+    last did not have it, so that earlier runs may never have been loaded; versions written long ago were filled in.
+    """
+    run = runs[-1]
+    before = next((former for former in runs if former.seq == after), None)
+    if before is None:
+        whole = {table.name for table in model.star_tables} | set(filter(None, [model.date_dimension]))
+        return _Scope(after, whole, whole, created)
+    later = [former for former in runs if former.seq > after]
+    whole = created | {fact for fact in model.facts if any(one.changes.get(fact, {}).get("filled") for one in later)}
+    whole |= {table.name for table in model.star_tables if table.name not in before.columns}
+    if model.date_dimension and before.model_digest != run.model_digest:
+        whole.add(model.date_dimension)
+    return _Scope(after, lake.changed(run, before) | whole, whole, created)
+
+
+def _merge(model: Model, lake: LakeReader, run: Run, scope: _Scope, transaction: LoadTransaction) -> dict[str, int]:
+    """Merge calendar, dimensions, then facts: an order in which every foreign key holds."""
     written: dict[str, int] = {}
-    if model.date_dimension in changed:
-        days = lake.delta(model.date_dimension, run, after)
+    if model.date_dimension:
+        days = scope.delta(lake, model.date_dimension, run)
         if days is not None:
             written[model.date_dimension] = transaction.merge_dates(model.date_dimension, days)
     for dimension in model.dimensions.values():
-        rows = lake.delta(dimension.name, run, after) if dimension.name in changed else None
+        rows = scope.delta(lake, dimension.name, run)
         if rows is not None:
             written[dimension.name] = transaction.merge_dimension(dimension, rows)
     for fact in model.facts.values():
-        fresh = grown.get(fact.name, ())
-        rows = lake.delta(fact.name, run, 0 if fresh else after) if fact.name in changed else None
+        rows = scope.delta(lake, fact.name, run)
         if rows is not None:
-            written[fact.name] = transaction.merge_fact(fact, rows, fresh)
+            filled = fact.name in scope.whole - scope.created
+            written[fact.name] = transaction.merge_fact(fact, rows, filled=filled)
     for name, count in written.items():
         _log.info("%-22s %7d rows written", name, count)
     return written

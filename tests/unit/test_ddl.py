@@ -157,3 +157,15 @@ def test_a_key_stays_not_null_whatever_the_model_says() -> None:
     assert ddl.evolution("t", "other", (column,), {"id": (PgType("integer"), True)}) == [
         'ALTER TABLE t ALTER COLUMN "id" DROP NOT NULL'
     ]
+
+
+def test_columns_that_rows_lack_though_they_are_declared_not_null() -> None:
+    """Counted NULLs per column; a column that is not there at all lacks every value, and a key is never NULL."""
+    fact = TOTESYS.facts["fact_payment"]
+    strict = [column.name for column in fact.columns if not column.nullable]
+    assert fact.key[0] in strict
+    assert ddl.lacking(fact, dict.fromkeys(strict, 0)) == []
+    assert ddl.lacking(fact, {}) == [name for name in strict if name not in fact.key]
+    assert ddl.lacking(fact, {**dict.fromkeys(strict, 0), strict[-1]: 2, fact.key[0]: 1}) == [strict[-1]]
+    loose = replace(fact, columns=tuple(replace(column, nullable=True) for column in fact.columns))
+    assert ddl.lacking(loose, {}) == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
@@ -26,13 +25,13 @@ class LoadTransaction(Protocol):
             If it was loaded from another lake.
         """
 
-    def evolve(self) -> dict[str, list[str]]:
+    def evolve(self) -> set[str]:
         """Create or evolve schema, tables, views and functions to what the model declares.
 
         Returns
         -------
-        dict
-            Star table -> the columns that it has just got, where it was there before.
+        set
+            Names of the star tables, the calendar included, that were not there before.
         """
 
     def merge_dimension(self, table: Dimension, rows: pa.Table) -> int:
@@ -41,8 +40,11 @@ class LoadTransaction(Protocol):
     def merge_dates(self, name: str, rows: pa.Table) -> int:
         """Insert missing calendar days; return how many."""
 
-    def merge_fact(self, table: Fact, rows: pa.Table, fresh: Sequence[str] = ()) -> int:
-        """Close versions that ended, insert new ones, fill in columns that are new; return the rows written."""
+    def merge_fact(self, table: Fact, rows: pa.Table, *, filled: bool = False) -> int:
+        """Close versions that ended, insert new ones; return the rows written.
+
+        With ``filled``, columns of versions that are there are updated where the lake has filled them in.
+        """
 
     def current_rows(self, table: Dimension | Fact) -> int:
         """Number of present rows as this transaction sees them."""

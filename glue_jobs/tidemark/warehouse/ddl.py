@@ -13,9 +13,9 @@ from tidemark.names import pg, pg_literal
 from tidemark.types import PgType
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
-    from tidemark.model import Dimension, Model
+    from tidemark.model import Dimension, Model, StarTable
 
 ETL_SCHEMA = "etl"
 _STAGE_TYPES = {"int": "integer", "string": "text", "timestamp": "timestamptz", "timestamp_ntz": "timestamp"}
@@ -193,6 +193,16 @@ def evolution(
         if name not in wanted and not_null:
             result.append(f"ALTER TABLE {table} ALTER COLUMN {pg(name)} DROP NOT NULL")
     return result
+
+
+def lacking(table: StarTable, nulls: Mapping[str, int]) -> list[str]:
+    """Columns that are declared NOT NULL, but that some rows have no value for; ``nulls`` counts per column given.
+
+    Only rows that were written before a column was declared so can lack it: what a run evaluates and lacks it goes to
+    quarantine. A column of the key is never NULL.
+    """
+    strict = [column.name for column in table.columns if not column.nullable and column.name not in table.key]
+    return [name for name in strict if nulls.get(name, 1)]
 
 
 def _widens(have: PgType, want: PgType) -> bool:

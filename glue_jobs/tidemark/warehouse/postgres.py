@@ -11,6 +11,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import dbapi
 
@@ -22,15 +23,16 @@ from tidemark.types import PgType
 from tidemark.warehouse import ddl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    import pyarrow as pa
+    from collections.abc import Iterator
 
     from tidemark.credentials import Credentials
     from tidemark.lake_reader import Run
     from tidemark.warehouse import LoadTransaction
 
 LOCK_TIMEOUT = "60s"
+_TIMEOUTS = "'idle_in_transaction_session_timeout', 'statement_timeout', 'transaction_timeout'"
+# Columns of a quiet table come in the type that they had before the model was widened.
+_ARROW = {"integer": pa.int32(), "bigint": pa.int64(), "real": pa.float32(), "double precision": pa.float64()}
 
 
 class PostgresWarehouse:
@@ -75,6 +77,8 @@ class _PostgresLoad:
         self._run(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         self._run("SET LOCAL timezone = 'UTC'")
         self._run("SET LOCAL synchronous_commit = on")
+        # Whatever the role's own are: this transaction waits while the lake is read. PostgreSQL 17 brought the third.
+        self._fetch(f"SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ({_TIMEOUTS})")  # noqa: S608
         lock = pg_literal(f"tidemark {self._model.name}")
         self._run(f"SELECT pg_advisory_xact_lock(hashtextextended({lock}, 0))")
         if not self._fetch(f"SELECT to_regclass('{ddl.ETL_SCHEMA}.load_ledger') IS NOT NULL")[0][0]:
@@ -95,20 +99,28 @@ class _PostgresLoad:
             )
         return int(seq)
 
-    def evolve(self) -> dict[str, list[str]]:
+    def evolve(self) -> set[str]:
         if self._last_digest == ddl.digest(self._model):
-            return {}
+            return set()
+        there = self._tables()
         statements = ddl.statements(self._model)
         comments = [statement for statement in statements if statement.startswith("COMMENT ")]
         for statement in statements:
             if statement not in comments:
                 self._run(statement)
-        grown = {table.name: self._evolve_table(table) for table in self._model.star_tables}
+        for table in self._model.star_tables:
+            self._evolve_table(table)
         for statement in [*comments, *ddl.history_access(self._model)]:  # now that all columns are there
             self._run(statement)
-        return {name: columns for name, columns in grown.items() if columns}
+        star = {table.name for table in self._model.star_tables} | set(filter(None, [self._model.date_dimension]))
+        return star - there
 
-    def _evolve_table(self, table: Dimension | Fact) -> list[str]:
+    def _tables(self) -> set[str]:
+        schema = pg_literal(pg(self._model.name))
+        query = f"SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = to_regnamespace({schema})"  # noqa: S608
+        return {str(name) for (name,) in self._fetch(query)}
+
+    def _evolve_table(self, table: Dimension | Fact) -> None:
         rows = self._fetch(
             "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute WHERE attnum > 0 AND NOT "  # noqa: S608
             f"attisdropped AND attrelid = {pg_literal(pg(self._model.name, table.name))}::regclass"
@@ -128,17 +140,29 @@ class _PostgresLoad:
         )
         for statement in (views if any(" TYPE " in change for change in changes) else []) + changes:
             self._run(statement)
-        return [column.name for column in table.columns if column.name not in found]
+
+    def _let_null_in(self, table: Dimension | Fact, rows: pa.Table) -> None:
+        """Drop NOT NULL from columns that some of the rows have no value for: they are older than the column."""
+        lacking = ddl.lacking(table, {name: rows.column(name).null_count for name in rows.column_names})
+        if lacking:
+            strict = self._fetch(
+                "SELECT attname FROM pg_attribute WHERE attnum > 0 AND attnotnull "  # noqa: S608
+                f"AND attrelid = {pg_literal(pg(self._model.name, table.name))}::regclass"
+            )
+            for name in [name for name in lacking if (name,) in strict]:
+                self._run(f"ALTER TABLE {pg(self._model.name, table.name)} ALTER COLUMN {pg(name)} DROP NOT NULL")
 
     def merge_dimension(self, table: Dimension, rows: pa.Table) -> int:
+        self._let_null_in(table, rows)
         names = [*(column.name for column in table.columns), *ddl.DIMENSION_EXTRA_NAMES]
         stage = self._stage(table.name, self._kinds(table.columns, _DIMENSION_KINDS), rows)
-        listed = ", ".join(map(pg, names))
-        updated = ", ".join(f"{pg(name)} = EXCLUDED.{pg(name)}" for name in names if name not in table.key)
+        listed, rest = ", ".join(map(pg, names)), [pg(name) for name in names if name not in table.key]
+        updated = ", ".join(f"{name} = EXCLUDED.{name}" for name in rest)
+        here, there = (", ".join(f"{place}.{name}" for name in rest) for place in ("d", "EXCLUDED"))
         written = self._run(
-            f"INSERT INTO {pg(self._model.name, table.name)} ({listed}) SELECT {self._cast(names, table.columns)} "  # noqa: S608
-            f"FROM {stage} s ON CONFLICT ({', '.join(map(pg, table.key))}) "
-            f"DO UPDATE SET {updated}"
+            f"INSERT INTO {pg(self._model.name, table.name)} AS d ({listed}) "  # noqa: S608
+            f"SELECT {self._cast(names, table.columns)} FROM {stage} s ON CONFLICT ({', '.join(map(pg, table.key))}) "
+            f"DO UPDATE SET {updated} WHERE ROW({here}) IS DISTINCT FROM ROW({there})"
         )
         self._run(f"DROP TABLE {stage}")
         return written
@@ -153,7 +177,8 @@ class _PostgresLoad:
         self._run(f"DROP TABLE {stage}")
         return written
 
-    def merge_fact(self, table: Fact, rows: pa.Table, fresh: Sequence[str] = ()) -> int:
+    def merge_fact(self, table: Fact, rows: pa.Table, *, filled: bool = False) -> int:
+        self._let_null_in(table, rows)
         names = [*(column.name for column in table.columns), *ddl.FACT_EXTRA_NAMES]
         target = pg(self._model.name, table.name)
         stage = self._stage(table.name, self._kinds(table.columns, _FACT_KINDS), rows)
@@ -168,16 +193,17 @@ class _PostgresLoad:
             f"WHERE NOT EXISTS (SELECT FROM {target} f WHERE {same}) "
             f"ORDER BY s.valid_from, {', '.join(f's.{name}' for name in map(pg, table.key))}, s.version"
         )
-        filled = 0
-        if fresh:
-            listed, values = ", ".join(map(pg, fresh)), self._cast(list(fresh), table.columns)
-            here = ", ".join(f"f.{pg(name)}" for name in fresh)
-            filled = self._run(
-                f"UPDATE {target} f SET ({listed}) = ROW({values}) FROM {stage} s "  # noqa: S608
+        updated = 0
+        published = [column.name for column in table.columns if column.name not in table.key]
+        if filled and published:
+            values = self._cast(published, table.columns)
+            here = ", ".join(f"f.{pg(name)}" for name in published)
+            updated = self._run(
+                f"UPDATE {target} f SET ({', '.join(map(pg, published))}) = ROW({values}) FROM {stage} s "  # noqa: S608
                 f"WHERE {same} AND ROW({here}) IS DISTINCT FROM ROW({values})"
             )
         self._run(f"DROP TABLE {stage}")
-        return closed + opened + filled
+        return closed + opened + updated
 
     def current_rows(self, table: Dimension | Fact) -> int:
         alive = "is_current" if isinstance(table, Fact) else "NOT is_deleted AND NOT is_inferred"
@@ -203,11 +229,13 @@ class _PostgresLoad:
         self._run(f"DROP TABLE IF EXISTS {quoted}")
         columns = ", ".join(f"{pg(column)} {kind}" for column, kind in kinds.items())
         self._run(f"CREATE UNLOGGED TABLE {quoted} ({columns})")
-        there = [
-            column for column in kinds if column in rows.column_names
-        ]  # the lake's state may be older than a column
+        there = [name for name in kinds if name in rows.column_names]  # the lake's state may be older than a column
+        rows = rows.select(there)
+        rows = rows.cast(
+            pa.schema([field.with_type(_ARROW.get(kinds[field.name], field.type)) for field in rows.schema])
+        )
         with self._connection.cursor() as cursor:
-            cursor.adbc_ingest(stage, rows.select(there), mode="append", db_schema_name=ddl.ETL_SCHEMA)
+            cursor.adbc_ingest(stage, rows, mode="append", db_schema_name=ddl.ETL_SCHEMA)
         return quoted
 
     @staticmethod
