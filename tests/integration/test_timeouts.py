@@ -1,0 +1,63 @@
+"""Roles whose sessions may neither idle in a transaction nor take long: the jobs' own transactions are theirs to time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tidemark.lake_reader import LakeReader
+from tidemark.source.readers import read_all
+from tidemark.warehouse.postgres import _PostgresLoad
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Pipeline
+
+SECONDS = 0.5
+SLOWER = 2 * SECONDS
+
+
+def impatient(pipeline: Pipeline, dbname: str, role: str, *settings: str) -> None:
+    """Let the role's sessions in this database end early, as an administrator may."""
+    for setting in settings:
+        pipeline.execute(f"ALTER ROLE {role} IN DATABASE {dbname} SET {setting} = '{SECONDS * 1000:.0f}ms'")
+
+
+@pytest.mark.parametrize("setting", ["idle_in_transaction_session_timeout", "statement_timeout", "transaction_timeout"])
+def test_a_load_takes_the_time_that_it_needs(
+    new_pipeline: Callable[[], Pipeline], monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    shop = new_pipeline()
+    shop.must_extract()
+    shop.transform()
+    warehouse = shop.warehouse()
+    impatient(shop, warehouse.dbname, warehouse.username, setting)
+    assert shop.query(f"SHOW {setting}", warehouse) == [("500ms",)]
+    delta, current_rows = LakeReader.delta, _PostgresLoad.current_rows
+
+    def slow_lake(*arguments: Any) -> Any:
+        time.sleep(SLOWER)
+        return delta(*arguments)
+
+    def slow_count(self: _PostgresLoad, table: Any) -> int:
+        self._fetch(f"SELECT pg_sleep({SLOWER})")
+        return current_rows(self, table)
+
+    monkeypatch.setattr(LakeReader, "delta", slow_lake)
+    monkeypatch.setattr(_PostgresLoad, "current_rows", slow_count)
+    assert shop.load() == 1
+
+
+def test_an_extract_holds_its_snapshot_though_the_role_may_not_idle(
+    new_pipeline: Callable[[], Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = new_pipeline()
+    impatient(shop, shop.source.dbname, shop.reader.username, "idle_in_transaction_session_timeout")
+
+    def slow_readers(*arguments: Any) -> Any:
+        time.sleep(SLOWER)
+        return read_all(*arguments)
+
+    monkeypatch.setattr("tidemark.extraction.read_all", slow_readers)
+    assert shop.must_extract().tables["orders"].rows == 3000
