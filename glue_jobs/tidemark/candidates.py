@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import names
+from tidemark import keys, names
 from tidemark.errors import ModelError
 from tidemark.model import Fact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame, SparkSession
@@ -28,6 +28,7 @@ ISO_DATE: Final = r"^\d{4}-\d{2}-\d{2}\z"
 TIME_OF_DAY: Final = r"^(([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?|24:00:00)\z"
 REASON: Final = "_reason"
 RAW: Final = "_row"
+KEY_TEXT: Final = "_key_text"
 UPDATED: Final = "_updated_at"
 _LONGEST_VALUE: Final = 60
 
@@ -44,7 +45,7 @@ def evaluate(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFra
     """
     parts = []
     for name, frame in inputs.items():
-        view = f"_{table.name}_{name}"
+        view = f"_{table.name}-{name}"  # no name has a hyphen: no two pairs make the same
         frame.createOrReplaceTempView(names.spark(view))
         parts.append(f"{names.spark(name)} AS (SELECT * FROM {names.spark(view)})")  # noqa: S608 - quoted names
     try:
@@ -67,14 +68,21 @@ def evaluate(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFra
     return found
 
 
-def conform(found: DataFrame, table: StarTable) -> DataFrame:
-    """Cast every column to its declared type; add ``_reason`` (NULL if good), ``_row`` (JSON) and ``_updated_at``."""
+def conform(found: DataFrame, table: StarTable, unknown: Collection[str] = ()) -> DataFrame:
+    """Cast every column to its declared type; say what does not fit.
+
+    Added are ``_reason`` (NULL if good), ``_row`` (JSON, of bad rows), ``_key_text`` and ``_updated_at``.
+
+    Parameters
+    ----------
+    unknown
+        Columns whose inputs were not landed yet: they may be NULL for now.
+    """
     kinds = dict(found.dtypes)
-    cast = {column.name: _cast(column, kinds[column.name]) for column in table.columns}
-    problems = [
-        _problem(column, cast[column.name], needed=not column.nullable or column.name in table.key)
-        for column in table.columns
-    ]
+    cast = {column.name: _cast(column, column.name, kinds[column.name]) for column in table.columns}
+    required = {column.name for column in table.columns if not column.nullable or column.name in table.key}
+    required.difference_update(unknown)
+    problems = [_problem(column, cast[column.name], column.name in required) for column in table.columns]
     reason = F.nullif(F.concat_ws("; ", *problems), F.lit(""))
     raw = F.to_json(F.struct(*(F.col(names.spark(name)) for name in found.columns if name != UPDATED)))
     updated = F.col(UPDATED) if UPDATED in found.columns else F.lit(None)
@@ -82,12 +90,44 @@ def conform(found: DataFrame, table: StarTable) -> DataFrame:
         *(expression.alias(name) for name, expression in cast.items()),
         reason.alias(REASON),
         F.when(reason.isNotNull(), raw).alias(RAW),
+        key_text(found, table, table.key).alias(KEY_TEXT),
         updated.try_cast("timestamp").alias(UPDATED),
     )
 
 
-def _cast(column: Column, kind: str) -> SparkColumn:
-    raw = F.col(names.spark(column.name))
+def key_text(frame: DataFrame, table: StarTable, key: Sequence[str]) -> SparkColumn:
+    """Return a star table's key, of a frame in which its columns have other names, as text: as it is there.
+
+    A value that the key's type cannot hold is given as it is here: keys that both do not fit are not the same.
+    """
+    kinds, texts = dict(frame.dtypes), []
+    for own, name in zip(table.key, key, strict=True):
+        fitting = _cast(table.column(own), name, kinds[name])
+        texts.append(F.coalesce(fitting.cast("string"), F.col(names.spark(name)).cast("string")))
+    return keys.as_text(texts)
+
+
+def check_keys_are_the_drivers(rows: DataFrame, table: StarTable, driver: DataFrame) -> None:
+    """Raise if the SQL made keys that the driver's rows in scope do not have: history is kept by them.
+
+    Raises
+    ------
+    ModelError
+        Naming one of them.
+    """
+    there = driver.select(key_text(driver, table, table.driver_key))
+    made = rows.select(F.col(KEY_TEXT).alias("key"), F.col(REASON).isNull().alias("good")).where("good")
+    other = made.join(there, "key", "left_anti").limit(1).collect()
+    if other:
+        raise ModelError(
+            f"{table.name}.sql gives {', '.join(table.key)} {other[0]['key']}, which is no key of {table.driver} there",
+            expected=f"{', '.join(table.driver_key)} of each row of {table.driver}, as the source has it",
+            do="give the key as it is; what is made of it goes into a column of its own",
+        )
+
+
+def _cast(column: Column, name: str, kind: str) -> SparkColumn:
+    raw = F.col(names.spark(name))
     base = column.type.base
     if base == "date" and kind == "string":
         return F.when(raw.rlike(ISO_DATE), raw.try_cast("date"))
@@ -102,15 +142,13 @@ def _cast(column: Column, kind: str) -> SparkColumn:
     return raw.try_cast(column.type.spark) if kind != column.type.spark else raw
 
 
-def _problem(column: Column, cast: SparkColumn, *, needed: bool) -> SparkColumn:
-    """What is wrong with one value, or NULL; a key is needed whatever the model says of it."""
+def _problem(column: Column, cast: SparkColumn, required: bool) -> SparkColumn:
+    """What is wrong with one value, or NULL; a key is required whatever the model says of it."""
     raw = F.col(names.spark(column.name))
     shown = F.substring(raw.cast("string"), 1, _LONGEST_VALUE)
     unfit = F.concat(F.lit(f"{column.name}: '"), shown, F.lit(f"' is no {column.type}"))
     problem = F.when(raw.isNotNull() & cast.isNull(), unfit)
-    if needed:
-        problem = problem.when(raw.isNull(), F.lit(f"{column.name} is NULL"))
-    return problem
+    return problem.when(raw.isNull(), F.lit(f"{column.name} is NULL")) if required else problem
 
 
 def check_one_row_per_key(found: DataFrame, table: StarTable) -> None:

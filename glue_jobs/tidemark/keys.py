@@ -53,7 +53,11 @@ def same(left: Sequence[str], right: Sequence[str], frames: tuple[str, str] = ("
 
 def key_text(key: Sequence[str]) -> Column:
     """Return a key as text: its one value, or a JSON list of its values."""
-    texts = [F.col(names.spark(name)).cast("string") for name in key]
+    return as_text([F.col(names.spark(name)).cast("string") for name in key])
+
+
+def as_text(texts: Sequence[Column]) -> Column:
+    """Return the same of a key whose values are given as texts."""
     if len(texts) == 1:
         return F.coalesce(texts[0], F.lit("NULL")).alias("key")
     return F.to_json(F.array(*texts)).alias("key")

@@ -7,11 +7,7 @@ columns and widens types, so old data files stay readable.
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-
-from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import names
 from tidemark.errors import LakeError, ModelError
@@ -19,12 +15,11 @@ from tidemark.model import DATE_COLUMNS, Dimension, Fact, Model
 from tidemark.session import CATALOG
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from pyspark.sql import DataFrame, SparkSession
 
 Columns = dict[str, tuple[str, str]]
-FEW_KEYS: Final = 1000
 
 _PROPERTIES: Final = {
     "format-version": "2",
@@ -75,59 +70,6 @@ QUARANTINE_COLUMNS: Final[Columns] = {
     "row": ("string", "The row as JSON"),
     "resolved_seq": ("bigint", "Run that found it mended or gone; NULL while open"),
 }
-
-
-def settle(frame: DataFrame) -> DataFrame:
-    """Compute a frame once and cut it loose from the tables it was read from.
-
-    A cached frame will not do: Spark computes it anew, from the new contents, as soon as one of its tables is written.
-    """
-    return frame.localCheckpoint(eager=True)
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What a settled frame of changes holds.
-
-    Rows per kind; their keys, if these are one column's and few (else None); a key that stands twice, and how often.
-    """
-
-    counts: dict[str, int]
-    keys: list[Any] | None
-    repeated: tuple[tuple[Any, ...], int] | None = None
-
-    def pruning(self, target: str, key: str) -> str:
-        """SQL condition that lets a merge open only the files of ``target`` that can hold one of the keys."""
-        if not self.keys:
-            return ""
-        literals = ", ".join(str(key) if isinstance(key, int) else names.spark_literal(key) for key in self.keys)
-        return f" AND {target}.{names.spark(key)} IN ({literals})"
-
-
-def tally(changes: DataFrame, kind: str, key: Sequence[str], apart: str | None = None) -> Tally:
-    """Count a settled frame by its column ``kind``; note its keys.
-
-    Parameters
-    ----------
-    key
-        Columns of the key; its values are noted if they are few integers or texts of one column.
-    apart
-        A kind whose keys may stand several times; None if all may, or none can.
-    """
-    quoted = [names.spark(name) for name in key]
-    few = changes.select(names.spark(kind), *quoted).limit(FEW_KEYS + 1).collect()
-    if len(few) > FEW_KEYS:
-        counts = {row[0]: row[1] for row in changes.groupBy(names.spark(kind)).count().collect()}
-        if apart is None:
-            return Tally(counts, None)
-        others = changes.where(F.col(names.spark(kind)) != apart).groupBy(*quoted).count()
-        twice = others.where("count > 1").limit(1).collect()
-        return Tally(counts, None, (tuple(twice[0])[:-1], twice[0][-1]) if twice else None)
-    found = Counter(tuple(row)[1:] for row in few if row[0] != apart).most_common(1)
-    repeated = found[0] if apart is not None and found and found[0][1] > 1 else None
-    values = [] if len(key) > 1 else sorted({row[1] for row in few if row[1] is not None}, key=str)
-    plain = all(isinstance(value, int | str) for value in values)
-    return Tally(dict(Counter(row[0] for row in few)), values if plain else None, repeated)
 
 
 class Lake:
@@ -210,12 +152,19 @@ class Lake:
 
     def snapshot_id(self, name: str) -> int | None:
         """Return the id of the table's current Iceberg snapshot, or None while it never had data."""
-        jvm: Any = self.spark._jvm  # noqa: SLF001 - Iceberg's API has no Python side in Spark
-        session = self.spark._jsparkSession  # noqa: SLF001
-        table = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(session, name)
-        table.refresh()
-        snapshot = table.currentSnapshot()
+        snapshot = self._iceberg(name).currentSnapshot()
         return None if snapshot is None else int(snapshot.snapshotId())
+
+    def columns_at(self, name: str, snapshot: int) -> list[str]:
+        """Return the columns that a table had at one of its snapshots."""
+        table = self._iceberg(name)
+        return [column.name() for column in table.schemas().get(table.snapshot(snapshot).schemaId()).columns()]
+
+    def _iceberg(self, name: str) -> Any:
+        jvm: Any = self.spark._jvm  # noqa: SLF001 - Iceberg's API has no Python side in Spark
+        table = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(self.spark._jsparkSession, name)  # noqa: SLF001
+        table.refresh()
+        return table
 
     def set_back(self, name: str, snapshot: int | None) -> bool:
         """Make a snapshot (None: no data) the present one of a table, if it is not; return whether it was not.
@@ -240,13 +189,6 @@ class Lake:
         table = names.spark_literal(name)
         self.spark.sql(f"CALL {CATALOG}.system.set_current_snapshot(table => {table}, snapshot_id => {snapshot:d})")
         return True
-
-    def columns_at(self, name: str, snapshot: int) -> set[str]:
-        """Return the columns that a table had at one of its snapshots."""
-        jvm: Any = self.spark._jvm  # noqa: SLF001 - as above
-        table = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(self.spark._jsparkSession, name)  # noqa: SLF001
-        schema = table.schemas().get(table.snapshot(snapshot).schemaId())
-        return {column.name() for column in schema.columns()}
 
     def is_empty(self, name: str) -> bool:
         """Whether the table never had data."""

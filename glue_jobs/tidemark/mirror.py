@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import landing_format, names
-from tidemark.lake import Tally, settle, tally
+from tidemark.tally import Tally, settle, tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,16 +39,22 @@ class MirrorChange:
 
 
 def ensure(lake: Lake, table: SourceTable, manifest: Manifest) -> str:
-    """Create or evolve a mirror to the model's columns, as wide as the manifest has them; return its name.
+    """Create or evolve a mirror to what the manifest has landed of the model's columns, as wide; return its name.
 
-    A manifest that waited while the model changed may know fewer columns, or more. A column that became another type
-    makes the mirror anew, as soon as a manifest brings the whole table.
+    A manifest that waited while the model changed may know fewer columns, or more. A column that none has landed yet is
+    not there: so the star knows that nothing is known of it. A column that became another type makes the mirror anew,
+    as soon as a manifest brings the whole table.
     """
     columns = {column.name: column.type.spark for column in table.columns}
     landed = manifest.tables[table.name].columns if table.name in manifest.tables else {}
-    wanted = columns | {name: kind for name, kind in landed.items() if name in columns}
+    wanted = {name: landed[name] for name in columns if name in landed}
+    if manifest.model_digest == lake.model.digest:
+        wanted = columns | wanted  # all were landed, by this manifest or before, or there are no rows
+    name = lake.mirror(table.name)
     if landed and manifest.tables[table.name].mode == "full":
-        lake.drop_unless_it_fits(lake.mirror(table.name), wanted)
+        lake.drop_unless_it_fits(name, wanted)
+    if not lake.exists(name):
+        wanted = {key: columns[key] for key in table.key} | wanted
     return lake.ensure_mirror(table.name, wanted)
 
 

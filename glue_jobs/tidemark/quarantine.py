@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
+from tidemark import candidates
 from tidemark.keys import key_text
-from tidemark.lake import settle
+from tidemark.tally import settle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +89,8 @@ def _looked_at(lake: Lake, entries: DataFrame, changes: Mapping[str, StarChange]
     for name, change in changes.items():
         if change.looked_at is not None:
             mine = entries.where(F.col("table_name") == name)
-            there = lake.spark.table(lake.mirror(star[name].driver)).select(key_text(star[name].driver_key))
+            driver = lake.spark.table(lake.mirror(star[name].driver))
+            there = driver.select(candidates.key_text(driver, star[name], star[name].driver_key))
             parts += [mine.join(change.looked_at, "key", "left_semi"), mine.join(there, "key", "left_anti")]
     return reduce(DataFrame.unionByName, parts).distinct()
 

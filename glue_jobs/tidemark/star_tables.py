@@ -1,31 +1,31 @@
 """Dimensions and facts: brought up to a manifest, each by at most one commit.
 
-Owns the *scope*. Usually only the driver's rows that the manifest changed (mirror rows with its ``_seq``) are
-evaluated, and keys here that are no longer there if keys can have gone. Everything is evaluated where another input of
-the SQL changed, the driver was read in full, the table is empty, or the model is new. Promises: what is written depends
-only on the mirrors, the manifest and the table itself, so a run that died half-way is simply done again.
+Promises: what is written depends only on the mirrors, the manifest and the table as the last run left it, so a run that
+died half-way is simply done again. A column whose inputs no manifest has landed yet (the manifest is older than the
+model) stays as it is; a table whose rows depend on such inputs is left alone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import candidates as cand
-from tidemark import keys, names, versions
-from tidemark.lake import FEW_KEYS, Tally, settle, tally
+from tidemark import keys, names, star_sql, versions
 from tidemark.mirror import within
 from tidemark.model import Dimension, Fact
+from tidemark.scope import EVERYTHING, Scope, not_landed, scope_of, whole_inputs, within_scope
+from tidemark.tally import Tally, settle, tally
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
     from pyspark.sql import DataFrame
 
     from tidemark.lake import Lake
-    from tidemark.landing import KeyList, Manifest
+    from tidemark.landing import Manifest
     from tidemark.mirror import MirrorChange
 
 _WRITES = (versions.NEW, versions.CHANGED, versions.GONE, versions.FILLED)
@@ -36,31 +36,14 @@ class StarChange:
     """What happened to one star table.
 
     ``bad`` and ``looked_at`` (keys as text, None: all) are kept for the quarantine, ``opened`` (a fact's new versions)
-    for inferred members and the calendar.
+    for inferred members and the calendar. ``unknown`` are the columns of which nothing is known yet.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     bad: DataFrame | None = None
     looked_at: DataFrame | None = None
     opened: DataFrame | None = None
-
-
-@dataclass(frozen=True)
-class _Scope:
-    """What to evaluate: everything or the changed driver rows; whether keys can have gone, and in which ranges.
-
-    ``hint`` holds the changed keys themselves, if they are few; ``fresh`` the columns that a fact has only just got.
-    """
-
-    everything: bool
-    losses: bool
-    hint: list[Any] | None = None
-    ranges: KeyList | None = None
-    fresh: frozenset[str] = frozenset()
-
-    def prune(self, frame: DataFrame, key: Sequence[str]) -> DataFrame:
-        """Narrow a star table to the keys in scope, if they are few: files that hold none of them are not opened."""
-        return frame if self.hint is None else frame.where(F.col(names.spark(key[0])).isin(self.hint))
+    unknown: frozenset[str] = frozenset()
 
 
 def is_touched(table: Dimension | Fact, manifest: Manifest, model_changed: bool) -> bool:
@@ -74,80 +57,68 @@ def refresh(
     manifest: Manifest,
     mirrored: Mapping[str, MirrorChange],
     model_changed: bool,
-    before: int | None,
+    filled: Collection[str] | None,
 ) -> StarChange:
     """Bring one star table up to the manifest.
 
-    ``mirrored`` says what became of the mirrors just now, ``before`` is the table's snapshot at the last run, if any.
+    Parameters
+    ----------
+    mirrored
+        What became of the mirrors just now.
+    filled
+        The columns that hold what their SQL says since the last run; None if the table was not there.
     """
     target = lake.ensure_star(table)
-    empty = lake.is_empty(target)
-    scope = _scope(lake, table, manifest, mirrored, everything=empty or model_changed)
-    if model_changed and before is not None and isinstance(table, Fact):
-        known = lake.columns_at(target, before)
-        scope = replace(scope, fresh=frozenset(column.name for column in table.columns if column.name not in known))
-    found = cand.evaluate(lake.spark, table, _inputs(lake, table, manifest, scope))
+    empty, inputs = lake.is_empty(target), whole_inputs(lake, table)
+    with cand.values_that_fit(table):
+        shape = star_sql.shape(lake.spark, table, within_scope(inputs, table, manifest, EVERYTHING))
+    missing = not_landed(lake, table, manifest)
+    unknown = frozenset(column.name for column in table.columns if shape.columns[column.name] & missing)
+    if shape.rows & missing or unknown.intersection(table.key):
+        return _left_alone(lake, table)
+    everything = empty or model_changed or not shape.row_wise
+    scope = EVERYTHING if everything else scope_of(lake, table, manifest, mirrored)
+    frames = within_scope(inputs, table, manifest, scope)
+    found = cand.evaluate(lake.spark, table, frames)
     decide = _decide_fact if isinstance(table, Fact) else _decide_dimension
+    fresh = frozenset() if filled is None else {column.name for column in table.columns} - set(filled)
     with cand.values_that_fit(table):
         cand.check_one_row_per_key(found, table)
-        rows = cand.conform(found, table)
-        decided = settle(decide(lake, table, manifest, rows, lake.spark.table(target), scope, empty))
+        rows = _as_before(cand.conform(found, table, unknown), lake.spark.table(target), table, unknown)
+        if [shape.copies.get(name) for name in table.key] != [f"{table.driver}.{name}" for name in table.driver_key]:
+            cand.check_keys_are_the_drivers(rows, table, frames[table.driver])
+        decided = settle(decide(lake, table, manifest, rows, scope, fresh))
     seen = tally(decided, versions.DECISION, keys.key_names(table.key), apart=versions.BAD)
     if seen.repeated:
         raise cand.repeated(table, *seen.repeated)
-    counts = seen.counts
-    change = StarChange(
-        counts, _bad(decided, table, counts), None if scope.everything else _keys(lake, table, manifest, decided)
-    )
-    if any(counts.get(kind) for kind in _WRITES):
-        _write(lake, table, manifest, decided, seen, change, scope.fresh)
+    looked_at = None if scope.everything else _keys(lake, table, manifest, decided)
+    change = StarChange(seen.counts, _bad(decided, seen.counts), looked_at, unknown=unknown)
+    if any(seen.counts.get(kind) for kind in _WRITES):
+        _write(lake, table, manifest, decided, seen, change, fresh)
     return change
 
 
-def _scope(
-    lake: Lake,
-    table: Dimension | Fact,
-    manifest: Manifest,
-    mirrored: Mapping[str, MirrorChange],
-    *,
-    everything: bool,
-) -> _Scope:
-    if everything or any(manifest.changed(name) for name in table.joins):
-        return _Scope(everything=True, losses=True)
-    driver = manifest.tables[table.driver]
-    if driver.mode == "full":
-        return _Scope(everything=True, losses=True)
-    return _Scope(
-        everything=False,
-        losses=driver.keys is not None or not table.complete,
-        hint=_changed_keys(lake, table, manifest, mirrored),
-        ranges=driver.keys,
+def _left_alone(lake: Lake, table: Dimension | Fact) -> StarChange:
+    nothing = lake.spark.createDataFrame([], "key string")
+    return StarChange(looked_at=nothing, unknown=frozenset(column.name for column in table.columns))
+
+
+def _as_before(rows: DataFrame, here: DataFrame, table: Dimension | Fact, unknown: Collection[str]) -> DataFrame:
+    """Give the candidates' unknown columns the values that the table has; NULL to rows that are new."""
+    if not unknown:
+        return rows
+    present = here.where("is_current" if isinstance(table, Fact) else "NOT is_inferred")
+    then = present.select(
+        *keys.wanted(table.key), *(F.col(names.spark(name)).alias(f"_then_{name}") for name in unknown)
+    )
+    joined = rows.join(then, keys.is_wanted(table.key), "left")
+    return joined.select(
+        *(F.col(f"_then_{name}").alias(name) if name in unknown else names.spark(name) for name in rows.columns)
     )
 
 
-def _changed_keys(
-    lake: Lake, table: Dimension | Fact, manifest: Manifest, mirrored: Mapping[str, MirrorChange]
-) -> list[Any] | None:
-    """Keys of at least all driver rows that the manifest changed, if they are few and of one column."""
-    if len(table.driver_key) > 1:
-        return None
-    change = mirrored.get(table.driver)
-    if change is not None and change.keys:
-        return change.keys
-    changed = lake.spark.table(lake.mirror(table.driver)).where(F.col("_seq") == manifest.seq)
-    found = [row[0] for row in changed.select(names.spark(table.driver_key[0])).limit(FEW_KEYS + 1).collect()]
-    return found if len(found) <= FEW_KEYS else None
-
-
-def _inputs(lake: Lake, table: Dimension | Fact, manifest: Manifest, scope: _Scope) -> dict[str, DataFrame]:
-    frames = {name: lake.spark.table(lake.mirror(name)) for name in table.inputs}
-    if not scope.everything:
-        frames[table.driver] = frames[table.driver].where(F.col("_seq") == manifest.seq)
-    return {name: frame.drop("_seq") for name, frame in frames.items()}
-
-
 def _lost(
-    lake: Lake, table: Dimension | Fact, manifest: Manifest, rows: DataFrame, alive_here: DataFrame, scope: _Scope
+    lake: Lake, table: Dimension | Fact, manifest: Manifest, rows: DataFrame, alive_here: DataFrame, scope: Scope
 ) -> DataFrame:
     """Present rows here whose key is no longer there; ``rows`` are the candidates (all, if all were evaluated)."""
     if scope.everything:
@@ -170,20 +141,17 @@ def _decide_fact(
     table: Dimension | Fact,
     manifest: Manifest,
     rows: DataFrame,
-    here: DataFrame,
-    scope: _Scope,
-    empty: bool,
+    scope: Scope,
+    fresh: Collection[str],
 ) -> DataFrame:
     columns = [column.name for column in table.columns]
-    history = here
+    history = here = lake.spark.table(lake.star(table.name))
     if not scope.everything:
         changed = F.broadcast(rows.select(*keys.wanted(table.key)))
         history = scope.prune(here, table.key).join(changed, keys.is_wanted(table.key), "left_semi")
     latest = versions.latest_versions(history, table.key)
-    decided = versions.decide(
-        rows, latest if scope.everything else F.broadcast(latest), table.key, columns, scope.fresh
-    )
-    if scope.losses and not empty:
+    decided = versions.decide(rows, latest if scope.everything else F.broadcast(latest), table.key, columns, fresh)
+    if scope.losses:
         lost = _lost(lake, table, manifest, rows, here.where("is_current"), scope)
         decided = decided.unionByName(versions.gone(versions.latest_versions(lost, table.key), decided))
     return decided
@@ -194,11 +162,11 @@ def _decide_dimension(
     table: Dimension | Fact,
     manifest: Manifest,
     rows: DataFrame,
-    here: DataFrame,
-    scope: _Scope,
-    empty: bool,
+    scope: Scope,
+    _fresh: Collection[str],
 ) -> DataFrame:
     columns = [column.name for column in table.columns]
+    here = lake.spark.table(lake.star(table.name))
     whole = F.struct(*(F.col(names.spark(name)) for name in here.columns)).alias("last")
     own = keys.key_names(table.key)
     old = here.select(*keys.as_key(table.key), whole)
@@ -214,10 +182,10 @@ def _decide_dimension(
         .when(F.col("last").isNull(), F.lit(versions.NEW))
         .when(stale, F.lit(versions.CHANGED))
     )
-    kept = [F.col(f"c.{names.spark(name)}").alias(name) for name in (*columns, cand.REASON, cand.RAW)]
+    kept = [F.col(f"c.{names.spark(name)}").alias(name) for name in (*columns, cand.REASON, cand.RAW, cand.KEY_TEXT)]
     decided = joined.select(*kept, *keys.as_key(table.key, "c."), F.col("last"), decision.alias(versions.DECISION))
     decided = decided.where(F.col(versions.DECISION).isNotNull())
-    if scope.losses and not empty:
+    if scope.losses:
         lost = _lost(lake, table, manifest, rows, here.where("NOT is_deleted AND NOT is_inferred"), scope)
         lost = lost.select(*keys.as_key(table.key), whole)
         decided = decided.unionByName(versions.gone(lost, decided))
@@ -263,21 +231,22 @@ def _dimension_rows(decided: DataFrame, columns: list[str], seq: int) -> DataFra
     )
 
 
-def _bad(decided: DataFrame, table: Dimension | Fact, counts: dict[str, int]) -> DataFrame | None:
+def _bad(decided: DataFrame, counts: dict[str, int]) -> DataFrame | None:
     """Key, reason and row of what goes to quarantine."""
     if not counts.get(versions.BAD):
         return None
     bad = decided.where(F.col(versions.DECISION) == versions.BAD)
     return bad.select(
-        keys.key_text(keys.key_names(table.key)), F.col(cand.REASON).alias("reason"), F.col(cand.RAW).alias("row")
+        F.col(cand.KEY_TEXT).alias("key"), F.col(cand.REASON).alias("reason"), F.col(cand.RAW).alias("row")
     )
 
 
 def _keys(lake: Lake, table: Dimension | Fact, manifest: Manifest, decided: DataFrame) -> DataFrame:
     """Keys that were looked at: those of the changed driver rows, and those decided gone or to be so."""
     driver = lake.spark.table(lake.mirror(table.driver)).where(F.col("_seq") == manifest.seq)
-    changed = driver.select(keys.key_text(table.driver_key))
-    return changed.unionAll(decided.select(keys.key_text(keys.key_names(table.key))))
+    changed = driver.select(cand.key_text(driver, table, table.driver_key))
+    own = F.coalesce(F.col(cand.KEY_TEXT), keys.key_text(keys.key_names(table.key)))
+    return changed.unionAll(decided.select(own.alias("key")))
 
 
 def _merge(lake: Lake, rows: DataFrame, target: str, key: list[str], updated: list[str], pruning: str) -> None:

@@ -2,8 +2,8 @@
 
 The way of a manifest: mirrors; dimensions and facts; members that the facts need; quarantine; ``etl_runs``. The row in
 ``etl_runs`` is the commit: it names the Iceberg snapshot of every star table, and the load reads exactly those.
-Promises: manifests are applied strictly in order; a run starts from the very snapshots that the last one named, whatever
-a run that was killed, perhaps under another model, has left; so it is simply done again.
+Promises: manifests are applied strictly in order; a run starts from the very snapshots that the last one named,
+whatever a run that was killed, perhaps under another model, has left; so it is simply done again.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from tidemark.model import Dimension, Fact
 from tidemark.session import spark_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from pyspark.sql import DataFrame
 
     from tidemark.landing import Landing, Manifest
+    from tidemark.mirror import MirrorChange
     from tidemark.model import Model
     from tidemark.star_tables import StarChange
 
@@ -106,30 +107,71 @@ def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str, metrics: 
         lake.create_databases()
         for table in lake.model.tables.values():
             mirror.ensure(lake, table, manifest)
+    mirrored = _apply_to_mirrors(lake, manifest)
+    changes = _apply_to_stars(lake, manifest, mirrored, model_changed, last)
+    added = members.complete(lake, _opened(lake, changes, model_changed), manifest.seq)
+    quarantined = quarantine.record(lake, changes, manifest.seq, last.open_quarantine)
+    run = LastRun(
+        manifest.seq,
+        manifest.lake_id,
+        lake.model.digest,
+        sum(quarantined.values()),
+        {**last.snapshots, **_snapshots(lake)},  # tables that were taken out of the model stay as they are
+        _columns(lake.model, changes, last),
+    )
+    counts = {**{name: change.counts for name, change in changes.items()}, "members": added}
+    _commit_run(lake, manifest, run_id, run, counts)
+    metrics.rows(ROWS_CHANGED, {name: _written(change) for name, change in changes.items()})
+    metrics.rows(ROWS_QUARANTINED, {**{table.name: 0 for table in lake.model.star_tables}, **quarantined})
+    _log.info("applied manifest %d", manifest.seq)
+    return run
+
+
+def _apply_to_mirrors(lake: Lake, manifest: Manifest) -> dict[str, MirrorChange]:
     changed = [table for name, table in lake.model.tables.items() if manifest.changed(name)]
     mirrored = _each(changed, lambda table: mirror.apply(lake, table, manifest))
     for table, change in zip(changed, mirrored, strict=True):
         _log.info("%-22s %7d written, %d deleted", f"mirror {table.name}", change.written, change.deleted)
+    return dict(zip((table.name for table in changed), mirrored, strict=True))
+
+
+def _apply_to_stars(
+    lake: Lake, manifest: Manifest, mirrored: Mapping[str, MirrorChange], model_changed: bool, last: LastRun
+) -> dict[str, StarChange]:
     touched = [t for t in lake.model.star_tables if star_tables.is_touched(t, manifest, model_changed)]
-    by_name = dict(zip((table.name for table in changed), mirrored, strict=True))
 
     def refresh(table: Dimension | Fact) -> StarChange:
-        return star_tables.refresh(lake, table, manifest, by_name, model_changed, last.snapshots.get(table.name))
+        return star_tables.refresh(lake, table, manifest, mirrored, model_changed, _filled(lake, table, last))
 
-    refreshed = _each(touched, refresh)
-    changes = {table.name: change for table, change in zip(touched, refreshed, strict=True)}
+    changes = {table.name: change for table, change in zip(touched, _each(touched, refresh), strict=True)}
     for name, change in changes.items():
-        _log.info(
-            "%-22s %s", name, ", ".join(f"{n} {kind}" for kind, n in sorted(change.counts.items())) or "as before"
-        )
-    added = members.complete(lake, _opened(lake, changes, model_changed), manifest.seq)
-    quarantined = quarantine.record(lake, changes, manifest.seq, last.open_quarantine)
-    still_open = sum(quarantined.values())
-    snapshots = _commit_run(lake, manifest, last, run_id, changes, added, still_open)
-    metrics.rows(ROWS_CHANGED, {name: _written(change) for name, change in changes.items()})
-    metrics.rows(ROWS_QUARANTINED, {**{table.name: 0 for table in lake.model.star_tables}, **quarantined})
-    _log.info("applied manifest %d", manifest.seq)
-    return LastRun(manifest.seq, manifest.lake_id, lake.model.digest, still_open, snapshots)
+        counts = ", ".join(f"{n} {kind}" for kind, n in sorted(change.counts.items())) or "as before"
+        _log.info("%-22s %s", name, counts)
+        if change.unknown:
+            unknown = ", ".join(sorted(change.unknown))
+            _log.info("%-22s manifest %d is older than the model, as before: %s", name, manifest.seq, unknown)
+    return changes
+
+
+def _filled(lake: Lake, table: Dimension | Fact, last: LastRun) -> Collection[str] | None:
+    """Columns that held what their SQL says after the last run; None of a table that was not there.
+
+    A table that comes back into the model, and a run of an old version, tell by what columns there were.
+    """
+    if table.name in last.columns:
+        return last.columns[table.name]
+    before = last.snapshots.get(table.name)
+    return None if before is None else lake.columns_at(lake.star(table.name), before)
+
+
+def _columns(model: Model, changes: Mapping[str, StarChange], last: LastRun) -> dict[str, list[str]]:
+    """Columns per star table that hold what their SQL says from now on."""
+    result = {}
+    for table in model.star_tables:
+        known = {column.name for column in table.columns} - changes[table.name].unknown if table.name in changes else ()
+        known = {*known, *last.columns.get(table.name, ())}
+        result[table.name] = [column.name for column in table.columns if column.name in known]
+    return result
 
 
 def _written(change: StarChange) -> int:
@@ -150,38 +192,33 @@ def _each(items: Iterable[Any], work: Callable[[Any], Any]) -> list[Any]:
         return list(pool.map(work, items))
 
 
-def _commit_run(
-    lake: Lake,
-    manifest: Manifest,
-    last: LastRun,
-    run_id: str,
-    changes: dict[str, StarChange],
-    added: dict[str, int],
-    still_open: int,
-) -> dict[str, int | None]:
-    """Append the run's row: from now on the load may read this state; return the star tables' snapshots."""
-    target = lake.ensure_runs()
-    tables: list[Dimension | Fact] = list(lake.model.star_tables)
-    written = [*(table.name for table in tables), *filter(None, [lake.model.date_dimension]), quarantine.TABLE]
+def _snapshots(lake: Lake) -> dict[str, int | None]:
+    """Return the present snapshots of all tables that the load or the next run starts from."""
+    dates = filter(None, [lake.model.date_dimension])
+    written = [*(table.name for table in lake.model.star_tables), *dates, quarantine.TABLE]
     present = [name for name in written if lake.exists(lake.star(name))]
-    now = dict(zip(present, _each(present, lambda name: lake.snapshot_id(lake.star(name))), strict=True))
-    snapshots = {**last.snapshots, **now}  # tables that were taken out of the model stay as they are
+    return dict(zip(present, _each(present, lambda name: lake.snapshot_id(lake.star(name))), strict=True))
+
+
+def _commit_run(
+    lake: Lake, manifest: Manifest, run_id: str, run: LastRun, counts: Mapping[str, Mapping[str, int]]
+) -> None:
+    """Append the run's row: from now on the load may read this state."""
     values = {
-        "seq": manifest.seq,
+        "seq": run.seq,
         "run_id": run_id,
-        "lake_id": manifest.lake_id,
-        "model_digest": lake.model.digest,
+        "lake_id": run.lake_id,
+        "model_digest": run.model_digest,
         "cut_time": manifest.cut.time,
         "applied_at": None,
-        "changes": json.dumps({**{name: change.counts for name, change in changes.items()}, "members": added}),
-        "held_back": json.dumps(quarantine.held_back(lake) if still_open else {}),
-        "open_quarantine": still_open,
-        "snapshots": json.dumps(snapshots),
-        "columns": json.dumps({table.name: [column.name for column in table.columns] for table in tables}),
+        "changes": json.dumps(counts),
+        "held_back": json.dumps(quarantine.held_back(lake) if run.open_quarantine else {}),
+        "open_quarantine": run.open_quarantine,
+        "snapshots": json.dumps(run.snapshots),
+        "columns": json.dumps(run.columns),
     }
     columns = [
         (F.current_timestamp() if name == "applied_at" else F.lit(values[name]).cast(kind)).alias(name)
         for name, (kind, _) in RUN_COLUMNS.items()
     ]
-    lake.append(lake.spark.range(1).select(*columns), target)
-    return snapshots
+    lake.append(lake.spark.range(1).select(*columns), lake.ensure_runs())

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import keys, names
-from tidemark.candidates import RAW, REASON, UPDATED
+from tidemark.candidates import KEY_TEXT, RAW, REASON, UPDATED
 from tidemark.lake import FACT_COLUMNS
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ def decide(
     Parameters
     ----------
     candidates
-        Rows as the source has them at the cut: ``columns``, ``_updated_at``, ``_reason``, ``_row``.
+        Rows as the source has them at the cut: ``columns``, ``_updated_at``, ``_reason``, ``_row``, ``_key_text``.
     latest
         :func:`latest_versions` of at least the candidates' keys.
     columns
         The published columns, which decide whether anything changed.
     fresh
-        Those of them that the fact did not have at the last run: a value there is no change of the row.
+        Those of them that did not hold what their SQL says at the last run: a value there is no change of the row.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def decide(
     )
     if fresh:
         decision = decision.when(_differs([name for name in columns if name in fresh]), F.lit(FILLED))
-    kept = [F.col(f"c.{names.spark(name)}").alias(name) for name in (*columns, UPDATED, REASON, RAW)]
+    kept = [F.col(f"c.{names.spark(name)}").alias(name) for name in (*columns, UPDATED, REASON, RAW, KEY_TEXT)]
     decided = joined.select(*kept, *keys.as_key(key, "c."), F.col("l.last"), decision.alias(DECISION))
     return decided.where(F.col(DECISION).isNotNull())
 

@@ -6,12 +6,12 @@ manifests older than the model, and what a model's new references need.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from local_stack.rebuilding import forget_lake, forget_published
 from tests.fuzz.sabotage import KilledError, Sabotage
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import PROCESSED, Pipeline
 
 UPPER = ("fact_order.sql", "    note,", "    upper(note) AS note,")
 NAME = ("dim_customer.sql", "c.name,", "upper(c.name) AS name,")
@@ -49,7 +49,9 @@ def in_text(row: tuple[Any, ...]) -> str:
 
 def test_what_a_run_under_another_model_left_half_done_is_never_published(shop: Pipeline) -> None:
     shop.tick()
-    shop.execute("UPDATE orders SET note = 'changed' WHERE order_id = 1", "UPDATE orders SET due = 'x' WHERE order_id = 2")
+    shop.execute(
+        "UPDATE orders SET note = 'changed' WHERE order_id = 1", "UPDATE orders SET due = 'x' WHERE order_id = 2"
+    )
     shop.must_extract()
     # Everything of the run under the other model is written but its row in etl_runs; a year and a member besides.
     more = ("fact_order.sql", "    customer_id,", "    customer_id + 100 AS customer_id,")
@@ -95,4 +97,151 @@ def test_a_star_table_is_taken_out_and_put_back_with_its_history(shop: Pipeline)
     shop.tick()
     assert [row["note"] for row in shop.versions(1)] == [None, "two", "three"]
     assert [row["is_deleted"] for row in shop.versions(2)] == [True]
+    lake_is_warehouse(shop)
+
+
+# A column that the source had all the time, and that the model moves from now on: it is never NULL.
+SHELF = (
+    ("source.yml", "      note: {", "      shelf: {type: text, nullable: false, description: Shelf}\n      note: {"),
+    ("star.yml", "      note: {", "      shelf: {type: varchar, nullable: false, description: Shelf}\n      note: {"),
+    ("fact_order.sql", "    note,", "    shelf,\n    note,"),
+)
+# A table that the source had all the time, and a name that is found in it.
+STAFF = (
+    (
+        "source.yml",
+        "  orders:\n",
+        "  staff:\n    description: Staff\n    key: [customer_id]\n    columns:\n"
+        "      customer_id: {type: integer, nullable: false, description: Customer}\n"
+        "      seller: {type: text, nullable: false, description: Who sells to them}\n  orders:\n",
+    ),
+    ("star.yml", "    from: orders\n", "    from: orders\n    joins: [staff]\n"),
+    ("star.yml", "      note: {", "      seller: {type: varchar, nullable: false, description: Seller}\n      note: {"),
+    (
+        "fact_order.sql",
+        "SELECT\n    order_id,\n    created_at AS created_date,",
+        "SELECT\n    o.order_id,\n    s.seller,\n    created_at AS created_date,",
+    ),
+    ("fact_order.sql", "    customer_id,", "    o.customer_id,"),
+    ("fact_order.sql", "FROM orders", "FROM orders o LEFT JOIN staff s ON s.customer_id = o.customer_id"),
+)
+WITHHELD = (
+    "ALTER TABLE orders ADD COLUMN shelf text NOT NULL DEFAULT 'A'",
+    "CREATE TABLE staff AS SELECT customer_id, 'seller ' || customer_id AS seller FROM customer",
+    "ALTER TABLE staff ADD PRIMARY KEY (customer_id)",
+    "GRANT SELECT ON staff TO PUBLIC",
+)
+
+
+def grown(pipeline: Pipeline) -> Pipeline:
+    pipeline.execute("DELETE FROM orders WHERE order_id > 40", *WITHHELD)
+    return pipeline
+
+
+def change(pipeline: Pipeline, note: str) -> None:
+    """A change, a delete, a bad row or its mending, and a row of a customer who is not there."""
+    number = 10 + len(note)
+    pipeline.execute(
+        f"UPDATE orders SET note = '{note}' WHERE order_id IN (1, 2)",
+        f"UPDATE orders SET shelf = '{note}' WHERE order_id = 3",
+        f"DELETE FROM orders WHERE order_id = {number}",
+        f"UPDATE orders SET due = CASE WHEN due = 'x' THEN '2026-03-01' ELSE 'x' END WHERE order_id = {number + 10}",
+        f"INSERT INTO orders SELECT 100 + {number}, 900, 1, '2026-03-01', NULL, created_at, last_updated FROM orders WHERE order_id = 1",
+    )
+
+
+def notes(pipeline: Pipeline, key: int, column: str = "note") -> list[object]:
+    return [row[column] for row in pipeline.versions(key)]
+
+
+def test_a_manifest_that_waited_while_the_model_grew_makes_no_false_versions(shop: Pipeline) -> None:
+    grown(shop).tick()
+    change(shop, "waits")
+    shop.must_extract()
+    turn(shop, *SHELF, *STAFF)
+    shop.transform()
+    # Only what happened: nothing is known of the new columns, and nothing was quarantined for that.
+    assert [notes(shop, 1), notes(shop, 3), notes(shop, 4)] == [[None, "waits"], ["note 3"], [None]]
+    assert [(row["key"], row["reason"]) for row in shop.lake("quarantine")] == [("25", "due_date: 'x' is no date")]
+    assert {(row["shelf"], row["seller"]) for row in shop.lake("fact_order")} == {(None, None)}
+    change(shop, "landed")
+    shop.tick()
+    assert [notes(shop, 1), notes(shop, 3), notes(shop, 4)] == [[None, "waits", "landed"], ["note 3"], [None]]
+    assert [(row["shelf"], row["seller"]) for row in shop.versions(1)] == [
+        (None, None),
+        (None, None),
+        ("A", "seller 2"),
+    ]
+    assert [(row["shelf"], row["seller"]) for row in shop.versions(3)] == [("landed", "seller 4")]
+    lake_is_warehouse(shop)
+    # From now on a change of theirs is one like any other, and nothing else is.
+    change(shop, "afterwards")
+    shop.execute("UPDATE staff SET seller = 'S' WHERE customer_id = 5")
+    shop.tick()
+    assert notes(shop, 3, "shelf") == ["landed", "afterwards"]
+    assert notes(shop, 4, "seller") == ["seller 5", "S"]
+    assert [len(shop.versions(key)) for key in (5, 6, 23)] == [1, 1, 1]
+    lake_is_warehouse(shop)
+    # A rebuild, to which all but the last two manifests are older than the model, gives the same history.
+    before = {name: contents(shop, name) for name in ("fact_order", "dim_customer", "quarantine")}
+    forget(shop)
+    shop.transform()
+    assert {name: contents(shop, name) for name in before} == before
+
+
+def test_where_the_rows_depend_on_what_is_not_landed_the_table_waits(shop: Pipeline) -> None:
+    grown(shop).tick()
+    change(shop, "waits")
+    shop.must_extract()
+    turn(shop, *SHELF, ("fact_order.sql", "FROM orders", "FROM orders WHERE shelf <> 'B'"))
+    shop.edit("star.yml", "    from: orders\n", "    from: orders\n    complete: false\n")
+    shop.transform()
+    shop.load()
+    assert [notes(shop, 1), notes(shop, 15)] == [[None], ["note 15"]]
+    change(shop, "landed")
+    shop.tick()
+    assert [notes(shop, 1), notes(shop, 3, "shelf")] == [[None, "landed"], ["landed"]]
+    assert [row["is_deleted"] for row in shop.versions(15)] == [True]
+    lake_is_warehouse(shop)
+
+
+def contents(pipeline: Pipeline, name: str) -> list[str]:
+    """Rows of a lake table, whatever the order of its columns."""
+    return sorted(str(sorted(row.items())) for row in pipeline.lake(name))
+
+
+def forget(pipeline: Pipeline) -> None:
+    """Drop the lake, as ``tidemark rebuild`` does."""
+    tables = list(pipeline.snapshots())
+    forget_lake(pipeline.reader_of_the_lake(), PROCESSED)
+    for table in tables:  # a new process would know none of them
+        pipeline.spark.sql(f"DROP TABLE IF EXISTS lake.{pipeline.model.name}_{table}")
+    forget_published(pipeline.landing)
+
+
+def test_a_column_that_comes_to_refer_to_a_dimension_finds_a_row_for_every_version(shop: Pipeline) -> None:
+    change(grown(shop), "none")
+    turn(
+        shop,
+        ("star.yml", "references: dim_customer, ", ""),
+        ("star.yml", "references: dim_date, description: Day on", "description: Day on"),
+    )
+    shop.execute("UPDATE orders SET due = '2031-01-01' WHERE order_id = 1")
+    shop.tick()
+    shop.execute("UPDATE orders SET due = '2032-01-01', customer_id = 901 WHERE order_id = 1")
+    shop.tick()
+    assert {row["is_inferred"] for row in shop.lake("dim_customer")} == {False}
+    shop.edit(
+        "star.yml",
+        "      customer_id: {type: integer, nullable: false, description: Customer}\n      amount",
+        "      customer_id: {type: integer, nullable: false, references: dim_customer, description: Customer}\n      amount",
+    )
+    shop.edit("star.yml", "description: Day on", "references: dim_date, description: Day on")
+    shop.tick()
+    assert {row["customer_id"] for row in shop.lake("dim_customer") if row["is_inferred"]} == {900, 901}
+    assert {2026, 2031, 2032} == {row["year"] for row in shop.lake("dim_date")}
+    lake_is_warehouse(shop)
+    # A warehouse that was lost has its foreign keys at once.
+    shop.warehouse_database = None
+    shop.load()
     lake_is_warehouse(shop)

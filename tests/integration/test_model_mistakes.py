@@ -49,3 +49,57 @@ def test_a_row_without_a_key_waits_in_quarantine_whatever_the_model_allows(shop:
     shop.execute("UPDATE orders SET note = 'again' WHERE order_id IN (7, 8)")
     shop.tick()
     assert len(shop.lake("fact_order")) == 3000, "2,999 and the second version of order 8"
+
+
+def test_keys_that_the_star_cannot_hold_wait_in_quarantine_each_by_itself(shop: Pipeline) -> None:
+    shop.execute(
+        "DELETE FROM orders WHERE order_id > 20",
+        "ALTER TABLE orders ALTER COLUMN order_id TYPE bigint",
+        "UPDATE orders SET order_id = order_id + 3000000000 WHERE order_id IN (7, 8)",
+    )
+    shop.tick()
+    wait = {"3000000007": "order_id: '3000000007' is no integer", "3000000008": "order_id: '3000000008' is no integer"}
+    assert {row["key"]: row["reason"] for row in shop.reader_of_the_lake().quarantined()} == wait
+    shop.execute("UPDATE orders SET order_id = 7 WHERE order_id = 3000000007", "DELETE FROM orders WHERE order_id = 1")
+    shop.tick()
+    assert [row["key"] for row in shop.reader_of_the_lake().quarantined()] == ["3000000008"]
+    shop.execute("DELETE FROM orders WHERE order_id = 3000000008", "UPDATE orders SET due = 'x' WHERE order_id = 9")
+    shop.tick()
+    assert [row["key"] for row in shop.reader_of_the_lake().quarantined()] == ["9"]
+    assert len(shop.versions(9)) == 1
+
+
+def test_sql_in_which_rows_of_the_driver_meet_is_evaluated_over_all_of_them(shop: Pipeline) -> None:
+    """The number of a customer's orders, and the order before: a changed row changes what others say."""
+    shop.execute("DELETE FROM orders WHERE order_id > 60")
+    shop.edit(
+        "fact_order.sql",
+        "    note,",
+        "    concat_ws(' ', count(*) OVER (PARTITION BY customer_id), "
+        "(SELECT max(p.order_id) FROM orders p WHERE p.order_id < orders.order_id)) AS note,",
+    )
+    shop.tick()
+    assert [row["note"] for row in shop.versions(21)] == ["3 20"]
+    shop.execute("DELETE FROM orders WHERE order_id = 20", "UPDATE orders SET customer_id = 2 WHERE order_id = 50")
+    shop.tick()
+    assert {key: [row["note"] for row in shop.versions(key)] for key in (21, 41, 10, 30)} == {
+        21: ["3 20", "4 19"],
+        41: ["3 40", "4 40"],
+        10: ["3 9", "2 9"],
+        30: ["3 29", "2 29"],
+    }
+    assert len(shop.versions(5)) == 1
+
+
+def test_a_key_that_the_sql_makes_is_refused_as_soon_as_the_source_has_no_such_key(shop: Pipeline) -> None:
+    shop.edit("dim_customer.sql", "c.customer_id,", "cast(trim(c.customer_id) AS int) AS customer_id,")
+    shop.tick()
+    shop.edit("dim_customer.sql", "cast(trim(c.customer_id) AS int)", "c.customer_id + c.country_id * 0")
+    shop.execute("UPDATE customer SET name = 'new' WHERE customer_id = 3")
+    shop.tick()
+    shop.edit("dim_customer.sql", "c.country_id * 0", "20 * (c.country_id - 1)")
+    shop.execute("UPDATE customer SET name = 'newer' WHERE customer_id = 3")
+    shop.must_extract()
+    with pytest.raises(ModelError, match=r"dim_customer\.sql gives customer_id \d+, which is no key of customer there"):
+        shop.transform()
+    assert len(shop.lake("dim_customer")) == 20

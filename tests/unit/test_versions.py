@@ -77,11 +77,13 @@ def fact_frame(spark: SparkSession, state: State) -> DataFrame:
 def decide(spark: SparkSession, state: State, source: dict[str, Row], scope: Sequence[str] | None = None) -> DataFrame:
     keys = set(source) | {key for key, _ in state} if scope is None else set(scope)
     rows = [
-        (key, row.value, row.updated, "v: bad" if row.bad else None, "{}" if row.bad else None)
+        (key, row.value, row.updated, "v: bad" if row.bad else None, "{}" if row.bad else None, key)
         for key, row in source.items()
         if key in keys
     ]
-    candidates = spark.createDataFrame(rows, "k string, v string, _updated_at bigint, _reason string, _row string")
+    candidates = spark.createDataFrame(
+        rows, "k string, v string, _updated_at bigint, _reason string, _row string, _key_text string"
+    )
     candidates = candidates.withColumn("_updated_at", F.timestamp_micros("_updated_at"))
     history = fact_frame(spark, {key: version for key, version in state.items() if key[0] in keys})
     decided = versions.decide(candidates, versions.latest_versions(history, ["k"]), ["k"], ["k", "v"])

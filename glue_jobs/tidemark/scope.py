@@ -1,0 +1,112 @@
+"""Scope of a star table's evaluation: over which rows of its inputs its SQL has to run for a manifest.
+
+Promises: what the manifest may have changed is in it. Usually only the driver's rows that it changed (mirror rows with
+its ``_seq``) are evaluated, and keys of the star that are no longer there if keys can have gone. Everything is where
+another input changed, the driver was read in full, the table is empty, the model is new, or the SQL lets the driver's
+rows meet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from tidemark import names
+from tidemark.tally import FEW_KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import DataFrame
+
+    from tidemark.lake import Lake
+    from tidemark.landing import KeyList, Manifest
+    from tidemark.mirror import MirrorChange
+    from tidemark.model import StarTable
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What to evaluate: everything or the changed driver rows; whether keys can have gone, and in which ranges.
+
+    ``hint`` holds the changed keys themselves, if they are few.
+    """
+
+    everything: bool
+    losses: bool
+    hint: list[Any] | None = None
+    ranges: KeyList | None = None
+
+    def prune(self, frame: DataFrame, key: Sequence[str]) -> DataFrame:
+        """Narrow a star table to the keys in scope, if they are few: files that hold none of them are not opened."""
+        return frame if self.hint is None else frame.where(F.col(names.spark(key[0])).isin(self.hint))
+
+
+EVERYTHING = Scope(everything=True, losses=True)
+
+
+def scope_of(lake: Lake, table: StarTable, manifest: Manifest, mirrored: Mapping[str, MirrorChange]) -> Scope:
+    """Return what a manifest asks for, of a table that is filled and whose SQL takes the driver's rows one by one."""
+    driver = manifest.tables[table.driver]
+    if driver.mode == "full" or any(manifest.changed(name) for name in table.joins):
+        return EVERYTHING
+    return Scope(
+        everything=False,
+        losses=driver.keys is not None or not table.complete,
+        hint=_changed_keys(lake, table, manifest, mirrored),
+        ranges=driver.keys,
+    )
+
+
+def _changed_keys(
+    lake: Lake, table: StarTable, manifest: Manifest, mirrored: Mapping[str, MirrorChange]
+) -> list[Any] | None:
+    """Keys of at least all driver rows that the manifest changed, if they are few and of one column."""
+    if len(table.driver_key) > 1:
+        return None
+    change = mirrored.get(table.driver)
+    if change is not None and change.keys:
+        return change.keys
+    changed = lake.spark.table(lake.mirror(table.driver)).where(F.col("_seq") == manifest.seq)
+    found = [row[0] for row in changed.select(names.spark(table.driver_key[0])).limit(FEW_KEYS + 1).collect()]
+    return found if len(found) <= FEW_KEYS else None
+
+
+def whole_inputs(lake: Lake, table: StarTable) -> dict[str, DataFrame]:
+    """Return the mirrors of a star table's inputs in the model's columns; what was never landed is NULL."""
+    result = {}
+    for name in table.inputs:
+        frame = lake.spark.table(lake.mirror(name))
+        here = set(frame.columns)
+        result[name] = frame.select(
+            *(
+                F.col(names.spark(c.name)) if c.name in here else F.lit(None).cast(c.type.spark).alias(c.name)
+                for c in lake.model.tables[name].columns
+            ),
+            "_seq",
+        )
+    return result
+
+
+def within_scope(
+    inputs: Mapping[str, DataFrame], table: StarTable, manifest: Manifest, scope: Scope
+) -> dict[str, DataFrame]:
+    """Narrow a star table's inputs to what is in scope; the notes of the lake go."""
+    frames = dict(inputs)
+    if not scope.everything:
+        frames[table.driver] = frames[table.driver].where(F.col("_seq") == manifest.seq)
+    return {name: frame.drop("_seq") for name, frame in frames.items()}
+
+
+def not_landed(lake: Lake, table: StarTable, manifest: Manifest) -> frozenset[str]:
+    """Return the input columns (``table.column``) of which nothing is known: the manifest is older than the model."""
+    if manifest.model_digest == lake.model.digest:
+        return frozenset()
+    result: set[str] = set()
+    for name in table.inputs:
+        if name not in manifest.tables or manifest.tables[name].count:
+            here = lake.spark.table(lake.mirror(name)).columns
+            result |= {f"{name}.{c.name}" for c in lake.model.tables[name].columns if c.name not in here}
+    return frozenset(result)

@@ -1,0 +1,190 @@
+"""What a star's SQL does with its inputs, read from Spark's own optimised plan of it.
+
+The plan is followed from the inputs upwards: which input columns decide a value, which decide what rows there are, and
+whether rows of the driver can be evaluated apart from each other. Promises: a dependency is never overlooked (a part of
+a plan that is not known here depends on everything); a dependency may be named that is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from pyspark.sql.types import StructField, StructType
+
+from tidemark.candidates import evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from tidemark.model import StarTable
+
+Marks = frozenset[str]
+_MARK: Final = "input"
+_NONE: Final[Marks] = frozenset()
+_CONSTANT_LEAVES: Final = frozenset({"LocalRelation", "OneRowRelation", "Range", "EmptyRelation"})
+_LEFT_STAYS: Final = ("LeftOuter", "LeftSingle", "ExistenceJoin")
+_LEFT_FILTERED: Final = ("Inner", "Cross", "LeftSemi", "LeftAnti")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a star's SQL makes of its inputs, whose columns are written ``table.column``.
+
+    Parameters
+    ----------
+    columns
+        The input columns that each of its columns depends on.
+    rows
+        Those on which it depends what rows there are. A left join is taken to find one row at most: more is an error.
+    row_wise
+        Whether each row comes from one row of the driver, whatever its other rows are.
+    copies
+        Columns that are an input column as it is, and which.
+    """
+
+    columns: dict[str, Marks]
+    rows: Marks
+    row_wise: bool
+    copies: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Flow:
+    """What is known of a part of the plan; attributes by their expression id.
+
+    ``drivers`` counts the driver's occurrences below, ``apart`` tells whether its rows do not meet up to here.
+    """
+
+    depends: dict[int, Marks] = field(default_factory=dict)
+    rows: Marks = _NONE
+    copies: dict[int, str] = field(default_factory=dict)
+    drivers: int = 0
+    apart: bool = True
+
+    def of(self, references: Iterable[int]) -> Marks:
+        return _NONE.union(*(self.depends.get(reference, _NONE) for reference in references))
+
+
+def shape(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFrame]) -> Shape:
+    """Read a star's SQL over frames like the given ones.
+
+    Raises
+    ------
+    ModelError
+        If the SQL does not run, or does not give exactly the declared columns.
+    """
+    marked = {name: _marked(spark, name, frame.schema) for name, frame in inputs.items()}
+    found = evaluate(spark, table, marked)
+    plan = found._jdf.queryExecution().optimizedPlan()  # noqa: SLF001 - plans have no Python side
+    everything = frozenset(f"{name}.{column}" for name, frame in inputs.items() for column in frame.columns)
+    flow = _Reader(table, everything).read(plan)
+    output = [(attribute.name(), attribute.exprId().id()) for attribute in _each(plan.output())]
+    return Shape(
+        {name: flow.of([identity]) for name, identity in output},
+        flow.rows,
+        flow.apart and flow.drivers == 1,
+        {name: flow.copies[identity] for name, identity in output if identity in flow.copies},
+    )
+
+
+def _marked(spark: SparkSession, name: str, schema: StructType) -> DataFrame:
+    """Return an empty frame whose columns say where they come from. Not a local relation: that is optimised away."""
+    fields = [StructField(f.name, f.dataType, True, {_MARK: f"{name}.{f.name}"}) for f in schema.fields]
+    return spark.createDataFrame(spark.sparkContext.emptyRDD(), StructType(fields))
+
+
+def _each(scala_sequence: Any) -> list[Any]:
+    return [scala_sequence.apply(index) for index in range(scala_sequence.size())]
+
+
+def _references(part: Any) -> list[int]:
+    return [attribute.exprId().id() for attribute in _each(part.references().toSeq())]
+
+
+def _kind(part: Any) -> str:
+    return str(part.getClass().getSimpleName())
+
+
+class _Reader:
+    def __init__(self, table: StarTable, everything: Marks) -> None:
+        self._everything, self._driver = everything, table.driver
+        self._driver_key = {f"{table.driver}.{column}" for column in table.driver_key}
+
+    def read(self, plan: Any) -> _Flow:
+        """Return what is known of a plan, from that of its parts."""
+        children = [self.read(child) for child in _each(plan.children())]
+        subqueries = [self.read(subquery) for subquery in _each(plan.subqueries())]
+        kind = _kind(plan)
+        if not children:
+            return self._leaf(plan, kind)
+        if kind == "Join":
+            flow = self._join(plan, *children)
+        elif kind in ("Project", "Filter", "Sort", "Aggregate", "Window"):
+            flow = self._unary(plan, kind, children[0])
+        else:
+            flow = self._anything(plan, children)
+        for subquery in subqueries:  # which expression it belongs to is not looked for
+            also = subquery.rows.union(*subquery.depends.values())
+            flow = replace(
+                flow,
+                depends={name: marks | also for name, marks in flow.depends.items()},
+                rows=flow.rows | also,
+                drivers=flow.drivers + subquery.drivers,
+            )
+        return flow
+
+    def _leaf(self, plan: Any, kind: str) -> _Flow:
+        attributes = _each(plan.output())
+        if kind in _CONSTANT_LEAVES:
+            return _Flow({attribute.exprId().id(): _NONE for attribute in attributes})
+        if kind != "LogicalRDD":
+            return self._anything(plan, [])
+        marks = {attribute.exprId().id(): attribute.metadata().getString(_MARK) for attribute in attributes}
+        own = [mark for mark in marks.values() if mark.rsplit(".", 1)[0] == self._driver]
+        return _Flow({name: frozenset([mark]) for name, mark in marks.items()}, copies=marks, drivers=int(bool(own)))
+
+    def _unary(self, plan: Any, kind: str, child: _Flow) -> _Flow:
+        rows, apart = child.rows, child.apart
+        grouped = {"Aggregate": "groupingExpressions", "Window": "partitionSpec"}.get(kind)
+        if kind == "Filter":
+            rows |= child.of(_references(plan))
+        if grouped:
+            by = [reference for part in _each(getattr(plan, grouped)()) for reference in _references(part)]
+            rows |= child.of(by) if kind == "Aggregate" else _NONE
+            apart = apart and (not child.drivers or self._driver_key <= {child.copies.get(name) for name in by})
+        depends, copies = dict(child.depends), dict(child.copies)
+        for part in _each(plan.expressions()):
+            if _kind(part) == "Alias":
+                name = part.exprId().id()
+                depends[name] = child.of(_references(part)) | (rows if grouped else _NONE)
+                if _kind(part.child()) == "AttributeReference" and part.child().exprId().id() in copies:
+                    copies[name] = copies[part.child().exprId().id()]
+        return _Flow(depends, rows, copies, child.drivers, apart)
+
+    def _join(self, plan: Any, left: _Flow, right: _Flow) -> _Flow:
+        kind = plan.joinType().toString()
+        both = _Flow({**left.depends, **right.depends}, copies={**left.copies, **right.copies})
+        condition = both.of(_references(plan))
+        drivers, apart = left.drivers + right.drivers, left.apart and right.apart
+        if kind == "RightOuter":
+            left, right = right, left
+        if kind.startswith(_LEFT_STAYS) or kind == "RightOuter":
+            found = condition | right.rows
+            depends = {**left.depends, **{name: marks | found for name, marks in right.depends.items()}}
+            for attribute in _each(plan.output()):
+                depends.setdefault(attribute.exprId().id(), found)  # whether there is one, of an existence join
+            copies = {**right.copies, **left.copies}
+            return _Flow(depends, left.rows, copies, drivers, apart and not right.drivers)
+        known = kind in _LEFT_FILTERED
+        safe = apart and known and not (right.drivers and kind.startswith("Left"))
+        return _Flow(both.depends, left.rows | right.rows | condition, both.copies, drivers, safe)
+
+    def _anything(self, plan: Any, children: list[_Flow]) -> _Flow:
+        """A part that is not known here: all of it depends on all, and no row on one row of the driver alone."""
+        names = [attribute.exprId().id() for attribute in _each(plan.output())]
+        drivers = sum(child.drivers for child in children)
+        whole = dict.fromkeys(names, self._everything)
+        return _Flow(whole, self._everything, {}, drivers, apart=not drivers and bool(children))

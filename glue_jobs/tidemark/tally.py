@@ -1,0 +1,74 @@
+"""Frames of changes: computed once, then counted, before anything is written.
+
+Promises: what is counted is what will be written, whatever becomes meanwhile of the tables that it was read from.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from tidemark import names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyspark.sql import DataFrame
+
+FEW_KEYS: Final = 1000
+
+
+def settle(frame: DataFrame) -> DataFrame:
+    """Compute a frame once and cut it loose from the tables it was read from.
+
+    A cached frame will not do: Spark computes it anew, from the new contents, as soon as one of its tables is written.
+    """
+    return frame.localCheckpoint(eager=True)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a settled frame of changes holds.
+
+    Rows per kind; their keys, if these are one column's and few (else None); a key that stands twice, and how often.
+    """
+
+    counts: dict[str, int]
+    keys: list[Any] | None
+    repeated: tuple[tuple[Any, ...], int] | None = None
+
+    def pruning(self, target: str, key: str) -> str:
+        """SQL condition that lets a merge open only the files of ``target`` that can hold one of the keys."""
+        if not self.keys:
+            return ""
+        literals = ", ".join(str(key) if isinstance(key, int) else names.spark_literal(key) for key in self.keys)
+        return f" AND {target}.{names.spark(key)} IN ({literals})"
+
+
+def tally(changes: DataFrame, kind: str, key: Sequence[str], apart: str | None = None) -> Tally:
+    """Count a settled frame by its column ``kind``; note its keys.
+
+    Parameters
+    ----------
+    key
+        Columns of the key; its values are noted if they are few integers or texts of one column.
+    apart
+        A kind whose keys may stand several times; None if all may, or none can.
+    """
+    quoted = [names.spark(name) for name in key]
+    few = changes.select(names.spark(kind), *quoted).limit(FEW_KEYS + 1).collect()
+    if len(few) > FEW_KEYS:
+        counts = {row[0]: row[1] for row in changes.groupBy(names.spark(kind)).count().collect()}
+        if apart is None:
+            return Tally(counts, None)
+        others = changes.where(F.col(names.spark(kind)) != apart).groupBy(*quoted).count()
+        twice = others.where("count > 1").limit(1).collect()
+        return Tally(counts, None, (tuple(twice[0])[:-1], twice[0][-1]) if twice else None)
+    found = Counter(tuple(row)[1:] for row in few if row[0] != apart).most_common(1)
+    repeated = found[0] if apart is not None and found and found[0][1] > 1 else None
+    values = [] if len(key) > 1 else sorted({row[1] for row in few if row[1] is not None}, key=str)
+    plain = all(isinstance(value, int | str) for value in values)
+    return Tally(dict(Counter(row[0] for row in few)), values if plain else None, repeated)

@@ -1,0 +1,168 @@
+"""What is read from Spark's plan of a star's SQL: never too little."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tidemark.model import Column, Fact
+from tidemark.star_sql import Shape, shape
+from tidemark.types import PgType
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+INPUTS = {
+    "orders": "id int, buyer int, amount decimal(10,2), note string, new string",
+    "customer": "id int, name string, region int",
+    "region": "id int, label string",
+}
+
+
+def fact(sql: str, columns: tuple[str, ...], key: tuple[str, ...] = ("id",)) -> Fact:
+    return Fact(
+        name="fact_order",
+        description="x",
+        key=key,
+        columns=tuple(Column(name=name, type=PgType("text"), nullable=True, description="x") for name in columns),
+        sql=sql,
+        driver="orders",
+        driver_key=("id",),
+        joins=("customer", "region"),
+        record_id="record_id",
+    )
+
+
+def read(spark: SparkSession, sql: str) -> Shape:
+    inputs = {name: spark.createDataFrame([], schema) for name, schema in INPUTS.items()}
+    with_views = {name: frame.createOrReplaceTempView(name) for name, frame in inputs.items()}
+    columns = spark.sql(sql).columns
+    for name in with_views:
+        spark.catalog.dropTempView(name)
+    return shape(spark, fact(sql, tuple(columns)), inputs)
+
+
+JOINED = "FROM orders o LEFT JOIN customer c ON c.id = o.buyer"
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns", "rows"),
+    [
+        ("SELECT id, upper(note) AS text FROM orders", {"id": "orders.id", "text": "orders.note"}, ""),
+        ("SELECT id AS x, x + 1 AS y FROM orders", {"x": "orders.id", "y": "orders.id"}, ""),
+        ("SELECT `ID` AS a, Note FROM orders", {"a": "orders.id", "Note": "orders.note"}, ""),
+        ("SELECT id, 1 AS one, current_date() AS day FROM orders", {"id": "orders.id", "one": "", "day": ""}, ""),
+        # A left join decides what is found, not what rows there are; any other join does.
+        (
+            f"SELECT o.id, c.name, o.buyer {JOINED}",
+            {"id": "orders.id", "name": "customer.name customer.id orders.buyer", "buyer": "orders.buyer"},
+            "",
+        ),
+        (
+            f"SELECT o.id, c.name {JOINED} WHERE o.new > 'a'",
+            {"id": "orders.id", "name": "customer.name customer.id orders.buyer"},
+            "orders.new",
+        ),
+        (f"SELECT o.id {JOINED} WHERE c.region = 1", {"id": "orders.id"}, "orders.buyer customer.id customer.region"),
+        (
+            "SELECT o.id, name FROM customer c RIGHT JOIN orders o ON c.id = o.buyer AND c.region = 3",
+            {"id": "orders.id", "name": "customer.name customer.id customer.region orders.buyer"},
+            "",
+        ),
+        (
+            "SELECT o.id, c.name FROM orders o JOIN customer c ON c.id = o.buyer",
+            {"id": "orders.id", "name": "customer.name"},
+            "customer.id orders.buyer",
+        ),
+        (
+            "SELECT id FROM orders WHERE buyer IN (SELECT id FROM customer WHERE region = 2)",
+            {"id": "orders.id"},
+            "orders.buyer customer.id customer.region",
+        ),
+        (
+            "SELECT id FROM orders WHERE NOT EXISTS (SELECT 1 FROM customer c WHERE c.region = orders.buyer)",
+            {"id": "orders.id"},
+            "orders.buyer customer.region",
+        ),
+        (
+            "SELECT id, EXISTS (SELECT 1 FROM customer c WHERE c.region = orders.buyer) AS known FROM orders",
+            {"id": "orders.id", "known": "orders.buyer customer.region"},
+            "",
+        ),
+        (
+            "SELECT id, (SELECT max(name) FROM customer c WHERE c.region = orders.buyer) AS name FROM orders",
+            {"id": "orders.id", "name": "customer.name customer.region orders.buyer"},
+            "",
+        ),
+        (
+            "WITH c AS (SELECT region, max(name) AS name FROM customer WHERE id > 3 GROUP BY region) "
+            "SELECT o.id, c.name FROM orders o LEFT JOIN c ON c.region = o.buyer",
+            {"id": "orders.id", "name": "customer.name customer.region customer.id orders.buyer"},
+            "",
+        ),
+        (
+            f"SELECT o.id, r.label {JOINED} LEFT JOIN region r ON r.id = c.region",
+            {"id": "orders.id", "label": "region.label region.id customer.region customer.id orders.buyer"},
+            "",
+        ),
+    ],
+)
+def test_what_decides_values_and_rows(spark: SparkSession, sql: str, columns: dict[str, str], rows: str) -> None:
+    found = read(spark, sql)
+    assert {name: set(marks) for name, marks in found.columns.items()} == {
+        name: set(marks.split()) for name, marks in columns.items()
+    }
+    assert found.rows == set(rows.split())
+    assert found.row_wise
+
+
+@pytest.mark.parametrize(
+    ("sql", "row_wise"),
+    [
+        ("SELECT id, row_number() OVER (ORDER BY note) AS n FROM orders", False),
+        ("SELECT id, sum(amount) OVER (PARTITION BY buyer) AS s FROM orders", False),
+        ("SELECT id, row_number() OVER (PARTITION BY id ORDER BY note) AS n FROM orders", True),
+        ("SELECT id, (SELECT max(amount) FROM orders) AS m FROM orders", False),
+        ("SELECT o.id, p.note FROM orders o LEFT JOIN orders p ON p.id = o.buyer", False),
+        ("SELECT id FROM orders o WHERE EXISTS (SELECT 1 FROM orders p WHERE p.buyer = o.id)", False),
+        ("SELECT DISTINCT id FROM orders", True),
+        ("SELECT DISTINCT buyer AS id FROM orders", False),
+        ("SELECT max(id) AS id, buyer FROM orders GROUP BY buyer", False),
+        (
+            "SELECT o.id, count(c.id) AS n FROM orders o LEFT JOIN customer c ON c.region = o.buyer GROUP BY o.id",
+            True,
+        ),
+        ("SELECT id FROM orders ORDER BY note LIMIT 5", False),
+        ("SELECT id FROM orders UNION ALL SELECT id FROM customer", False),
+        ("SELECT c.id, o.note FROM customer c LEFT JOIN orders o ON c.id = o.buyer", False),
+        ("SELECT c.id, o.note FROM customer c FULL JOIN orders o ON c.id = o.buyer", False),
+        ("SELECT id FROM customer WHERE id NOT IN (SELECT buyer FROM orders)", False),
+        ("SELECT id FROM customer", False),
+        ("SELECT id, note FROM orders CLUSTER BY note", False),
+        ("SELECT id, explode(array(1, 2)) AS n FROM orders", False),
+        ("WITH t AS (SELECT id, rand() AS r FROM orders) SELECT t.id, u.r FROM t JOIN t u ON t.id = u.id", False),
+    ],
+)
+def test_whether_the_drivers_rows_can_be_evaluated_apart(spark: SparkSession, sql: str, row_wise: bool) -> None:
+    assert read(spark, sql).row_wise is row_wise
+
+
+@pytest.mark.parametrize(
+    ("sql", "copied"),
+    [
+        ("SELECT id, note FROM orders", True),
+        ("SELECT o.id FROM (SELECT id, upper(note) AS x FROM orders) o", True),
+        (f"SELECT o.id, c.name {JOINED}", True),
+        ("SELECT cast(id AS bigint) AS id FROM orders", False),
+        ("SELECT abs(id) AS id FROM orders", False),
+        ("SELECT c.id FROM orders o JOIN customer c ON c.id = o.id", False),
+    ],
+)
+def test_whether_a_column_is_the_drivers_as_it_is(spark: SparkSession, sql: str, copied: bool) -> None:
+    assert (read(spark, sql).copies.get("id") == "orders.id") is copied
+
+
+def test_what_is_not_understood_depends_on_everything(spark: SparkSession) -> None:
+    found = read(spark, "SELECT id FROM orders LIMIT 3")
+    everything = {f"{name}.{part.split()[0]}" for name, kinds in INPUTS.items() for part in kinds.split(", ")}
+    assert found.rows == found.columns["id"] == everything
