@@ -264,6 +264,21 @@ def test_a_user_that_may_not_write_is_told_what_to_grant(ready: Pipeline, empty:
         load(ready.model, ready.landing, PROCESSED, PostgresWarehouse(ready.model, reader), ready.metrics)
 
 
+def test_what_the_server_refuses_is_said_in_its_own_words(ready: Pipeline, empty: Database) -> None:
+    """The statement, which comes before them, is longer than a line may be."""
+    with empty.connect() as connection:
+        connection.execute(f"CREATE SCHEMA {ready.model.name}".encode())
+        connection.execute(
+            f"CREATE TABLE {ready.model.name}.dim_customer (customer_id int PRIMARY KEY, name varchar, country varchar, "
+            "code int, is_deleted bool, is_inferred bool, recorded_seq bigint, CONSTRAINT by_hand CHECK (name = 'x'))".encode()
+        )
+    with pytest.raises(
+        WarehouseError,
+        match=r': ERROR: new row for relation "dim_customer" violates check constraint "by_hand" DETAIL: .*; to do: mend',
+    ):
+        ready.load(empty)
+
+
 class KilledError(Exception):
     """The process dies here."""
 

@@ -205,3 +205,32 @@ def test_tables_that_are_taken_out_of_the_model_and_put_back(
     shop.execute("UPDATE orders SET note = 'fifth' WHERE order_id = 5")
     shop.tick()
     assert differences(shop) == []
+
+
+def test_references_come_and_go_with_the_model(new_pipeline: Callable[[], Pipeline]) -> None:
+    """A foreign key that the model no longer wants would refuse rows; one that it wants later, an old version's row."""
+    shop = new_pipeline()
+    reference = {"star.yml": ("due_date: {type: date, nullable: false, references: dim_date", "due_date: {type: date")}
+    shop.tick()
+    edit(shop, reference)
+    shop.edit(
+        "star.yml",
+        "customer_id: {type: integer, nullable: false, references: dim_customer",
+        "customer_id: {type: integer",
+    )
+    shop.execute("UPDATE orders SET due = '1999-09-09', customer_id = 777 WHERE order_id = 5")
+    shop.tick()
+    assert differences(shop) == []
+    left = (
+        f"SELECT conkey FROM pg_constraint WHERE contype = 'f' AND conrelid = '{shop.model.name}.fact_order'::regclass"
+    )
+    assert len(shop.query(left, shop.warehouse())) == 1, "the one that the model still has"
+
+    shop.execute("UPDATE orders SET due = '2026-03-01' WHERE order_id = 5")
+    shop.tick()
+    edit(shop, reference, back=True)
+    shop.tick()
+    anew = shop.new_database("warehouse")
+    shop.load(anew)
+    assert differences(shop) == differences(shop, anew) == []
+    assert len(shop.query(left, anew)) == 2

@@ -159,6 +159,15 @@ def test_a_key_stays_not_null_whatever_the_model_says() -> None:
     ]
 
 
+def test_references_that_the_model_gave_up() -> None:
+    """Found foreign keys (name, column, target): the one that the model has stays."""
+    fact = TOTESYS.facts["fact_payment"]
+    kept = [(f"kept {column.name}", column.name, str(column.references)) for column in fact.references]
+    assert ddl.dropped_references(fact, kept) == []
+    other = [("other target", kept[0][1], "dim_other"), ("no reference", fact.key[0], kept[0][2])]
+    assert ddl.dropped_references(fact, kept + other) == ["other target", "no reference"]
+
+
 def test_columns_that_rows_lack_though_they_are_declared_not_null() -> None:
     """Counted NULLs per column; a column that is not there at all lacks every value, and a key is never NULL."""
     fact = TOTESYS.facts["fact_payment"]

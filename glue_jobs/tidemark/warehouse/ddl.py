@@ -195,6 +195,15 @@ def evolution(
     return result
 
 
+def dropped_references(fact: Fact, found: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Names of foreign keys, found as (name, column, target), that the model no longer declares.
+
+    The transform no longer sees to it that such a column's values are there, so the key would refuse good rows.
+    """
+    wanted = {(column.name, column.references) for column in fact.references}
+    return [name for name, column, target in found if (column, target) not in wanted]
+
+
 def lacking(table: StarTable, nulls: Mapping[str, int]) -> list[str]:
     """Columns that are declared NOT NULL, but that some rows have no value for; ``nulls`` counts per column given.
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tidemark.warehouse import LoadTransaction
 
 LOCK_TIMEOUT = "60s"
+_LONGEST_TEXT = 400
 _TIMEOUTS = "'idle_in_transaction_session_timeout', 'statement_timeout', 'transaction_timeout'"
 # Columns of a quiet table come in the type that they had before the model was widened.
 _ARROW = {"integer": pa.int32(), "bigint": pa.int64(), "real": pa.float32(), "double precision": pa.float64()}
@@ -59,7 +60,9 @@ class PostgresWarehouse:
     def _translate(self, error: AdbcError) -> TidemarkError:
         state = error.sqlstate or ""
         password = self._credentials.password.get_secret_value() or "\0"
-        text = " ".join(str(error).replace(password, "***").split())[:400]
+        text = " ".join(str(error).replace(password, "***").split())
+        _, refused, reason = text.rpartition("ERROR: ")  # before it stands the statement, as long as it may be
+        text = (refused + reason)[:_LONGEST_TEXT]
         advice = {
             "42501": f"grant {self._credentials.username} CREATE on the database and ownership of the schemas",
             "55P03": "end the other session that holds a lock on the warehouse's tables; the next tick repeats",
@@ -140,6 +143,19 @@ class _PostgresLoad:
         )
         for statement in (views if any(" TYPE " in change for change in changes) else []) + changes:
             self._run(statement)
+        if isinstance(table, Fact):
+            self._drop_references(table)
+
+    def _drop_references(self, fact: Fact) -> None:
+        schema, name = pg_literal(pg(self._model.name)), pg(self._model.name, fact.name)
+        found = self._fetch(
+            "SELECT conname, attname, relname FROM pg_constraint "  # noqa: S608
+            "JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1] JOIN pg_class t ON t.oid = confrelid "
+            f"WHERE contype = 'f' AND conrelid = {pg_literal(name)}::regclass "
+            f"AND cardinality(conkey) = 1 AND relnamespace = {schema}::regnamespace"
+        )
+        for constraint in ddl.dropped_references(fact, [(str(a), str(b), str(c)) for a, b, c in found]):
+            self._run(f"ALTER TABLE {name} DROP CONSTRAINT {pg(constraint)}")
 
     def _let_null_in(self, table: Dimension | Fact, rows: pa.Table) -> None:
         """Drop NOT NULL from columns that some of the rows have no value for: they are older than the column."""
