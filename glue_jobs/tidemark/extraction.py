@@ -24,7 +24,7 @@ from tidemark.source.sql import comparable
 
 if TYPE_CHECKING:
     from tidemark.credentials import Credentials
-    from tidemark.model import Model
+    from tidemark.model import Model, SourceTable
 
 FRESH_MANIFEST_EVERY = timedelta(days=1)
 _log = logging.getLogger("tidemark.extract")
@@ -191,7 +191,10 @@ def _land(
     if reads:
         spark = spark_session("tidemark-extract")
         landed = dict(zip(owners, read_all(spark, snapshot, reads, request.landing_format), strict=True))
-    tables = {name: _entry(plan, landed.get((name, False)), landed.get((name, True))) for name, plan in plans.items()}
+    tables = {
+        name: _entry(model.tables[name], plan, landed.get((name, False)), landed.get((name, True)))
+        for name, plan in plans.items()
+    }
     for name, entry in tables.items():
         _log.info("%-20s %8d rows, %s: %d landed (%s)", name, entry.count, entry.mode, entry.rows, entry.why)
     return Manifest(
@@ -208,12 +211,13 @@ def _land(
     )
 
 
-def _entry(plan: TablePlan, rows: Landed | None, keys: Landed | None) -> TableEntry:
+def _entry(table: SourceTable, plan: TablePlan, rows: Landed | None, keys: Landed | None) -> TableEntry:
     return replace(
         plan.entry,
         rows=rows.rows if rows else 0,
         files=rows.files if rows else (),
         columns=rows.columns if rows else {},
+        key=table.key,
         keys=KeyList(files=keys.files, rows=keys.rows, groups=plan.listed_groups, shift=plan.entry.shift)
         if keys
         else None,

@@ -15,7 +15,7 @@ from tidemark.model import DATE_COLUMNS, Dimension, Fact, Model
 from tidemark.session import CATALOG
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from pyspark.sql import DataFrame, SparkSession
 
@@ -93,13 +93,19 @@ class Lake:
         for database in (self.model.source_database, self.model.star_database):
             self.spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {names.spark(CATALOG, database)}")
 
-    def ensure_mirror(self, table: str, landed: Mapping[str, str]) -> str:
-        """Create or evolve the mirror of ``table`` to hold the landed columns (name -> Spark type)."""
-        spec = self.model.tables[table]
-        columns = {name: (kind, spec.column(name).description) for name, kind in landed.items()}
-        name = self.mirror(table)
-        self._ensure(name, {**columns, **MIRROR_COLUMNS}, spec.description)
-        return name
+    def ensure_mirror(self, table: str, columns: Mapping[str, str]) -> None:
+        """Create or evolve the mirror of ``table`` to hold these columns (name -> Spark type)."""
+        declared = self.model.tables.get(table)  # a manifest that waited may know more than the model
+        texts = {column.name: column.description for column in declared.columns} if declared else {}
+        described = {name: (kind, texts.get(name, "")) for name, kind in columns.items()}
+        self._ensure(self.mirror(table), {**described, **MIRROR_COLUMNS}, declared.description if declared else "")
+
+    def drop_columns_but(self, name: str, columns: Collection[str]) -> None:
+        """Drop those columns of a mirror that are no longer landed: what they hold ages."""
+        here = self.spark.table(name).columns if self.exists(name) else []
+        for column in here:
+            if column not in columns and column not in MIRROR_COLUMNS:
+                self.spark.sql(f"ALTER TABLE {name} DROP COLUMN {names.spark(column)}")
 
     def drop_unless_it_fits(self, name: str, columns: Mapping[str, str]) -> None:
         """Drop a table one of whose columns (name -> Spark type) can neither stay as it is nor be widened."""
@@ -167,20 +173,21 @@ class Lake:
         return table
 
     def set_back(self, name: str, snapshot: int | None) -> bool:
-        """Make a snapshot (None: no data) the present one of a table, if it is not; return whether it was not.
+        """Undo what was written to a table since one of its snapshots (None: it had no data); return whether it was.
+
+        A compaction is left: it changes no rows.
 
         Raises
         ------
         LakeError
             If the table does not know that snapshot.
         """
-        if not self.exists(name) or self.snapshot_id(name) == snapshot:
+        if not self.exists(name) or self._is_at(name, snapshot):
             return False
         if snapshot is None:
             self.spark.sql(f"DROP TABLE {name}")
             return True
-        known = self.spark.sql(f"SELECT 1 FROM {name}.snapshots WHERE snapshot_id = {snapshot:d}")  # noqa: S608
-        if not known.count():
+        if self._iceberg(name).snapshot(snapshot) is None:
             raise LakeError(
                 f"lake table {name} has no snapshot {snapshot}, with which the last run left it",
                 expected="a table that only Tidemark writes, whose snapshots are kept",
@@ -189,6 +196,14 @@ class Lake:
         table = names.spark_literal(name)
         self.spark.sql(f"CALL {CATALOG}.system.set_current_snapshot(table => {table}, snapshot_id => {snapshot:d})")
         return True
+
+    def _is_at(self, name: str, snapshot: int | None) -> bool:
+        """Whether a table's rows are those of one of its snapshots."""
+        table = self._iceberg(name)
+        found = table.currentSnapshot()
+        while found is not None and found.snapshotId() != snapshot and found.operation() == "replace":
+            found = None if found.parentId() is None else table.snapshot(found.parentId())
+        return (None if found is None else int(found.snapshotId())) == snapshot
 
     def is_empty(self, name: str) -> bool:
         """Whether the table never had data."""
@@ -221,7 +236,7 @@ class Lake:
                 continue
             if _is_wider(found[column].dataType.simpleString(), kind):
                 self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quoted} TYPE {kind}")
-            if found[column].metadata.get("comment") != text:
+            if text and found[column].metadata.get("comment") != text:
                 self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quoted} COMMENT {names.spark_literal(text)}")
 
 

@@ -80,6 +80,8 @@ class TableEntry:
         Rows landed.
     columns
         Landing schema, name -> Spark type.
+    key
+        The columns that identify a row.
     keys
         Keys to find deletes by, or None if none can have happened (or mode is ``full``).
     count, key_hash, shift, groups, content_hash, cursor, fingerprint
@@ -93,6 +95,7 @@ class TableEntry:
     fingerprint: str
     files: tuple[str, ...] = ()
     columns: dict[str, str] = field(default_factory=dict)
+    key: tuple[str, ...] = ()
     keys: KeyList | None = None
     key_hash: str = "0"
     shift: int = 0
@@ -164,12 +167,12 @@ class Manifest:
 
 def _entry(data: dict[str, Any]) -> TableEntry:
     keys, groups = data.pop("keys"), data.pop("groups")
-    files = tuple(data.pop("files"))
+    files, key = tuple(data.pop("files")), tuple(data.pop("key", ()))
     if keys is not None:
         listed = keys.pop("groups")
         keys = KeyList(**{**keys, "files": tuple(keys["files"])}, groups=None if listed is None else tuple(listed))
     per_group = None if groups is None else {group: (pair[0], pair[1]) for group, pair in groups.items()}
-    return TableEntry(**data, files=files, keys=keys, groups=per_group)
+    return TableEntry(**data, files=files, key=key, keys=keys, groups=per_group)
 
 
 class Landing:

@@ -1,7 +1,8 @@
 """Source mirrors: the lake's copy of every source table, brought from one cut to the next.
 
 Promises: after :func:`apply`, the mirror holds exactly the rows of the manifest's cut, ``_seq`` says which run last
-changed each; rows whose contents are equal are not written, so applying a manifest again changes nothing.
+changed each; rows whose contents are equal are not written, so applying a manifest again changes nothing. Mirrors
+follow from the manifests alone, whatever model they are applied under: what was landed need not be landed again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from tidemark.lake import Lake
     from tidemark.landing import KeyList, Manifest, TableEntry
-    from tidemark.model import SourceTable
 
 
 @dataclass(frozen=True)
@@ -38,53 +38,54 @@ class MirrorChange:
     keys: list[Any] | None = None
 
 
-def ensure(lake: Lake, table: SourceTable, manifest: Manifest) -> str:
-    """Create or evolve a mirror to what the manifest has landed of the model's columns, as wide; return its name.
+def ensure(lake: Lake, name: str, manifest: Manifest) -> None:
+    """Create or evolve a mirror to the columns that the manifest has landed, as wide.
 
-    A manifest that waited while the model changed may know fewer columns, or more. A column that none has landed yet is
-    not there: so the star knows that nothing is known of it. A column that became another type makes the mirror anew,
-    as soon as a manifest brings the whole table.
+    A column of the model that no manifest has landed yet (this one is older than the model) is not there: so the star
+    knows that nothing is known of it. A column that became another type makes the mirror anew.
     """
-    columns = {column.name: column.type.spark for column in table.columns}
-    landed = manifest.tables[table.name].columns if table.name in manifest.tables else {}
-    wanted = {name: landed[name] for name in columns if name in landed}
-    if manifest.model_digest == lake.model.digest:
-        wanted = columns | wanted  # all were landed, by this manifest or before, or there are no rows
-    name = lake.mirror(table.name)
-    if landed and manifest.tables[table.name].mode == "full":
-        lake.drop_unless_it_fits(name, wanted)
-    if not lake.exists(name):
-        wanted = {key: columns[key] for key in table.key} | wanted
-    return lake.ensure_mirror(table.name, wanted)
+    declared = lake.model.tables.get(name)
+    entry = manifest.tables.get(name)
+    landed = entry.columns if entry else {}
+    wanted = dict(landed)
+    if declared and manifest.model_digest == lake.model.digest:  # all were landed, now or before, or there are no rows
+        wanted = {column.name: column.type.spark for column in declared.columns} | wanted
+    mirror = lake.mirror(name)
+    if entry and entry.mode == "full" and landed:
+        lake.drop_unless_it_fits(mirror, wanted)
+        lake.drop_columns_but(mirror, wanted)
+    if declared and not lake.exists(mirror):
+        wanted = {key: declared.column(key).type.spark for key in declared.key} | wanted
+    if wanted:
+        lake.ensure_mirror(name, wanted)
 
 
-def apply(lake: Lake, table: SourceTable, manifest: Manifest) -> MirrorChange:
+def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
     """Bring one mirror to the manifest's cut, as at most one commit."""
-    entry = manifest.tables[table.name]
-    target = ensure(lake, table, manifest)
-    landed = landed_rows(lake, table, entry, manifest.landing_format)
-    if lake.is_empty(target):
+    entry = manifest.tables[name]
+    key = entry.key or lake.model.tables[name].key  # manifests of old versions do not name it
+    ensure(lake, name, manifest)
+    target = lake.mirror(name)
+    landed = landed_rows(lake, entry, manifest.landing_format)
+    if not lake.exists(target) or lake.is_empty(target):
         if landed is None or not entry.rows:
             return MirrorChange(0, 0)
         lake.append(landed.withColumn("_seq", F.lit(manifest.seq).cast("bigint")), target)
         return MirrorChange(entry.rows, 0)
     current = lake.spark.table(target)
-    changes = settle(_changes(lake, table, entry, landed, current, manifest))
-    found = tally(changes, "_op", table.key)
+    changes = settle(_changes(lake, key, entry, landed, current, manifest))
+    found = tally(changes, "_op", key)
     inserted, updated, deleted = (found.counts.get(kind, 0) for kind in ("insert", "update", "delete"))
     if updated or deleted:
-        _merge(lake, table, target, changes, [name for name in changes.columns if name != "_op"], found)
+        _merge(lake, target, key, changes, [name for name in changes.columns if name != "_op"], found)
     elif inserted:
         lake.append(changes.drop("_op"), target)
     return MirrorChange(inserted + updated, deleted, found.keys or None)
 
 
-def landed_rows(lake: Lake, table: SourceTable, entry: TableEntry, file_format: str) -> DataFrame | None:
-    """Return the rows that a manifest landed for one table, in the model's columns, or None if it landed none."""
-    if not entry.files:
-        return None
-    rows = landing_format.read(lake.spark, entry.files, entry.columns, file_format)
-    return rows.select(*(names.spark(column.name) for column in table.columns if column.name in entry.columns))
+def landed_rows(lake: Lake, entry: TableEntry, file_format: str) -> DataFrame | None:
+    """Return the rows that a manifest landed for one table, or None if it landed none."""
+    return landing_format.read(lake.spark, entry.files, entry.columns, file_format) if entry.files else None
 
 
 def same_key(left: str, right: str, key: Sequence[str]) -> str:
@@ -93,19 +94,19 @@ def same_key(left: str, right: str, key: Sequence[str]) -> str:
 
 
 def _changes(
-    lake: Lake, table: SourceTable, entry: TableEntry, landed: DataFrame | None, current: DataFrame, manifest: Manifest
+    lake: Lake, key: Sequence[str], entry: TableEntry, landed: DataFrame | None, current: DataFrame, manifest: Manifest
 ) -> DataFrame:
     """Rows to write and keys to delete: the mirror's columns and ``_op``."""
-    key, columns = list(table.key), [name for name in current.columns if name != "_seq"]
+    columns = [name for name in current.columns if name != "_seq"]
     parts = []
     if landed is not None:
         parts.append(
             _written(landed, current, key, entry.mode == "delta").withColumn("_seq", F.lit(manifest.seq).cast("bigint"))
         )
-    alive = _alive(lake, table, entry, landed, current, manifest.landing_format)
+    alive = _alive(lake, key, entry, landed, current, manifest.landing_format)
     if alive is not None:
-        suspects = current if entry.keys is None else current.where(within(str(table.integer_key), entry.keys))
-        gone = suspects.join(alive, key, "left_anti")
+        suspects = current if entry.keys is None else current.where(within(key[0], entry.keys))
+        gone = suspects.join(alive, list(key), "left_anti")
         shape = landed.columns if landed is not None else columns
         seq = F.lit(manifest.seq).cast("bigint").alias("_seq")
         parts.append(gone.select(*map(names.spark, shape), F.lit("delete").alias("_op"), seq))
@@ -131,17 +132,17 @@ def _written(landed: DataFrame, current: DataFrame, key: Sequence[str], small: b
 
 def _alive(
     lake: Lake,
-    table: SourceTable,
+    key: Sequence[str],
     entry: TableEntry,
     landed: DataFrame | None,
     current: DataFrame,
     file_format: str,
 ) -> DataFrame | None:
     """Keys that exist at the cut (in the listed ranges), or None if no key can have gone."""
-    key = list(map(names.spark, table.key))
+    quoted = list(map(names.spark, key))
     if entry.keys is not None:
         here = dict(current.dtypes)  # as wide as the source's, which may be wider than the model's
-        kinds = {name: here[name] for name in table.key}
+        kinds = {name: here[name] for name in key}
         if not entry.keys.files:
             return lake.spark.createDataFrame(
                 [], ", ".join(f"{names.spark(name)} {kind}" for name, kind in kinds.items())
@@ -149,8 +150,8 @@ def _alive(
         return landing_format.read(lake.spark, entry.keys.files, kinds, file_format)
     if entry.mode == "full":
         if landed is None:
-            return lake.spark.table(lake.mirror(table.name)).select(*key).limit(0)
-        return landed.select(*key)
+            return current.select(*quoted).limit(0)
+        return landed.select(*quoted)
     return None
 
 
@@ -163,15 +164,13 @@ def within(column: str, keys: KeyList) -> Column:
     return reduce(lambda one, other: one | other, ranges)
 
 
-def _merge(
-    lake: Lake, table: SourceTable, target: str, changes: DataFrame, columns: Sequence[str], found: Tally
-) -> None:
-    view = f"_changes_{table.name}"
+def _merge(lake: Lake, name: str, key: Sequence[str], changes: DataFrame, columns: Sequence[str], found: Tally) -> None:
+    target, view = lake.mirror(name), f"_changes_{name}"
     changes.createOrReplaceTempView(names.spark(view))
     quoted = [names.spark(name) for name in columns]
     lake.spark.sql(
-        f"MERGE INTO {target} t USING {names.spark(view)} s ON {same_key('t', 's', table.key)}"  # noqa: S608
-        f"{found.pruning('t', table.key[0])} "
+        f"MERGE INTO {target} t USING {names.spark(view)} s ON {same_key('t', 's', key)}"  # noqa: S608
+        f"{found.pruning('t', key[0])} "
         "WHEN MATCHED AND s._op = 'delete' THEN DELETE "
         f"WHEN MATCHED THEN UPDATE SET {', '.join(f't.{name} = s.{name}' for name in quoted)} "
         f"WHEN NOT MATCHED AND s._op <> 'delete' THEN INSERT ({', '.join(quoted)}) "

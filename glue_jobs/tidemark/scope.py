@@ -106,7 +106,8 @@ def not_landed(lake: Lake, table: StarTable, manifest: Manifest) -> frozenset[st
         return frozenset()
     result: set[str] = set()
     for name in table.inputs:
-        if name not in manifest.tables or manifest.tables[name].count:
-            here = lake.spark.table(lake.mirror(name)).columns
+        entry = manifest.tables.get(name)
+        if entry is None or entry.count:
+            here = lake.spark.table(lake.mirror(name)).columns if entry else []
             result |= {f"{name}.{c.name}" for c in lake.model.tables[name].columns if c.name not in here}
     return frozenset(result)

@@ -105,8 +105,8 @@ def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str, metrics: 
     model_changed = last.model_digest != lake.model.digest
     if model_changed:
         lake.create_databases()
-        for table in lake.model.tables.values():
-            mirror.ensure(lake, table, manifest)
+        for name in lake.model.tables:
+            mirror.ensure(lake, name, manifest)
     mirrored = _apply_to_mirrors(lake, manifest)
     changes = _apply_to_stars(lake, manifest, mirrored, model_changed, last)
     added = members.complete(lake, _opened(lake, changes, model_changed), manifest.seq)
@@ -117,7 +117,7 @@ def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str, metrics: 
         lake.model.digest,
         sum(quarantined.values()),
         {**last.snapshots, **_snapshots(lake)},  # tables that were taken out of the model stay as they are
-        _columns(lake.model, changes, last),
+        _columns(lake, changes, last),
     )
     counts = {**{name: change.counts for name, change in changes.items()}, "members": added}
     _commit_run(lake, manifest, run_id, run, counts)
@@ -128,11 +128,13 @@ def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str, metrics: 
 
 
 def _apply_to_mirrors(lake: Lake, manifest: Manifest) -> dict[str, MirrorChange]:
-    changed = [table for name, table in lake.model.tables.items() if manifest.changed(name)]
-    mirrored = _each(changed, lambda table: mirror.apply(lake, table, manifest))
-    for table, change in zip(changed, mirrored, strict=True):
-        _log.info("%-22s %7d written, %d deleted", f"mirror {table.name}", change.written, change.deleted)
-    return dict(zip((table.name for table in changed), mirrored, strict=True))
+    """Mirror all that was landed, also what this model does not have: the one that comes next may."""
+    known = {name for name, entry in manifest.tables.items() if entry.key or name in lake.model.tables}
+    changed = [name for name in manifest.tables if manifest.changed(name) and name in known]
+    mirrored = dict(zip(changed, _each(changed, lambda name: mirror.apply(lake, name, manifest)), strict=True))
+    for name, change in mirrored.items():
+        _log.info("%-22s %7d written, %d deleted", f"mirror {name}", change.written, change.deleted)
+    return mirrored
 
 
 def _apply_to_stars(
@@ -164,12 +166,13 @@ def _filled(lake: Lake, table: Dimension | Fact, last: LastRun) -> Collection[st
     return None if before is None else lake.columns_at(lake.star(table.name), before)
 
 
-def _columns(model: Model, changes: Mapping[str, StarChange], last: LastRun) -> dict[str, list[str]]:
+def _columns(lake: Lake, changes: Mapping[str, StarChange], last: LastRun) -> dict[str, list[str]]:
     """Columns per star table that hold what their SQL says from now on."""
     result = {}
-    for table in model.star_tables:
-        known = {column.name for column in table.columns} - changes[table.name].unknown if table.name in changes else ()
-        known = {*known, *last.columns.get(table.name, ())}
+    for table in lake.model.star_tables:
+        known = set(_filled(lake, table, last) or ())
+        if table.name in changes:
+            known |= {column.name for column in table.columns} - changes[table.name].unknown
         result[table.name] = [column.name for column in table.columns if column.name in known]
     return result
 

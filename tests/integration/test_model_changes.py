@@ -69,6 +69,17 @@ def test_what_a_run_under_another_model_left_half_done_is_never_published(shop: 
     assert {row["year"] for row in shop.lake("dim_date")} == {2026}
     assert [(row["key"], row["reason"]) for row in shop.lake("quarantine")] == [("2", "due_date: 'x' is no date")]
     lake_is_warehouse(shop)
+    # A compaction is no leftover of a run.
+    fact = f"{shop.model.star_database}.fact_order"
+    shop.spark.sql(f"CALL lake.system.rewrite_data_files(table => '{fact}', options => map('rewrite-all', 'true'))")
+    shop.execute("UPDATE orders SET note = 'compacted' WHERE order_id = 1")
+    shop.tick()
+    operations = shop.spark.sql(
+        f"SELECT operation FROM lake.{fact}.history h JOIN lake.{fact}.snapshots s USING (snapshot_id) "
+        "WHERE is_current_ancestor ORDER BY made_current_at DESC"
+    ).collect()
+    assert [row[0] for row in operations][:2] == ["overwrite", "replace"]
+    lake_is_warehouse(shop)
 
 
 def test_a_table_that_only_a_dead_run_knew_is_made_anew(shop: Pipeline) -> None:
@@ -202,6 +213,31 @@ def test_where_the_rows_depend_on_what_is_not_landed_the_table_waits(shop: Pipel
     shop.tick()
     assert [notes(shop, 1), notes(shop, 3, "shelf")] == [[None, "landed"], ["landed"]]
     assert [row["is_deleted"] for row in shop.versions(15)] == [True]
+    lake_is_warehouse(shop)
+
+
+def test_what_was_landed_for_a_model_is_there_when_it_comes_back(shop: Pipeline) -> None:
+    grown(shop).tick()
+    model = {file: (shop.folder / file).read_text() for file in ("source.yml", "star.yml", "fact_order.sql")}
+    turn(shop, *SHELF, *STAFF)
+    change(shop, "landed")
+    shop.must_extract()
+    grew = {file: (shop.folder / file).read_text() for file in model}
+    for file, text in model.items():
+        (shop.folder / file).write_text(text)
+    shop.transform()
+    shop.load()
+    for file, text in grew.items():
+        (shop.folder / file).write_text(text)
+    change(shop, "afterwards")
+    assert shop.tick().tables["orders"].mode == "delta"
+    assert {row["shelf"] for row in shop.lake("fact_order") if row["is_current"]} == {"A", "afterwards"}
+    assert [(row["note"], row["shelf"], row["seller"]) for row in shop.versions(1)] == [
+        (None, None, None),
+        ("landed", None, None),
+        ("afterwards", "A", "seller 2"),
+    ]
+    assert [len(shop.versions(key)) for key in (3, 4, 5)] == [1, 1, 1]
     lake_is_warehouse(shop)
 
 
