@@ -214,6 +214,8 @@ def _fill(made: StarTableDraft, described: dict[tuple[int, str], str], dimension
         if PgType.parse(column.type) == _UNBOUNDED:
             made.rounded.append(names.shown(column.name))
         target = dimensions.get(column.name)
+        if target:  # its foreign key says that it holds no other values
+            kind = target.columns[0].type
         taken.append(name)
         made.columns.append(StarColumn(name, column.name, kind, nullable, text, target.name if target else None))
     made.key = tuple(column.name for column in made.columns[: len(table.key)])

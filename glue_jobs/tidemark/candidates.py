@@ -31,6 +31,9 @@ RAW: Final = "_row"
 KEY_TEXT: Final = "_key_text"
 UPDATED: Final = "_updated_at"
 _LONGEST_VALUE: Final = 60
+_CLOCK: Final = "HH:mm:ss.SSSSSS"
+_MICROSECONDS: Final = 6
+_MICROSECONDS_OF_2000: Final = 946_684_800_000_000
 
 
 def evaluate(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFrame]) -> DataFrame:
@@ -128,18 +131,34 @@ def check_keys_are_the_drivers(rows: DataFrame, table: StarTable, driver: DataFr
 
 def _cast(column: Column, name: str, kind: str) -> SparkColumn:
     raw = F.col(names.spark(name))
-    base = column.type.base
+    base, digits = column.type.base, column.type.args[0] if column.type.args else _MICROSECONDS
     if base == "date" and kind == "string":
         return F.when(raw.rlike(ISO_DATE), raw.try_cast("date"))
     if base == "time":
-        if kind.startswith("timestamp"):
-            return F.date_format(raw.cast("timestamp"), "HH:mm:ss.SSSSSS")
-        return F.when(raw.rlike(TIME_OF_DAY), raw)
+        text = F.date_format(raw.cast("timestamp"), _CLOCK) if kind.startswith("timestamp") else raw
+        return F.when(text.rlike(TIME_OF_DAY), text if digits == _MICROSECONDS else _rounded_time(text, digits))
+    if base in ("timestamp", "timestamptz") and digits < _MICROSECONDS:
+        return _rounded(raw.try_cast("timestamp"), digits).cast(column.type.spark)
     if base == "smallint":
         return raw.try_cast("smallint").cast("int")
     if base in ("varchar", "char") and column.type.args:
         return F.when(F.length(raw.cast("string")) <= column.type.args[0], raw.cast("string"))
     return raw.try_cast(column.type.spark) if kind != column.type.spark else raw
+
+
+def _rounded(time: SparkColumn, digits: int) -> SparkColumn:
+    """Round a timestamp as PostgreSQL does for ``timestamp(digits)``: halves away from the year 2000."""
+    step = 10 ** (_MICROSECONDS - digits)
+    since = F.unix_micros(time) - _MICROSECONDS_OF_2000
+    near = F.when(since < 0, since - step // 2).otherwise(since + step // 2)
+    return F.timestamp_micros(near - near % step + _MICROSECONDS_OF_2000)
+
+
+def _rounded_time(text: SparkColumn, digits: int) -> SparkColumn:
+    """Round a time of day as PostgreSQL does for ``time(digits)``: the last moment of a day may become 24:00:00."""
+    day = F.lit("2000-01-01")
+    rounded = _rounded(F.concat(day, F.lit(" "), text).try_cast("timestamp"), digits)  # not that of 24:00:00
+    return F.when(rounded.cast("date") == day.cast("date"), F.date_format(rounded, _CLOCK)).otherwise("24:00:00")
 
 
 def _problem(column: Column, cast: SparkColumn, required: bool) -> SparkColumn:

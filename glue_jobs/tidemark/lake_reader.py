@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
     from tidemark.model import Dimension, Fact, Model
+
+# In a run's changes, of a star table whose rows depend on what was not landed yet.
+LEFT_ALONE: Final = "left alone"
 
 
 @dataclass(frozen=True)

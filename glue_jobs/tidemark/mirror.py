@@ -164,8 +164,10 @@ def within(column: str, keys: KeyList) -> Column:
     return reduce(lambda one, other: one | other, ranges)
 
 
-def _merge(lake: Lake, name: str, key: Sequence[str], changes: DataFrame, columns: Sequence[str], found: Tally) -> None:
-    target, view = lake.mirror(name), f"_changes_{name}"
+def _merge(
+    lake: Lake, target: str, key: Sequence[str], changes: DataFrame, columns: Sequence[str], found: Tally
+) -> None:
+    view = "_changes_" + target.rsplit(".", 1)[1].strip("`")
     changes.createOrReplaceTempView(names.spark(view))
     quoted = [names.spark(name) for name in columns]
     lake.spark.sql(

@@ -8,12 +8,13 @@ model) stays as it is; a table whose rows depend on such inputs is left alone.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import candidates as cand
 from tidemark import keys, names, star_sql, versions
+from tidemark.lake_reader import LEFT_ALONE
 from tidemark.mirror import within
 from tidemark.model import Dimension, Fact
 from tidemark.scope import EVERYTHING, Scope, not_landed, scope_of, whole_inputs, within_scope
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tidemark.landing import Manifest
     from tidemark.mirror import MirrorChange
 
-_WRITES = (versions.NEW, versions.CHANGED, versions.GONE, versions.FILLED)
+WRITES: Final = (versions.NEW, versions.CHANGED, versions.GONE, versions.FILLED)
 
 
 @dataclass
@@ -93,14 +94,14 @@ def refresh(
         raise cand.repeated(table, *seen.repeated)
     looked_at = None if scope.everything else _keys(lake, table, manifest, decided)
     change = StarChange(seen.counts, _bad(decided, seen.counts), looked_at, unknown=unknown)
-    if any(seen.counts.get(kind) for kind in _WRITES):
+    if any(seen.counts.get(kind) for kind in WRITES):
         _write(lake, table, manifest, decided, seen, change, fresh)
     return change
 
 
 def _left_alone(lake: Lake, table: Dimension | Fact) -> StarChange:
     nothing = lake.spark.createDataFrame([], "key string")
-    return StarChange(looked_at=nothing, unknown=frozenset(column.name for column in table.columns))
+    return StarChange({LEFT_ALONE: 1}, looked_at=nothing, unknown=frozenset(column.name for column in table.columns))
 
 
 def _as_before(rows: DataFrame, here: DataFrame, table: Dimension | Fact, unknown: Collection[str]) -> DataFrame:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import members, mirror, quarantine, star_tables, versions
+from tidemark import members, mirror, quarantine, star_tables
 from tidemark.errors import LandingError
 from tidemark.lake import RUN_COLUMNS, Lake
 from tidemark.lake_reader import LakeReader
@@ -178,7 +178,7 @@ def _columns(lake: Lake, changes: Mapping[str, StarChange], last: LastRun) -> di
 
 
 def _written(change: StarChange) -> int:
-    return sum(count for kind, count in change.counts.items() if kind != versions.BAD)
+    return sum(count for kind, count in change.counts.items() if kind in star_tables.WRITES)
 
 
 def _opened(lake: Lake, changes: dict[str, StarChange], model_changed: bool) -> dict[str, DataFrame]:

@@ -49,11 +49,19 @@ def test_a_load_takes_the_time_that_it_needs(
     assert shop.load() == 1
 
 
-def test_an_extract_holds_its_snapshot_though_the_role_may_not_idle(
-    new_pipeline: Callable[[], Pipeline], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("setting", ["idle_in_transaction_session_timeout", "transaction_timeout"])
+def test_an_extract_holds_its_snapshot_and_reads_as_long_as_it_takes(
+    new_pipeline: Callable[[], Pipeline], monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
     shop = new_pipeline()
-    impatient(shop, shop.source.dbname, shop.reader.username, "idle_in_transaction_session_timeout")
+    impatient(shop, shop.source.dbname, shop.reader.username, setting)
+    # A reader that needs longer than its role may take: the rows of a view that wait.
+    shop.execute(
+        "ALTER TABLE country RENAME TO country_rows",
+        f"CREATE VIEW country AS SELECT country_id, label FROM country_rows, pg_sleep({SLOWER})",
+        "GRANT SELECT ON country TO PUBLIC",
+    )
+    shop.edit("source.yml", "    description: Countries\n", "    description: Countries\n    incremental: full\n")
 
     def slow_readers(*arguments: Any) -> Any:
         time.sleep(SLOWER)

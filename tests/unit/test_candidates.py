@@ -64,6 +64,39 @@ CASES: list[tuple[str, str, list[tuple[Any, Any]]]] = [
         ],
     ),
     ("date", "timestamp_ntz", [(datetime(2024, 8, 22, 23, 59, 59, 999000), date(2024, 8, 22)), (None, None)]),
+    # What has more digits is rounded as the warehouse would: PostgreSQL 15's own answers.
+    (
+        "timestamp(3)",
+        "timestamp_ntz",
+        [
+            (datetime(2024, 1, 1, 10, 0, 0, 123500), datetime(2024, 1, 1, 10, 0, 0, 124000)),
+            (datetime(2024, 1, 1, 10, 0, 0, 123499), datetime(2024, 1, 1, 10, 0, 0, 123000)),
+            (datetime(1999, 12, 31, 23, 59, 59, 999500), datetime(1999, 12, 31, 23, 59, 59, 999000)),
+            (datetime(1999, 6, 1, 23, 59, 59, 123501), datetime(1999, 6, 1, 23, 59, 59, 124000)),
+            (None, None),
+        ],
+    ),
+    (
+        "timestamp(0)",
+        "string",
+        [
+            ("1999-12-31 23:59:59.9995", datetime(2000, 1, 1)),
+            ("1999-06-01 23:59:59.5", datetime(1999, 6, 1, 23, 59, 59)),
+            ("soon", BAD),
+        ],
+    ),
+    (
+        "time(3)",
+        "string",
+        [
+            ("23:59:59.1235", "23:59:59.124000"),
+            ("23:59:59.9995", "24:00:00"),
+            ("24:00:00", "24:00:00"),
+            ("00:00:00", "00:00:00.000000"),
+            ("24:00:01", BAD),
+            (None, None),
+        ],
+    ),
     (
         "time",
         "timestamp_ntz",

@@ -144,6 +144,11 @@ class TestStar:
         }  # fmt: skip
         assert made.date_dimension == ""
 
+    def test_a_reference_has_the_type_of_the_key_that_it_refers_to(self) -> None:
+        order = relation(2, "orders", column("id"), column("customer", "bigint"), references=(Reference(("customer",), 1, ("id",)),))  # fmt: skip
+        made = star(relation(1, "customer", column("id", "smallint")), order).tables[1]
+        assert [(column.name, column.type) for column in made.columns] == [("id", "integer"), ("customer", "smallint")]
+
     def test_a_reference_of_another_family_is_a_plain_column(self) -> None:
         order = relation(2, "orders", column("id"), column("customer", "numeric(9,0)"), references=(Reference(("customer",), 1, ("id",)),))  # fmt: skip
         assert [table.name for table in star(relation(1, "customer"), order).tables] == ["dim_customer"]

@@ -138,7 +138,7 @@ def _reader(spark: SparkSession, snapshot: SourceSnapshot, query: str) -> DataFr
     """
     join = (
         "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
-        f"SET TRANSACTION SNAPSHOT '{snapshot.export_id}'; {sql.TEXT_FORMS}"
+        f"SET TRANSACTION SNAPSHOT '{snapshot.export_id}'; {sql.TEXT_FORMS}; {sql.PATIENCE}"
     )
     return (
         spark.read.format("jdbc")

@@ -161,7 +161,7 @@ def open_snapshot(credentials: Credentials, model: Model, application: str) -> I
     with connection, _as_source_errors(credentials):
         connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'".encode())
         # Spark reads for a while in sessions of its own, and this one has to hold the snapshot for them.
-        connection.execute("SET idle_in_transaction_session_timeout = 0")
+        connection.execute(sql.PATIENCE.encode())
         tables = catalog.describe(connection, model)
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         _lock(connection, model, tables)

@@ -21,6 +21,11 @@ TEXT_FORMS = (
     "SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres'; SET LOCAL timezone = 'UTC'; "
     "SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 3"
 )
+# For as long as one cut takes, whatever a role's own time-outs are; PostgreSQL 17 brought the second.
+PATIENCE = (
+    "SELECT set_config(name, '0', false) FROM pg_settings "
+    "WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"
+)
 
 
 def relation(table: SourceTable) -> str:
