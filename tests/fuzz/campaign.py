@@ -1,4 +1,7 @@
-"""A campaign in one process: source work, ticks, faults at the boundaries of the jobs, and the oracle after each tick."""
+"""A campaign in one process: source work, ticks, faults at the boundaries of the jobs, and the oracle after each tick.
+
+Between two ticks the model may change, whatever the last one has left behind.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 from tests.fuzz.checks import Watcher
+from tests.fuzz.models import SWITCHES, named
 from tests.fuzz.sabotage import BadNetwork, KilledError, Sabotage, When, terminator
 from tests.fuzz.scene import Scene
 from tests.fuzz.source_work import SourceWork
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 DEADLY: Final = (
     *("data files", "put manifests", "put pending", "put published", "delete pending", "publish"),
     *("append orders", "merge orders", "merge customer", "merge country", "merge stock", "merge tag"),
+    *("append staff", "merge staff"),
     *("append fact_order", "merge fact_order", "append dim_customer", "merge dim_customer", "append dim_date"),
     *("merge quarantine", "append etl_runs"),
     *("stage dim_customer", "stage fact_order", "load dim_customer", "load fact_order", "ledger", "warehouse commit"),
@@ -52,6 +57,7 @@ class Campaign:
             with self.watcher:
                 while self.counts["ticks"] < ticks or time.monotonic() < deadline:
                     self.work.work(self._random.randint(8, 25))
+                    self._change_model()
                     self.tick(self._fault())
                 self.tick(None)
             self.watcher.check(self.scene.published.fingerprints)
@@ -60,6 +66,13 @@ class Campaign:
             raise
         finally:
             self.work.finish()
+
+    def _change_model(self) -> None:
+        """Sometimes switch a part of the model on or off; rather when something waits that the present one has read."""
+        if self._random.random() < (0.75 if self.scene.waiting else 0.25):
+            self.scene.turn(self._random.choice(SWITCHES))
+            self.counts["model changes"] += 1
+            self.work.log.append(f"-- the model is now: {named(self.scene.model)}")
 
     def tick(self, fault: Fault | None) -> None:
         """Run the three jobs; only with a fault may they fail. A tick that ends well is checked."""
@@ -76,10 +89,16 @@ class Campaign:
             self.work.log.append(f"-- the tick failed: {type(error).__name__}: {str(error)[:150]}")
             self.counts[f"failed: {fault.kind}"] += 1
             self.scene.observe()
+            self._settle()
             return
         if fault is not None and fault.struck:
             self.counts[f"survived: {fault.kind}"] += 1
+        self._settle()
         self.scene.check()
+
+    def _settle(self) -> None:
+        if self.scene.settle():
+            self.counts["ticks that applied what another model had read"] += 1
 
     def _fault(self) -> Fault | None:
         kind = self._random.choices(["kill", "network", "source", "warehouse", ""], [8, 3, 1, 1, 1])[0]

@@ -1,88 +1,31 @@
 """What lake and warehouse must hold, put together from the source's own answers and nothing of Tidemark's code.
 
 At every committed cut the source is asked for its tables, and by SQL of PostgreSQL for the rows of the star: which are
-good, which are bad. From this sequence of states alone follow every mirror, every version, every dimension row, the
-calendar and the open quarantine. The rules are those of docs/guarantees.md.
+good, which are bad (``tests/fuzz/answers.py``). From this sequence of states alone follow every mirror, every version,
+every dimension row, the calendar and the open quarantine. The rules are those of docs/guarantees.md.
+
+The model may change, also between a cut and its application. A cut knows what its own model read; what becomes of it
+is decided by the model that applies it. So states are folded only when they are applied, with both models.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Final
 
-from tests.fuzz.shop import COLUMNS
+from tests.fuzz.answers import FACT_COLUMNS, State
+from tests.fuzz.models import BASE, OPTIONAL
 
 if TYPE_CHECKING:
-    import psycopg
+    from collections.abc import Collection
 
-    from local_stack.databases import Credentials
+    from tests.fuzz.answers import Row
+    from tests.fuzz.models import Model
 
-Row = tuple[Any, ...]
-
-FACT_COLUMNS: Final = ("order_id", "created_date", "created_time", "customer_id", "amount", "due_date", "note")
 FACT_HISTORY: Final = ("version", "valid_from", "valid_to", "is_current", "is_deleted", "recorded_seq", "closed_seq")
-DIMENSION_COLUMNS: Final = ("customer_id", "name", "country", "code")
 DIMENSION_HISTORY: Final = ("is_deleted", "is_inferred", "recorded_seq")
-_FACT: Final = r"""
-SELECT order_id, created_at::date, to_char(created_at, 'HH24:MI:SS.US'), customer_id, amount,
-       CASE WHEN due ~ '^\d{4}-\d{2}-\d{2}$' AND pg_input_is_valid(due, 'date') THEN due::date END, note, last_updated
-  FROM orders
-"""
-_DIMENSION: Final = """
-SELECT customer_id, name, label, CASE WHEN pg_input_is_valid(code, 'integer') THEN code::integer END,
-       code IS NULL OR pg_input_is_valid(code, 'integer')
-  FROM customer LEFT JOIN country USING (country_id)
-"""
 _MICROSECOND: Final = timedelta(microseconds=1)
-
-
-def plain(value: object) -> object:
-    """Bring a value to a form in which source, lake and warehouse can be compared: times are naive, in UTC."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
-    return f"{value:%H:%M:%S.%f}" if isinstance(value, time) else value
-
-
-@dataclass(frozen=True)
-class State:
-    """The source at one cut: its tables, and what the star must make of them (key -> row)."""
-
-    tables: dict[str, list[Row]]
-    facts: dict[int, Row]
-    updated: dict[int, datetime]
-    bad_facts: frozenset[int]
-    dimensions: dict[int, Row]
-    bad_dimensions: frozenset[int]
-
-    @classmethod
-    def take(cls, connection: psycopg.Connection) -> State:
-        """Ask the source, in one transaction of its own."""
-        with connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            tables = {
-                name: sorted(
-                    (tuple(row) for row in connection.execute(f"SELECT {', '.join(columns)} FROM {name}".encode())),
-                    key=repr,
-                )
-                for name, columns in COLUMNS.items()
-            }
-            facts = connection.execute(_FACT.encode()).fetchall()
-            dimensions = connection.execute(_DIMENSION.encode()).fetchall()
-        return cls(
-            tables,
-            {row[0]: tuple(row[:7]) for row in facts if row[5] is not None},
-            {row[0]: row[7] for row in facts},
-            frozenset(row[0] for row in facts if row[5] is None),
-            {row[0]: tuple(row[:4]) for row in dimensions if row[4]},
-            frozenset(row[0] for row in dimensions if not row[4]),
-        )
-
-    @classmethod
-    def take_from(cls, database: Credentials) -> State:
-        """Ask a database in a session of its own."""
-        with database.connect() as connection:
-            return cls.take(connection)
 
 
 @dataclass(frozen=True)
@@ -126,25 +69,101 @@ class Member:
         return (*self.row, self.is_deleted, self.is_inferred, self.recorded_seq)
 
 
+@dataclass(frozen=True)
+class Cut:
+    """A committed cut, and the model that read it."""
+
+    seq: int
+    time: datetime
+    state: State
+    model: Model
+
+
+@dataclass(frozen=True)
+class Run:
+    """One application of a cut: what the applying model's optional columns are to it.
+
+    Parameters
+    ----------
+    known
+        The cut has read them.
+    unknown
+        It has not: versions keep the last value, and nothing follows from it.
+    fresh
+        Known, and not recorded before: a difference is no change of the row, it is filled in.
+    """
+
+    cut: Cut
+    model: Model
+    known: frozenset[str]
+    unknown: frozenset[str]
+    fresh: frozenset[str]
+
+    def row(self, key: int, last: Version | None) -> Row:
+        """The key's row by this run's model, where ``last`` is its current version."""
+        row = self.cut.state.fact(key, self.model)
+        row = _with(row, None, set(OPTIONAL) - self.known)
+        return _with(row, last.row, self.unknown) if last else row
+
+    def differ(self, row: Row, before: Row) -> bool:
+        """Whether a row is another than the current version: only what this run compares counts."""
+        apart = (set(OPTIONAL) - self.model) | self.fresh
+        return _with(row, None, apart) != _with(before, None, apart)
+
+
+def _with(row: Row, other: Row | None, columns: Collection[str]) -> Row:
+    """A row with the other one's values in some columns; with NULL, if there is no other."""
+    return tuple(
+        (other[place] if other else None) if name in columns else row[place] for place, name in enumerate(FACT_COLUMNS)
+    )
+
+
 @dataclass
 class Oracle:
-    """The expected lake after the last observed cut."""
+    """The cuts up to the last observed one, and the expected lake after the last applied one.
+
+    ``recorded`` are the optional columns of the last applying model that it or its predecessors, without a gap, have
+    known; ``foreign`` counts cuts that another model applied than the one that had read them.
+    """
 
     seq: int = 0
     state: State | None = None
+    model: Model = BASE
+    applied: int = 0
     chains: dict[int, list[Version]] = field(default_factory=dict)
     members: dict[int, Member] = field(default_factory=dict)
+    recorded: frozenset[str] = frozenset()
+    foreign: int = 0
+    _waiting: list[Cut] = field(default_factory=list)
+    _last: State | None = None
 
-    def observe(self, seq: int, cut: datetime, state: State) -> None:
-        """Take in the state of the source at the next committed cut."""
+    def observe(self, seq: int, cut: datetime, state: State, model: Model = BASE) -> None:
+        """Take in the state of the source at the next committed cut, and the model that read it."""
         assert seq == self.seq + 1, f"manifest {seq} after {self.seq}"
-        self.seq, self.state = seq, state
+        self.seq, self.state, self.model = seq, state, model
+        self._waiting.append(Cut(seq, cut, state, model))
+
+    def apply(self, seq: int, model: Model = BASE) -> None:
+        """Fold all observed cuts up to ``seq``: one model has applied them."""
+        assert self.applied <= seq <= self.seq, f"run {seq} was applied, {self.applied} before, {self.seq} is landed"
+        while self._waiting and self._waiting[0].seq <= seq:
+            cut = self._waiting.pop(0)
+            optional = model.intersection(OPTIONAL)
+            known = optional & cut.model
+            self._fold(Run(cut, model, known, optional - known, known - self.recorded))
+            self.recorded = optional & (known | self.recorded)
+            self.foreign += cut.model != model
+            self._last = cut.state
+        self.applied = seq
+
+    def _fold(self, run: Run) -> None:
+        state, seq = run.cut.state, run.cut.seq
         self._customers(state, seq)
-        opened = [*self._changed(state, seq, cut), *self._new(state, seq, cut)]
+        opened = [*self._changed(run), *self._new(run)]
         for key in set(self.chains) - set(state.facts) - state.bad_facts:
             last = self.chains[key][-1]
             if last.valid_to is None:
-                end = max(cut, last.valid_from + _MICROSECOND)
+                end = max(run.cut.time, last.valid_from + _MICROSECOND)
                 self.chains[key][-1] = replace(last, valid_to=end, is_deleted=True, closed_seq=seq)
         for version in opened:
             if version.row[3] not in self.members:
@@ -161,27 +180,32 @@ class Oracle:
             if not have.is_deleted and not have.is_inferred:
                 self.members[key] = replace(have, is_deleted=True, recorded_seq=seq)
 
-    def _changed(self, state: State, seq: int, cut: datetime) -> list[Version]:
-        """Versions of keys that are current, and differ."""
+    def _changed(self, run: Run) -> list[Version]:
+        """Versions of keys that are current, and differ; where only fresh columns do, the current one is filled."""
         opened = []
-        for key, row in state.facts.items():
+        for key in run.cut.state.facts:
             last = self.chains[key][-1] if key in self.chains else None
-            if last is None or last.valid_to is not None or last.row == row:
+            if last is None or last.valid_to is not None:
                 continue
-            version = next_version(last, row, state.updated[key], seq, cut)
-            self.chains[key][-1] = replace(last, valid_to=version.valid_from, closed_seq=seq)
+            row = run.row(key, last)
+            if not run.differ(row, last.row):
+                self.chains[key][-1] = replace(last, row=_with(last.row, row, run.fresh))
+                continue
+            version = next_version(last, row, run.cut.state.updated[key], run.cut.seq, run.cut.time)
+            self.chains[key][-1] = replace(last, valid_to=version.valid_from, closed_seq=run.cut.seq)
             self.chains[key].append(version)
             opened.append(version)
         return opened
 
-    def _new(self, state: State, seq: int, cut: datetime) -> list[Version]:
+    def _new(self, run: Run) -> list[Version]:
         """Versions of keys that are new, or come back."""
         opened = []
-        for key, row in state.facts.items():
+        for key in run.cut.state.facts:
             chain = self.chains.setdefault(key, [])
             if chain and chain[-1].valid_to is None:
                 continue
-            version = next_version(chain[-1] if chain else None, row, state.updated[key], seq, cut)
+            last = chain[-1] if chain else None
+            version = next_version(last, run.row(key, None), run.cut.state.updated[key], run.cut.seq, run.cut.time)
             chain.append(version)
             opened.append(version)
         return opened
@@ -207,7 +231,7 @@ class Oracle:
 
     def quarantine(self) -> list[tuple[str, str]]:
         """Table and key of every open quarantine entry."""
-        state = self.state
+        state = self._last
         if state is None:
             return []
         bad = [("fact_order", str(key)) for key in state.bad_facts]

@@ -38,9 +38,9 @@ class KilledError(BaseException):
 
 
 def _table(args: tuple[Any, ...]) -> str:
-    """Last part of the quoted name of the lake table among a call's arguments."""
-    name = next(arg for arg in args if isinstance(arg, str) and "." in arg)
-    return name.rsplit(".", 1)[1].strip("`")
+    """Last part of the name of the lake table, which is the first text among a call's arguments."""
+    name = next(arg for arg in args if isinstance(arg, str))
+    return name.rsplit(".", 1)[-1].strip("`")
 
 
 def _of(kind: str, what: Callable[[tuple[Any, ...]], str]) -> Callable[[tuple[Any, ...]], str]:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from tidemark.lake_reader import LakeReader
 
+from tests.fuzz.answers import State
 from tests.fuzz.checks import Published, observe
-from tests.fuzz.oracle import Oracle, State
+from tests.fuzz.models import BASE, OPTIONAL, Model, ModelFolder
+from tests.fuzz.oracle import Oracle
 from tests.fuzz.sabotage import KilledError, Sabotage
 from tests.integration.conftest import PROCESSED
 
@@ -18,20 +20,48 @@ if TYPE_CHECKING:
 
 
 class Scene:
-    """One shop that is watched by the oracle."""
+    """One shop that is watched by the oracle, under the model that :meth:`turn` has left."""
 
     def __init__(self, shop: Pipeline) -> None:
         self.shop = shop
         self.oracle = Oracle()
-        self.published = Published(LakeReader(shop.model, PROCESSED), shop.warehouse().connect)
+        self.model: Model = BASE
+        self._folder = ModelFolder(shop.folder)
+        self._lake = LakeReader(shop.model, PROCESSED)
+        self._loaded = (0, BASE)  # up to which run; the optional columns of all models that were loaded
+        self.published = Published(self._lake, shop.warehouse().connect)
+
+    def turn(self, switch: str) -> None:
+        """Switch a part of the model on or off; nothing may run. What was applied before is settled first."""
+        self.settle()
+        self.model = self.model ^ {switch}
+        self._folder.write(self.model)
 
     def observe(self) -> None:
         """Ask the source what the manifests show that were committed just now: it was quiet since."""
-        observe(self.oracle, self.shop.landing, self.shop.source)
+        observe(self.oracle, self.shop.landing, self.shop.source, self.model)
+
+    def settle(self) -> int:
+        """Let the oracle apply what the jobs have, by the present model; return how much another had read."""
+        before, run = self.oracle.foreign, self._lake.last_run()
+        if run is not None:
+            self.oracle.apply(run.seq, self.model)
+        loaded, columns = self._loaded
+        if self.ledger() > loaded:
+            self._loaded = self.ledger(), columns | self.model.intersection(OPTIONAL)
+        return self.oracle.foreign - before
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a cut is landed that is not applied yet."""
+        return self.oracle.applied < self.oracle.seq
 
     def ledger(self) -> int:
         """The last run that the warehouse has."""
-        return int(self.shop.query("SELECT max(seq) FROM etl.load_ledger", self.shop.warehouse())[0][0])
+        warehouse = self.shop.warehouse()
+        if self.shop.query("SELECT to_regclass('etl.load_ledger')", warehouse) == [(None,)]:
+            return 0
+        return int(self.shop.query("SELECT coalesce(max(seq), 0) FROM etl.load_ledger", warehouse)[0][0])
 
     def tick(self) -> None:
         """Run the three jobs, and check."""
@@ -43,15 +73,18 @@ class Scene:
         manifest = self.shop.extract(accept="*", **options)
         self.observe()
         if manifest is None:
-            state = State.take_from(self.shop.source)
-            assert state == self.oracle.state, "the tick was idle, and the source has changed"
+            assert self.model == self.oracle.model, "the tick was idle, and the model has changed"
+            state, before = State.take_from(self.shop.source), self.oracle.state
+            unchanged = before is not None and state.seen(self.model) == before.seen(self.model)
+            assert unchanged, "the tick was idle, and the source has changed"
         if self.shop.pending():
             self.shop.transform()
             self.shop.load()
 
     def check(self) -> None:
         """Check all that must hold after a tick that ended at Published."""
-        self.published.check(self.oracle)
+        self.settle()
+        self.published.check(self.oracle, self._loaded[1])
         assert self.shop.pending() == []
         assert self.shop.landing.published() == self.oracle.seq
 

@@ -1,4 +1,8 @@
-"""The source of the fuzz: the tests' small shop made smaller, with a composite key and a text key beside it."""
+"""The source of the fuzz: the tests' small shop made smaller, with a composite key and a text key beside it.
+
+``orders.shelf`` and ``staff`` are what the model leaves out at first, and takes in when it is changed
+(``tests/fuzz/models.py``).
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,16 @@ if TYPE_CHECKING:
 COLUMNS: Final = {
     "country": ("country_id", "label"),
     "customer": ("customer_id", "name", "country_id", "code"),
-    "orders": ("order_id", "customer_id", "amount", "due", "note", "created_at", "last_updated"),
+    "orders": ("order_id", "customer_id", "amount", "due", "note", "created_at", "last_updated", "shelf"),
+    "staff": ("customer_id", "seller"),
     "stock": ("place", "item", "units"),
     "tag": ("tag", "meaning"),
 }
 _SCHEMA: Final = """
 DELETE FROM orders WHERE order_id > 60;
+ALTER TABLE orders ADD COLUMN shelf text NOT NULL DEFAULT 'A';
+CREATE TABLE staff (customer_id int PRIMARY KEY, seller text NOT NULL);
+INSERT INTO staff SELECT i, 'seller ' || i % 5 FROM generate_series(1, 25) i;
 CREATE TABLE stock (place text, item int, units int NOT NULL, PRIMARY KEY (place, item));
 INSERT INTO stock SELECT p, i, i FROM unnest(ARRAY['north', 'south']) p, generate_series(1, 10) i;
 CREATE TABLE tag (tag text PRIMARY KEY, meaning text);

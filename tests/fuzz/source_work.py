@@ -204,13 +204,13 @@ class SourceWork:
 
     def _refill(self) -> None:
         """Empty a table and fill it again, a part of its rows lost."""
-        table = self._random.choice(["orders", "customer", "stock", "tag"])
+        table = self._random.choice(["orders", "customer", "stock", "tag", "staff"])
         lost, salt = self._random.choice([-1, 0, 2]), self._random.randint(1, 99)
         self._run(self._session(), _REFILL.format(table=table, lost=lost, salt=salt))
 
     def _maintain(self) -> None:
         """What administrators do: tables are rewritten, frozen and grown, and no row's contents change."""
-        table = self._random.choice(["orders", "customer", "country", "stock", "tag"])
+        table = self._random.choice(["orders", "customer", "country", "stock", "tag", "staff"])
         self._number += 1
         statement = self._random.choice(
             [

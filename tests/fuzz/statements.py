@@ -23,6 +23,7 @@ _TEXTS: Final = (
     " ",
 )
 _CODES: Final = ("7", "12", "-3", "no number", "2147483648", "1.5")
+_SHELVES: Final = ("A", "B", "b", "", "two\nlines", "O'Hara")
 _PLACES: Final = ("north", "south", "O'Hara", "", "ümlaut", "A", "a")
 
 
@@ -37,7 +38,7 @@ def literal(value: object) -> str:
 
 def random_write(rng: random.Random, keys: Keys) -> str:
     """Choose a table, and what becomes of one or a few of its rows."""
-    (table,) = rng.choices([_orders, _customer, _country, _stock, _tag], [10, 4, 1, 2, 2])
+    (table,) = rng.choices([_orders, _customer, _country, _stock, _tag, _staff], [10, 4, 1, 2, 2, 2])
     return table(rng, keys)
 
 
@@ -53,13 +54,15 @@ def _orders(rng: random.Random, keys: Keys) -> str:
     where = f"WHERE order_id = {key}"
     new = rng.choice([*(k for k in range(60, 95)), 700_001])
     amount = rng.randint(0, 999_999) / 100
-    note = literal(rng.choice([None, *_TEXTS]))
+    note, shelf = literal(rng.choice([None, *_TEXTS])), literal(rng.choice(_SHELVES))
     return rng.choice(
         [
             f"UPDATE orders SET amount = {amount}, last_updated = {NOW} {where}",
             f"UPDATE orders SET note = {note}, last_updated = {NOW} {where}",
             f"UPDATE orders SET amount = {amount} {where}",  # silent
             f"UPDATE orders SET note = {note} {where}",  # silent
+            f"UPDATE orders SET shelf = {shelf}, last_updated = {NOW} {where}",
+            f"UPDATE orders SET shelf = {shelf} {where}",  # silent
             f"UPDATE orders SET note = note, amount = amount {where}",  # written, and as before
             f"UPDATE orders SET last_updated = {NOW} {where}",  # touched, and as before
             f"UPDATE orders SET amount = {amount}, last_updated = last_updated - interval '1 day' {where}",
@@ -86,9 +89,10 @@ def _order(rng: random.Random, key: int) -> str:
         rng.randint(0, 99_999),
         due,
         rng.choice([None, *_TEXTS]),
+        rng.choice(_SHELVES),
         "2026-02-02 09:30:00.123",
     )
-    return f"INSERT INTO orders (order_id, customer_id, amount, due, note, created_at, last_updated) VALUES ({', '.join(map(literal, values))}, {updated})"
+    return f"INSERT INTO orders (order_id, customer_id, amount, due, note, shelf, created_at, last_updated) VALUES ({', '.join(map(literal, values))}, {updated})"
 
 
 def _batch(rng: random.Random) -> str:
@@ -158,5 +162,21 @@ def _tag(rng: random.Random, keys: Keys) -> str:
             f"UPDATE tag SET meaning = {meaning} WHERE tag = {tag}",
             f"UPDATE tag SET tag = tag || 'x' WHERE tag = {tag}",
             f"DELETE FROM tag WHERE tag = {tag}",
+        ]
+    )
+
+
+def _staff(rng: random.Random, keys: Keys) -> str:
+    key, seller = rng.randint(1, 33), literal(rng.choice(_TEXTS))
+    if rng.random() < 0.03:
+        return "DELETE FROM staff"
+    if not keys(f"SELECT 1 FROM staff WHERE customer_id = {key}"):
+        return f"INSERT INTO staff (customer_id, seller) VALUES ({key}, {seller})"
+    return rng.choice(
+        [
+            f"UPDATE staff SET seller = {seller} WHERE customer_id = {key}",
+            f"UPDATE staff SET seller = seller WHERE customer_id = {key}",  # written, and as before
+            f"UPDATE staff SET customer_id = {rng.randint(25, 36)} WHERE customer_id = {key}",
+            f"DELETE FROM staff WHERE customer_id = {key}",
         ]
     )
