@@ -29,6 +29,8 @@ DEADLY: Final = (
     *("merge quarantine", "append etl_runs"),
     *("stage dim_customer", "stage fact_order", "load dim_customer", "load fact_order", "ledger", "warehouse commit"),
 )
+# Where a death leaves a manifest that nothing was published of, whatever was to do: another model may have to apply it.
+LEAVING: Final[tuple[tuple[str, When], ...]] = (("put manifests", "after"), ("append etl_runs", "before"))
 
 
 class Campaign:
@@ -101,10 +103,12 @@ class Campaign:
             self.counts["ticks that applied what another model had read"] += 1
 
     def _fault(self) -> Fault | None:
-        kind = self._random.choices(["kill", "network", "source", "warehouse", ""], [8, 3, 1, 1, 1])[0]
+        kind = self._random.choices(["kill", "leave", "network", "source", "warehouse", ""], [6, 4, 3, 1, 1, 1])[0]
         when: When = self._random.choice(["before", "after"])
         if kind == "kill":
             return Fault(kind, Sabotage(self._random.choice(DEADLY), when))
+        if kind == "leave":
+            return Fault("kill", Sabotage(*self._random.choice(LEAVING)))
         if kind == "network":
             unlike_the_work = random.Random(self._random.random())  # noqa: S311 - not for secrets
             return Fault(kind, BadNetwork(unlike_the_work, self._random.choice([3, 10, 60])))

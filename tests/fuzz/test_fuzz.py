@@ -13,9 +13,10 @@ from tests.fuzz.campaign import Campaign
 from tests.fuzz.scene import Scene
 from tests.integration.conftest import Pipeline
 
-# A first tick dies, and the model loses a table that what waits has brought; a bad network. A third one dies, and the
-# model gets a column that what waits has not; a bad network. And so it goes on for SECONDS.
-SEED = int(os.environ.get("FUZZ_SEED", "599353"))
+# The first tick dies before it is recorded; the model gets a table that what waits has not, and a bad network. The third
+# dies as the first did; the model gets a column that what waits has not, and a death right after the warehouse commit.
+# And so it goes on for SECONDS.
+SEED = int(os.environ.get("FUZZ_SEED", "46131"))
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 TICKS = 4
 
