@@ -110,6 +110,13 @@ def key_text(frame: DataFrame, table: StarTable, key: Sequence[str]) -> SparkCol
     return keys.as_text(texts)
 
 
+def keys_in_star(frame: DataFrame, table: StarTable, key: Sequence[str]) -> list[SparkColumn]:
+    """Return a star table's key, of a frame with other names and types, for ``keys.is_wanted``; NULL if it is unfit."""
+    kinds = dict(frame.dtypes)
+    pairs = zip(table.key, key, keys.wanted_names(table.key), strict=True)
+    return [_cast(table.column(own), name, kinds[name]).alias(alias) for own, name, alias in pairs]
+
+
 def check_keys_are_the_drivers(rows: DataFrame, table: StarTable, driver: DataFrame) -> None:
     """Raise if the SQL made keys that the driver's rows in scope do not have: history is kept by them.
 
@@ -157,8 +164,11 @@ def _rounded(time: SparkColumn, digits: int) -> SparkColumn:
 def _rounded_time(text: SparkColumn, digits: int) -> SparkColumn:
     """Round a time of day as PostgreSQL does for ``time(digits)``: the last moment of a day may become 24:00:00."""
     day = F.lit("2000-01-01")
-    rounded = _rounded(F.concat(day, F.lit(" "), text).try_cast("timestamp"), digits)  # not that of 24:00:00
-    return F.when(rounded.cast("date") == day.cast("date"), F.date_format(rounded, _CLOCK)).otherwise("24:00:00")
+    exact = F.concat(day, F.lit(" "), text).try_cast("timestamp")  # not that of 24:00:00
+    rounded = _rounded(exact, digits)
+    short = F.regexp_replace(F.date_format(rounded, _CLOCK), r"\.?0+$", "")
+    fits = exact.isNull() | (rounded == exact)  # what is round keeps its form, as it has it without digits
+    return F.when(fits, text).when(rounded.cast("date") == day.cast("date"), short).otherwise("24:00:00")
 
 
 def _problem(column: Column, cast: SparkColumn, required: bool) -> SparkColumn:
@@ -170,17 +180,17 @@ def _problem(column: Column, cast: SparkColumn, required: bool) -> SparkColumn:
     return problem.when(raw.isNull(), F.lit(f"{column.name} is NULL")) if required else problem
 
 
-def check_one_row_per_key(found: DataFrame, table: StarTable) -> None:
-    """Raise if joins multiplied rows.
+def check_one_row_per_key(rows: DataFrame, table: StarTable) -> None:
+    """Raise if joins, or whatever else the SQL does, multiplied rows.
 
     Raises
     ------
     ModelError
         Naming a key that came out more than once.
     """
-    if not table.joins:
-        return
-    twice = found.groupBy(*map(names.spark, table.key)).count().where("count > 1").limit(1).collect()
+    quoted = [names.spark(name) for name in table.key]
+    there = rows.dropna(subset=list(table.key))  # the others wait in quarantine
+    twice = there.groupBy(*quoted).count().where("count > 1").limit(1).collect()
     if twice:
         *key, count = twice[0]
         raise repeated(table, key, count)
@@ -202,12 +212,12 @@ def values_that_fit(table: StarTable) -> Iterator[None]:
     Raises
     ------
     ModelError
-        With Spark's own sentence; SQLSTATE class 22 is the data exceptions.
+        With Spark's own sentence; SQLSTATE class 22 is the data exceptions, P0001 what the SQL raises itself.
     """
     try:
         yield
     except PySparkException as error:
-        if not (error.getSqlState() or "").startswith("22"):
+        if not (error.getSqlState() or "").startswith(("22", "P0001")):
             raise
         raise ModelError(
             f"{table.name}.sql: {str(error).strip().splitlines()[0]}",

@@ -32,6 +32,11 @@ def as_key(key: Sequence[str], frame: str = "", prefix: str = _KEY) -> list[Colu
     return [F.col(f"{frame}{names.spark(name)}").alias(alias) for name, alias in pairs]
 
 
+def wanted_names(key: Sequence[str]) -> list[str]:
+    """Return the names under which :func:`is_wanted` looks for a key's columns."""
+    return key_names(key, _WANTED)
+
+
 def wanted(key: Sequence[str]) -> list[Column]:
     """Return a key's columns under names that meet no others in a join: for :func:`is_wanted`."""
     return as_key(key, prefix=_WANTED)
@@ -39,7 +44,7 @@ def wanted(key: Sequence[str]) -> list[Column]:
 
 def is_wanted(key: Sequence[str]) -> Column:
     """Condition that a row's key equals one given by :func:`wanted`."""
-    return same(key, key_names(key, _WANTED))
+    return same(key, wanted_names(key))
 
 
 def same(left: Sequence[str], right: Sequence[str], frames: tuple[str, str] = ("", "")) -> Column:

@@ -7,6 +7,7 @@ columns and widens types, so old data files stay readable.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemark import names
@@ -15,12 +16,13 @@ from tidemark.model import DATE_COLUMNS, Dimension, Fact, Model
 from tidemark.session import CATALOG
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
 Columns = dict[str, tuple[str, str]]
 
+_KEY: Final = "tidemark.key"
 _PROPERTIES: Final = {
     "format-version": "2",
     "write.parquet.compression-codec": "zstd",
@@ -60,7 +62,7 @@ RUN_COLUMNS: Final[Columns] = {
     "held_back": ("string", "JSON: rows per star table that only quarantine holds"),
     "open_quarantine": ("bigint", "Quarantine entries open after this run"),
     "snapshots": ("string", "JSON: Iceberg snapshot of every star table after this run"),
-    "columns": ("string", "JSON: per star table of the model, the columns that hold what its SQL says"),
+    "columns": ("string", "JSON: per star table and column, the last run after which it held what its SQL says"),
 }
 QUARANTINE_COLUMNS: Final[Columns] = {
     "table_name": ("string", "Star table the row was meant for"),
@@ -93,26 +95,31 @@ class Lake:
         for database in (self.model.source_database, self.model.star_database):
             self.spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {names.spark(CATALOG, database)}")
 
-    def ensure_mirror(self, table: str, columns: Mapping[str, str]) -> None:
-        """Create or evolve the mirror of ``table`` to hold these columns (name -> Spark type)."""
+    def ensure_mirror(self, table: str, columns: Mapping[str, str], key: Sequence[str]) -> None:
+        """Create or evolve the mirror of ``table`` to hold these columns (name -> Spark type); note its key."""
         declared = self.model.tables.get(table)  # a manifest that waited may know more than the model
         texts = {column.name: column.description for column in declared.columns} if declared else {}
         described = {name: (kind, texts.get(name, "")) for name, kind in columns.items()}
-        self._ensure(self.mirror(table), {**described, **MIRROR_COLUMNS}, declared.description if declared else "")
+        name, text, said = self.mirror(table), declared.description if declared else "", json.dumps(list(key))
+        self._ensure(name, {**described, **MIRROR_COLUMNS}, text)
+        if self._iceberg(name).properties().get(_KEY) != said:
+            self.spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('{_KEY}'={names.spark_literal(said)})")
 
     def drop_columns_but(self, name: str, columns: Collection[str]) -> None:
-        """Drop those columns of a mirror that are no longer landed: what they hold ages."""
+        """Drop all other columns of a table, if it is there."""
         here = self.spark.table(name).columns if self.exists(name) else []
         for column in here:
-            if column not in columns and column not in MIRROR_COLUMNS:
+            if column not in columns:
                 self.spark.sql(f"ALTER TABLE {name} DROP COLUMN {names.spark(column)}")
 
-    def drop_unless_it_fits(self, name: str, columns: Mapping[str, str]) -> None:
-        """Drop a table one of whose columns (name -> Spark type) can neither stay as it is nor be widened."""
+    def drop_unless_it_fits(self, name: str, columns: Mapping[str, str], key: Sequence[str]) -> None:
+        """Drop a mirror of another key, or one of whose columns can neither stay as it is nor be widened."""
         if not self.exists(name):
             return
-        found = dict(self.spark.table(name).dtypes)
-        if any(_is_another(found[column], kind) for column, kind in columns.items() if column in found):
+        found, had = dict(self.spark.table(name).dtypes), self._iceberg(name).properties().get(_KEY)
+        if had not in (None, json.dumps(list(key))) or any(
+            _is_another(found[column], kind) for column, kind in columns.items() if column in found
+        ):
             self.spark.sql(f"DROP TABLE {name}")
 
     def ensure_star(self, table: Dimension | Fact) -> str:
@@ -185,8 +192,7 @@ class Lake:
         if not self.exists(name) or self._is_at(name, snapshot):
             return False
         if snapshot is None:
-            self.spark.sql(f"DROP TABLE {name}")
-            return True
+            return self.drop(name)
         if self._iceberg(name).snapshot(snapshot) is None:
             raise LakeError(
                 f"lake table {name} has no snapshot {snapshot}, with which the last run left it",
@@ -196,6 +202,13 @@ class Lake:
         table = names.spark_literal(name)
         self.spark.sql(f"CALL {CATALOG}.system.set_current_snapshot(table => {table}, snapshot_id => {snapshot:d})")
         return True
+
+    def drop(self, name: str) -> bool:
+        """Drop a table, if it is there; return whether it was."""
+        there = self.exists(name)
+        if there:
+            self.spark.sql(f"DROP TABLE {name}")
+        return there
 
     def _is_at(self, name: str, snapshot: int | None) -> bool:
         """Whether a table's rows are those of one of its snapshots."""
@@ -247,7 +260,7 @@ def _refuse_other_types(where: str, columns: Columns, found: Mapping[str, str]) 
             raise ModelError(
                 f"{where}.{column} is {kind}, and {have} in the lake",
                 expected="the same type, or a wider one",
-                do="give the column a new name in star.yml: its history cannot change its type",
+                do="keep that type, or give the column a new name in star.yml: its history cannot change its type",
             )
 
 

@@ -41,7 +41,7 @@ class Run:
     changes: dict[str, dict[str, int]]
     model_digest: str
     open_quarantine: int
-    columns: dict[str, list[str]]
+    columns: dict[str, dict[str, int]] | None
 
 
 class LakeReader:
@@ -73,7 +73,7 @@ class LakeReader:
                 json.loads(row["changes"]),
                 row["model_digest"],
                 row["open_quarantine"],
-                json.loads(row.get("columns") or "{}"),  # runs of old versions have none
+                json.loads(row.get("columns") or "null"),  # runs of old versions have none
             )
             for row in sorted(rows, key=lambda row: row["seq"])
         ]

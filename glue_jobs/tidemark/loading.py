@@ -105,7 +105,8 @@ def _scope(model: Model, lake: LakeReader, runs: Sequence[Run], after: int, crea
         return _Scope(after, whole, whole, created)
     later = [former for former in runs if former.seq > after]
     whole = created | {fact for fact in model.facts if any(one.changes.get(fact, {}).get("filled") for one in later)}
-    whole |= {table.name for table in model.star_tables if table.name not in before.columns}
+    held = before.columns or {}
+    whole |= {table.name for table in model.star_tables if after not in held.get(table.name, {}).values()}
     if model.date_dimension and before.model_digest != run.model_digest:
         whole.add(model.date_dimension)
     return _Scope(after, lake.changed(run, before) | whole, whole, created)

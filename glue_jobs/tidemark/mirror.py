@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import landing_format, names
+from tidemark.lake import MIRROR_COLUMNS
 from tidemark.tally import Tally, settle, tally
 
 if TYPE_CHECKING:
@@ -50,14 +51,14 @@ def ensure(lake: Lake, name: str, manifest: Manifest) -> None:
     wanted = dict(landed)
     if declared and manifest.model_digest == lake.model.digest:  # all were landed, now or before, or there are no rows
         wanted = {column.name: column.type.spark for column in declared.columns} | wanted
-    mirror = lake.mirror(name)
-    if entry and entry.mode == "full" and landed:
-        lake.drop_unless_it_fits(mirror, wanted)
-        lake.drop_columns_but(mirror, wanted)
+    mirror, key = lake.mirror(name), (entry.key if entry else ()) or (declared.key if declared else ())
+    if entry and entry.mode == "full":  # without rows, nothing is known of any column
+        lake.drop_unless_it_fits(mirror, wanted, key)
+        lake.drop_columns_but(mirror, {*wanted, *key, *MIRROR_COLUMNS})
     if declared and not lake.exists(mirror):
-        wanted = {key: declared.column(key).type.spark for key in declared.key} | wanted
+        wanted = {column: declared.column(column).type.spark for column in declared.key} | wanted
     if wanted:
-        lake.ensure_mirror(name, wanted)
+        lake.ensure_mirror(name, wanted, key)
 
 
 def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import candidates
 from tidemark.keys import key_text
+from tidemark.lake_reader import LEFT_ALONE
 from tidemark.tally import settle
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _looked_at(lake: Lake, entries: DataFrame, changes: Mapping[str, StarChange]
     parts = [entries.where(F.col("table_name").isin(whole) if whole else F.lit(False))]
     star = {table.name: table for table in lake.model.star_tables}
     for name, change in changes.items():
-        if change.looked_at is not None:
+        if change.looked_at is not None and LEFT_ALONE not in change.counts:
             mine = entries.where(F.col("table_name") == name)
             driver = lake.spark.table(lake.mirror(star[name].driver))
             there = driver.select(candidates.key_text(driver, star[name], star[name].driver_key))

@@ -63,8 +63,9 @@ def scope_of(lake: Lake, table: StarTable, manifest: Manifest, mirrored: Mapping
 def _changed_keys(
     lake: Lake, table: StarTable, manifest: Manifest, mirrored: Mapping[str, MirrorChange]
 ) -> list[Any] | None:
-    """Keys of at least all driver rows that the manifest changed, if they are few and of one column."""
-    if len(table.driver_key) > 1:
+    """Keys of at least all driver rows that the manifest changed, if they are few and of one column of one type."""
+    here = dict(lake.spark.table(lake.mirror(table.driver)).dtypes)
+    if len(table.driver_key) > 1 or here[table.driver_key[0]] != table.column(table.key[0]).type.spark:
         return None
     change = mirrored.get(table.driver)
     if change is not None and change.keys:
@@ -110,4 +111,6 @@ def not_landed(lake: Lake, table: StarTable, manifest: Manifest) -> frozenset[st
         if entry is None or entry.count:
             here = lake.spark.table(lake.mirror(name)).columns if entry else []
             result |= {f"{name}.{c.name}" for c in lake.model.tables[name].columns if c.name not in here}
+        if entry is None:
+            result.add(f"{name}.*")
     return frozenset(result)

@@ -31,7 +31,7 @@ _LEFT_FILTERED: Final = ("Inner", "Cross", "LeftSemi", "LeftAnti")
 
 @dataclass(frozen=True)
 class Shape:
-    """What a star's SQL makes of its inputs, whose columns are written ``table.column``.
+    """What a star's SQL makes of its inputs: their columns are written ``table.column``, their having rows ``table.*``.
 
     Parameters
     ----------
@@ -55,11 +55,13 @@ class Shape:
 class _Flow:
     """What is known of a part of the plan; attributes by their expression id.
 
-    ``drivers`` counts the driver's occurrences below, ``apart`` tells whether its rows do not meet up to here.
+    ``multiplied`` is what left joins find: none or one row to each, but to those who count it may be more. ``drivers``
+    counts the driver's occurrences below, ``apart`` tells whether its rows do not meet up to here.
     """
 
     depends: dict[int, Marks] = field(default_factory=dict)
     rows: Marks = _NONE
+    multiplied: Marks = _NONE
     copies: dict[int, str] = field(default_factory=dict)
     drivers: int = 0
     apart: bool = True
@@ -79,7 +81,7 @@ def shape(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFrame]
     marked = {name: _marked(spark, name, frame.schema) for name, frame in inputs.items()}
     found = evaluate(spark, table, marked)
     plan = found._jdf.queryExecution().optimizedPlan()  # noqa: SLF001 - plans have no Python side
-    everything = frozenset(f"{name}.{column}" for name, frame in inputs.items() for column in frame.columns)
+    everything = frozenset(f"{name}.{column}" for name, frame in inputs.items() for column in (*frame.columns, "*"))
     flow = _Reader(table, everything).read(plan)
     output = [(attribute.name(), attribute.exprId().id()) for attribute in _each(plan.output())]
     return Shape(
@@ -133,6 +135,7 @@ class _Reader:
                 depends={name: marks | also for name, marks in flow.depends.items()},
                 rows=flow.rows | also,
                 drivers=flow.drivers + subquery.drivers,
+                apart=flow.apart and not subquery.drivers,
             )
         return flow
 
@@ -143,8 +146,9 @@ class _Reader:
         if kind != "LogicalRDD":
             return self._anything(plan, [])
         marks = {attribute.exprId().id(): attribute.metadata().getString(_MARK) for attribute in attributes}
-        own = [mark for mark in marks.values() if mark.rsplit(".", 1)[0] == self._driver]
-        return _Flow({name: frozenset([mark]) for name, mark in marks.items()}, copies=marks, drivers=int(bool(own)))
+        (table,) = {mark.rsplit(".", 1)[0] for mark in marks.values()}
+        depends = {name: frozenset([mark]) for name, mark in marks.items()}
+        return _Flow(depends, frozenset([f"{table}.*"]), copies=marks, drivers=int(table == self._driver))
 
     def _unary(self, plan: Any, kind: str, child: _Flow) -> _Flow:
         rows, apart = child.rows, child.apart
@@ -159,16 +163,17 @@ class _Reader:
         for part in _each(plan.expressions()):
             if _kind(part) == "Alias":
                 name = part.exprId().id()
-                depends[name] = child.of(_references(part)) | (rows if grouped else _NONE)
+                depends[name] = child.of(_references(part)) | (rows | child.multiplied if grouped else _NONE)
                 if _kind(part.child()) == "AttributeReference" and part.child().exprId().id() in copies:
                     copies[name] = copies[part.child().exprId().id()]
-        return _Flow(depends, rows, copies, child.drivers, apart)
+        return _Flow(depends, rows, child.multiplied, copies, child.drivers, apart)
 
     def _join(self, plan: Any, left: _Flow, right: _Flow) -> _Flow:
         kind = plan.joinType().toString()
         both = _Flow({**left.depends, **right.depends}, copies={**left.copies, **right.copies})
         condition = both.of(_references(plan))
         drivers, apart = left.drivers + right.drivers, left.apart and right.apart
+        multiplied = left.multiplied | right.multiplied
         if kind == "RightOuter":
             left, right = right, left
         if kind.startswith(_LEFT_STAYS) or kind == "RightOuter":
@@ -177,14 +182,14 @@ class _Reader:
             for attribute in _each(plan.output()):
                 depends.setdefault(attribute.exprId().id(), found)  # whether there is one, of an existence join
             copies = {**right.copies, **left.copies}
-            return _Flow(depends, left.rows, copies, drivers, apart and not right.drivers)
+            return _Flow(depends, left.rows, multiplied | found, copies, drivers, apart and not right.drivers)
         known = kind in _LEFT_FILTERED
         safe = apart and known and not (right.drivers and kind.startswith("Left"))
-        return _Flow(both.depends, left.rows | right.rows | condition, both.copies, drivers, safe)
+        return _Flow(both.depends, left.rows | right.rows | condition, multiplied, both.copies, drivers, safe)
 
     def _anything(self, plan: Any, children: list[_Flow]) -> _Flow:
         """A part that is not known here: all of it depends on all, and no row on one row of the driver alone."""
         names = [attribute.exprId().id() for attribute in _each(plan.output())]
         drivers = sum(child.drivers for child in children)
         whole = dict.fromkeys(names, self._everything)
-        return _Flow(whole, self._everything, {}, drivers, apart=not drivers and bool(children))
+        return _Flow(whole, self._everything, drivers=drivers, apart=not drivers and bool(children))

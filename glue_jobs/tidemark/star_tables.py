@@ -47,9 +47,10 @@ class StarChange:
     unknown: frozenset[str] = frozenset()
 
 
-def is_touched(table: Dimension | Fact, manifest: Manifest, model_changed: bool) -> bool:
-    """Whether any input of the table may have changed."""
-    return model_changed or any(manifest.changed(name) for name in table.inputs)
+def is_touched(lake: Lake, table: Dimension | Fact, manifest: Manifest, model_changed: bool) -> bool:
+    """Whether any input of the table may have changed, or is still not known."""
+    changed = model_changed or any(manifest.changed(name) for name in table.inputs)
+    return changed or bool(not_landed(lake, table, manifest))
 
 
 def refresh(
@@ -58,7 +59,7 @@ def refresh(
     manifest: Manifest,
     mirrored: Mapping[str, MirrorChange],
     model_changed: bool,
-    filled: Collection[str] | None,
+    fresh: Mapping[str, int],
 ) -> StarChange:
     """Bring one star table up to the manifest.
 
@@ -66,8 +67,8 @@ def refresh(
     ----------
     mirrored
         What became of the mirrors just now.
-    filled
-        The columns that hold what their SQL says since the last run; None if the table was not there.
+    fresh
+        Columns that did not hold what their SQL says at the last run, and the run that last left them so (0: none).
     """
     target = lake.ensure_star(table)
     empty, inputs = lake.is_empty(target), whole_inputs(lake, table)
@@ -82,11 +83,12 @@ def refresh(
     frames = within_scope(inputs, table, manifest, scope)
     found = cand.evaluate(lake.spark, table, frames)
     decide = _decide_fact if isinstance(table, Fact) else _decide_dimension
-    fresh = frozenset() if filled is None else {column.name for column in table.columns} - set(filled)
+    own = [shape.copies.get(name) for name in table.key] == [f"{table.driver}.{name}" for name in table.driver_key]
     with cand.values_that_fit(table):
-        cand.check_one_row_per_key(found, table)
         rows = _as_before(cand.conform(found, table, unknown), lake.spark.table(target), table, unknown)
-        if [shape.copies.get(name) for name in table.key] != [f"{table.driver}.{name}" for name in table.driver_key]:
+        if table.joins or not (shape.row_wise and own and _same_types(frames[table.driver], table)):
+            cand.check_one_row_per_key(rows, table)
+        if not own:
             cand.check_keys_are_the_drivers(rows, table, frames[table.driver])
         decided = settle(decide(lake, table, manifest, rows, scope, fresh))
     seen = tally(decided, versions.DECISION, keys.key_names(table.key), apart=versions.BAD)
@@ -97,6 +99,13 @@ def refresh(
     if any(seen.counts.get(kind) for kind in WRITES):
         _write(lake, table, manifest, decided, seen, change, fresh)
     return change
+
+
+def _same_types(driver: DataFrame, table: Dimension | Fact) -> bool:
+    """Whether the key has the same type here and there, to the last digit."""
+    kinds, own = dict(driver.dtypes), [table.column(name).type for name in table.key]
+    same = [kind.spark == kinds[name] for kind, name in zip(own, table.driver_key, strict=True)]
+    return all(same) and not any(kind.args for kind in own)
 
 
 def _left_alone(lake: Lake, table: Dimension | Fact) -> StarChange:
@@ -126,12 +135,12 @@ def _lost(
         there = rows.select(*keys.wanted(table.key))
     else:
         mirror = lake.spark.table(lake.mirror(table.driver))
-        if table.complete and scope.ranges is not None:
+        if table.complete and scope.ranges is not None and table.column(table.key[0]).type.is_integer:
             alive_here = alive_here.where(within(table.key[0], scope.ranges))
             mirror = mirror.where(within(table.driver_key[0], scope.ranges))
         if not table.complete:  # the SQL may let a changed row no longer through
             mirror = mirror.where(F.col("_seq") != manifest.seq)
-        there = mirror.select(*keys.wanted(table.driver_key))
+        there = mirror.select(*cand.keys_in_star(mirror, table, table.driver_key))
         if not table.complete:
             there = there.unionAll(rows.select(*keys.wanted(table.key)))
     return alive_here.join(there, keys.is_wanted(table.key), "left_anti")
@@ -143,7 +152,7 @@ def _decide_fact(
     manifest: Manifest,
     rows: DataFrame,
     scope: Scope,
-    fresh: Collection[str],
+    fresh: Mapping[str, int],
 ) -> DataFrame:
     columns = [column.name for column in table.columns]
     history = here = lake.spark.table(lake.star(table.name))
@@ -164,7 +173,7 @@ def _decide_dimension(
     manifest: Manifest,
     rows: DataFrame,
     scope: Scope,
-    _fresh: Collection[str],
+    _fresh: Mapping[str, int],
 ) -> DataFrame:
     columns = [column.name for column in table.columns]
     here = lake.spark.table(lake.star(table.name))

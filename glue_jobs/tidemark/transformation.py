@@ -18,14 +18,14 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import members, mirror, quarantine, star_tables
 from tidemark.errors import LandingError
-from tidemark.lake import RUN_COLUMNS, Lake
+from tidemark.lake import DIMENSION_COLUMNS, FACT_COLUMNS, RUN_COLUMNS, Lake
 from tidemark.lake_reader import LakeReader
 from tidemark.metrics import ROWS_CHANGED, ROWS_QUARANTINED, Metrics
 from tidemark.model import Dimension, Fact
 from tidemark.session import spark_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pyspark.sql import DataFrame
 
@@ -47,7 +47,7 @@ class LastRun:
     model_digest: str = ""
     open_quarantine: int = 0
     snapshots: dict[str, int | None] = field(default_factory=dict)
-    columns: dict[str, list[str]] = field(default_factory=dict)
+    columns: dict[str, dict[str, int]] | None = field(default_factory=dict)
 
 
 def transform(model: Model, landing: Landing, processed_uri: str, run_id: str, metrics: Metrics) -> list[int]:
@@ -91,14 +91,31 @@ def last_run(reader: LakeReader, at_least: int) -> LastRun:
 
 
 def _set_back(lake: Lake, last: LastRun) -> None:
-    """Undo what a run that died has written beyond the last one's end; a table that no run has named goes."""
-    star = [table.name for table in lake.model.star_tables]
-    named = {*last.snapshots, *star, quarantine.TABLE, *filter(None, [lake.model.date_dimension])}
-    if last.seq and not last.columns:
-        named = set(last.snapshots)  # the run of an old version: it does not name all that it left
-    done = _each(sorted(named), lambda name: lake.set_back(lake.star(name), last.snapshots.get(name)))
-    for name in [name for name, undone in zip(sorted(named), done, strict=True) if undone]:
+    """Undo what a run that died has left beyond the last one's end: rows, tables that no run has named, columns.
+
+    A run of an old version (``columns`` is None) does not say all that it left: there, only rows are undone.
+    """
+    star = {table.name for table in lake.model.star_tables}
+    ours = {*star, quarantine.TABLE, *filter(None, [lake.model.date_dimension])}
+    unnamed = set() if last.columns is None else ours - set(last.snapshots)
+    names = sorted(unnamed | set(last.snapshots))
+
+    def undo(name: str) -> bool:
+        if name in unnamed:
+            return lake.drop(lake.star(name))
+        held = (last.columns or {}).get(name)
+        if name in star and held is not None:
+            own = {*FACT_COLUMNS, *DIMENSION_COLUMNS, *_partition(lake, name)}
+            lake.drop_columns_but(lake.star(name), {*held, *own})
+        return lake.set_back(lake.star(name), last.snapshots[name])
+
+    for name in [name for name, undone in zip(names, _each(names, undo), strict=True) if undone]:
         _log.info("%-22s set back to run %d: a later one died", name, last.seq)
+
+
+def _partition(lake: Lake, name: str) -> list[str]:
+    fact = lake.model.facts.get(name)
+    return [fact.partition_by] if fact and fact.partition_by else []
 
 
 def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str, metrics: Metrics) -> LastRun:
@@ -116,8 +133,8 @@ def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str, metrics: 
         manifest.lake_id,
         lake.model.digest,
         sum(quarantined.values()),
-        {**last.snapshots, **_snapshots(lake)},  # tables that were taken out of the model stay as they are
-        _columns(lake, changes, last),
+        _snapshots(lake, last),
+        _columns(lake, changes, last, manifest.seq),
     )
     counts = {**{name: change.counts for name, change in changes.items()}, "members": added}
     _commit_run(lake, manifest, run_id, run, counts)
@@ -140,10 +157,10 @@ def _apply_to_mirrors(lake: Lake, manifest: Manifest) -> dict[str, MirrorChange]
 def _apply_to_stars(
     lake: Lake, manifest: Manifest, mirrored: Mapping[str, MirrorChange], model_changed: bool, last: LastRun
 ) -> dict[str, StarChange]:
-    touched = [t for t in lake.model.star_tables if star_tables.is_touched(t, manifest, model_changed)]
+    touched = [t for t in lake.model.star_tables if star_tables.is_touched(lake, t, manifest, model_changed)]
 
     def refresh(table: Dimension | Fact) -> StarChange:
-        return star_tables.refresh(lake, table, manifest, mirrored, model_changed, _filled(lake, table, last))
+        return star_tables.refresh(lake, table, manifest, mirrored, model_changed, _fresh(lake, table, last))
 
     changes = {table.name: change for table, change in zip(touched, _each(touched, refresh), strict=True)}
     for name, change in changes.items():
@@ -155,25 +172,37 @@ def _apply_to_stars(
     return changes
 
 
-def _filled(lake: Lake, table: Dimension | Fact, last: LastRun) -> Collection[str] | None:
-    """Columns that held what their SQL says after the last run; None of a table that was not there.
+def _held(lake: Lake, name: str, last: LastRun) -> dict[str, int] | None:
+    """Columns of a star table, and the last run after which each held what its SQL says; None if there is no table."""
+    snapshot = last.snapshots.get(name)
+    if last.columns is not None:
+        return last.columns.get(name)
+    if snapshot is None or not lake.exists(lake.star(name)):
+        return None
+    return dict.fromkeys(lake.columns_at(lake.star(name), snapshot), last.seq)  # the run of an old version
 
-    A table that comes back into the model, and a run of an old version, tell by what columns there were.
-    """
-    if table.name in last.columns:
-        return last.columns[table.name]
-    before = last.snapshots.get(table.name)
-    return None if before is None else lake.columns_at(lake.star(table.name), before)
+
+def _fresh(lake: Lake, table: Dimension | Fact, last: LastRun) -> dict[str, int]:
+    """Columns of a star table that were not held at the last run, and the run after which they last were (0: none)."""
+    held = _held(lake, table.name, last)
+    if held is None:
+        return {}
+    seqs = {column.name: held.get(column.name, 0) for column in table.columns}
+    return {name: seq for name, seq in seqs.items() if seq != last.seq}
 
 
-def _columns(lake: Lake, changes: Mapping[str, StarChange], last: LastRun) -> dict[str, list[str]]:
-    """Columns per star table that hold what their SQL says from now on."""
-    result = {}
-    for table in lake.model.star_tables:
-        known = set(_filled(lake, table, last) or ())
-        if table.name in changes:
-            known |= {column.name for column in table.columns} - changes[table.name].unknown
-        result[table.name] = [column.name for column in table.columns if column.name in known]
+def _columns(lake: Lake, changes: Mapping[str, StarChange], last: LastRun, seq: int) -> dict[str, dict[str, int]]:
+    """Return what :func:`_held` is to say after this run, also of tables that were taken out of the model."""
+    tables = {table.name: table for table in lake.model.star_tables}
+    away = [name for name in last.columns or () if name not in tables and lake.exists(lake.star(name))]
+    result = {name: _held(lake, name, last) or {} for name in (*tables, *away)}
+    for name, table in tables.items():
+        before = result[name]
+        if name in changes:
+            known = {column.name for column in table.columns} - changes[name].unknown
+        else:
+            known = {column.name for column in table.columns if before.get(column.name) == last.seq}
+        result[name] = before | dict.fromkeys(known, seq)
     return result
 
 
@@ -195,10 +224,13 @@ def _each(items: Iterable[Any], work: Callable[[Any], Any]) -> list[Any]:
         return list(pool.map(work, items))
 
 
-def _snapshots(lake: Lake) -> dict[str, int | None]:
-    """Return the present snapshots of all tables that the load or the next run starts from."""
+def _snapshots(lake: Lake, last: LastRun) -> dict[str, int | None]:
+    """Return the present snapshots of all tables that the load or the next run starts from.
+
+    Tables that were taken out of the model stay as they are, until somebody drops them.
+    """
     dates = filter(None, [lake.model.date_dimension])
-    written = [*(table.name for table in lake.model.star_tables), *dates, quarantine.TABLE]
+    written = sorted({*(table.name for table in lake.model.star_tables), *dates, quarantine.TABLE, *last.snapshots})
     present = [name for name in written if lake.exists(lake.star(name))]
     return dict(zip(present, _each(present, lambda name: lake.snapshot_id(lake.star(name))), strict=True))
 

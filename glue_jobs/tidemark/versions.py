@@ -10,6 +10,7 @@ A fact's row is a *version*: what the source row was from ``valid_from`` to ``va
 * A key that comes back after a delete goes on counting: its next version begins at or after the last one's end.
 * Equal contents make no version. A row that breaks its contract makes none either: the last good one stays current.
 * A column that the model has just got makes no version: it is filled in on the current ones, older ones have NULL.
+  Where a version was written while the column held what its SQL says, another value is a change like any other.
 
 Promises: :func:`decide` and :func:`gone` give every key at most one decision; applying its outcome
 and deciding again gives none.
@@ -17,6 +18,8 @@ and deciding again gives none.
 
 from __future__ import annotations
 
+from functools import reduce
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -26,11 +29,12 @@ from tidemark.candidates import KEY_TEXT, RAW, REASON, UPDATED
 from tidemark.lake import FACT_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
 
 DECISION: Final = "_decision"
+_NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 NEW, CHANGED, GONE, BAD, FILLED = "new", "changed", "gone", "bad", "filled"
 _MICROSECOND: Final = "INTERVAL '0.000001' SECOND"
 
@@ -42,7 +46,11 @@ def latest_versions(fact: DataFrame, key: Sequence[str]) -> DataFrame:
 
 
 def decide(
-    candidates: DataFrame, latest: DataFrame, key: Sequence[str], columns: Sequence[str], fresh: Collection[str] = ()
+    candidates: DataFrame,
+    latest: DataFrame,
+    key: Sequence[str],
+    columns: Sequence[str],
+    fresh: Mapping[str, int] = _NOTHING,
 ) -> DataFrame:
     """Say for every candidate what has to happen.
 
@@ -55,7 +63,8 @@ def decide(
     columns
         The published columns, which decide whether anything changed.
     fresh
-        Those of them that did not hold what their SQL says at the last run: a value there is no change of the row.
+        Those of them that did not hold what their SQL says at the last run, and the run that last left them so (0:
+        none). To a version that was written later, a value there is no change of the row.
 
     Returns
     -------
@@ -65,16 +74,37 @@ def decide(
     """
     on = keys.same(key, keys.key_names(key), ("c.", "l."))
     joined = candidates.alias("c").join(latest.alias("l"), on, "left")
+    changed = _differs([name for name in columns if name not in fresh])
+    for name, seq in fresh.items():
+        changed |= _differs([name]) & (F.col("l.last.recorded_seq") <= seq)
     decision = (
         F.when(F.col(f"c.{REASON}").isNotNull(), F.lit(BAD))
         .when(F.col("l.last").isNull() | ~F.col("l.last.is_current"), F.lit(NEW))
-        .when(_differs([name for name in columns if name not in fresh]), F.lit(CHANGED))
+        .when(changed, F.lit(CHANGED))
     )
     if fresh:
-        decision = decision.when(_differs([name for name in columns if name in fresh]), F.lit(FILLED))
+        decision = decision.when(_differs(list(fresh)), F.lit(FILLED))
     kept = [F.col(f"c.{names.spark(name)}").alias(name) for name in (*columns, UPDATED, REASON, RAW, KEY_TEXT)]
     decided = joined.select(*kept, *keys.as_key(key, "c."), F.col("l.last"), decision.alias(DECISION))
-    return decided.where(F.col(DECISION).isNotNull())
+    decided = decided.where(F.col(DECISION).isNotNull())
+    return decided.unionByName(_filled_though_bad(decided, columns, fresh)) if fresh else decided
+
+
+def _filled_though_bad(decided: DataFrame, columns: Sequence[str], fresh: Mapping[str, int]) -> DataFrame:
+    """Return a decision to fill the last good version of a bad row: mended later, it has not changed by that."""
+    bad = decided.where(F.col(DECISION) == BAD).where("last.is_current")
+    then = {name: F.col(f"last.{names.spark(name)}") for name in columns}
+    now = {
+        name: F.when(F.col("last.recorded_seq") > seq, F.coalesce(F.col(names.spark(name)), then[name])).otherwise(
+            then[name]
+        )
+        for name, seq in fresh.items()
+    }
+    differs = reduce(lambda one, other: one | other, (~now[name].eqNullSafe(then[name]) for name in fresh))
+    values = {**then, **now, DECISION: F.lit(FILLED), REASON: F.lit(None).cast("string")}
+    return bad.where(differs).select(
+        *(values[name].alias(name) if name in values else names.spark(name) for name in bad.columns)
+    )
 
 
 def _differs(columns: Sequence[str]) -> Column:

@@ -51,7 +51,7 @@ class State:
     facts: dict[int, Row]
     loud: dict[int, str | None]
     updated: dict[int, datetime]
-    bad_facts: frozenset[int]
+    bad_facts: dict[int, Row]
     dimensions: dict[int, Row]
     bad_dimensions: frozenset[int]
 
@@ -74,7 +74,7 @@ class State:
             {row[0]: tuple(row[:9]) for row in facts if row[5] is not None},
             {row[0]: row[9] for row in facts},
             {row[0]: row[10] for row in facts},
-            frozenset(row[0] for row in facts if row[5] is None),
+            {row[0]: tuple(row[:9]) for row in facts if row[5] is None},
             {row[0]: tuple(row[:4]) for row in dimensions if row[4]},
             frozenset(row[0] for row in dimensions if not row[4]),
         )

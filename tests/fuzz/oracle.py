@@ -90,14 +90,19 @@ class Run:
     unknown
         It has not: versions keep the last value, and nothing follows from it.
     fresh
-        Known, and not recorded before: a difference is no change of the row, it is filled in.
+        Known, but not at the run before, and the run that knew them last: to versions written since, a difference is no
+        change of the row, it is filled in.
     """
 
     cut: Cut
     model: Model
     known: frozenset[str]
     unknown: frozenset[str]
-    fresh: frozenset[str]
+    fresh: dict[str, int]
+
+    def fillable(self, last: Version) -> set[str]:
+        """The columns that were not known ever since a version was written."""
+        return {name for name, seq in self.fresh.items() if last.recorded_seq > seq}
 
     def row(self, key: int, last: Version | None) -> Row:
         """The key's row by this run's model, where ``last`` is its current version."""
@@ -105,10 +110,10 @@ class Run:
         row = _with(row, None, set(OPTIONAL) - self.known)
         return _with(row, last.row, self.unknown) if last else row
 
-    def differ(self, row: Row, before: Row) -> bool:
+    def differ(self, row: Row, last: Version) -> bool:
         """Whether a row is another than the current version: only what this run compares counts."""
-        apart = (set(OPTIONAL) - self.model) | self.fresh
-        return _with(row, None, apart) != _with(before, None, apart)
+        apart = (set(OPTIONAL) - self.model) | self.fillable(last)
+        return _with(row, None, apart) != _with(last.row, None, apart)
 
 
 def _with(row: Row, other: Row | None, columns: Collection[str]) -> Row:
@@ -122,8 +127,7 @@ def _with(row: Row, other: Row | None, columns: Collection[str]) -> Row:
 class Oracle:
     """The cuts up to the last observed one, and the expected lake after the last applied one.
 
-    ``recorded`` are the optional columns of the last applying model that it or its predecessors, without a gap, have
-    known; ``foreign`` counts cuts that another model applied than the one that had read them.
+    ``known`` is the last applied cut after which each optional column was known; ``foreign`` counts cuts that another model applied than the one that had read them.
     """
 
     seq: int = 0
@@ -132,7 +136,7 @@ class Oracle:
     applied: int = 0
     chains: dict[int, list[Version]] = field(default_factory=dict)
     members: dict[int, Member] = field(default_factory=dict)
-    recorded: frozenset[str] = frozenset()
+    known: dict[str, int] = field(default_factory=dict)
     foreign: int = 0
     _waiting: list[Cut] = field(default_factory=list)
     _last: State | None = None
@@ -150,8 +154,10 @@ class Oracle:
             cut = self._waiting.pop(0)
             optional = model.intersection(OPTIONAL)
             known = optional & cut.model
-            self._fold(Run(cut, model, known, optional - known, known - self.recorded))
-            self.recorded = optional & (known | self.recorded)
+            before = {name: self.known.get(name, 0) for name in known}
+            fresh = {name: seq for name, seq in before.items() if not seq or seq != cut.seq - 1}
+            self._fold(Run(cut, model, known, optional - known, fresh))
+            self.known |= dict.fromkeys(known, cut.seq)
             self.foreign += cut.model != model
             self._last = cut.state
         self.applied = seq
@@ -160,7 +166,7 @@ class Oracle:
         state, seq = run.cut.state, run.cut.seq
         self._customers(state, seq)
         opened = [*self._changed(run), *self._new(run)]
-        for key in set(self.chains) - set(state.facts) - state.bad_facts:
+        for key in set(self.chains) - set(state.facts) - set(state.bad_facts):
             last = self.chains[key][-1]
             if last.valid_to is None:
                 end = max(run.cut.time, last.valid_from + _MICROSECOND)
@@ -183,13 +189,18 @@ class Oracle:
     def _changed(self, run: Run) -> list[Version]:
         """Versions of keys that are current, and differ; where only fresh columns do, the current one is filled."""
         opened = []
+        for key, row in run.cut.state.bad_facts.items():
+            last = self.chains[key][-1] if key in self.chains else None
+            if last is not None and last.valid_to is None:
+                there = {name for name in run.fillable(last) if row[FACT_COLUMNS.index(name)] is not None}
+                self.chains[key][-1] = replace(last, row=_with(last.row, row, there))
         for key in run.cut.state.facts:
             last = self.chains[key][-1] if key in self.chains else None
             if last is None or last.valid_to is not None:
                 continue
             row = run.row(key, last)
-            if not run.differ(row, last.row):
-                self.chains[key][-1] = replace(last, row=_with(last.row, row, run.fresh))
+            if not run.differ(row, last):
+                self.chains[key][-1] = replace(last, row=_with(last.row, row, run.fillable(last)))
                 continue
             version = next_version(last, row, run.cut.state.updated[key], run.cut.seq, run.cut.time)
             self.chains[key][-1] = replace(last, valid_to=version.valid_from, closed_seq=run.cut.seq)

@@ -103,3 +103,32 @@ def test_a_key_that_the_sql_makes_is_refused_as_soon_as_the_source_has_no_such_k
     with pytest.raises(ModelError, match=r"dim_customer\.sql gives customer_id \d+, which is no key of customer there"):
         shop.transform()
     assert len(shop.lake("dim_customer")) == 20
+
+
+def test_a_key_that_the_source_made_a_text_waits_if_it_is_no_number(shop: Pipeline) -> None:
+    shop.execute("DELETE FROM orders WHERE order_id > 20")
+    shop.tick()
+    shop.execute("ALTER TABLE orders ALTER COLUMN order_id TYPE text")
+    shop.edit("source.yml", "order_id: {type: integer", "order_id: {type: text")
+    shop.tick()
+    shop.execute(
+        "INSERT INTO orders SELECT 'abc', customer_id, amount, due, note, created_at, last_updated FROM orders LIMIT 1",
+        "UPDATE orders SET note = 'seen' WHERE order_id = '7'",
+        "DELETE FROM orders WHERE order_id = '5'",
+    )
+    shop.tick()
+    (entry,) = shop.reader_of_the_lake().quarantined()
+    assert (entry["key"], entry["reason"]) == ("abc", "order_id: 'abc' is no integer")
+    assert [row["note"] for row in shop.versions(7)] == [None, "seen"]
+    assert [len(shop.versions(key)) for key in (1, 5)] == [1, 1]
+    assert shop.versions(5)[0]["is_deleted"]
+
+
+def test_one_row_made_two_is_noticed_though_one_of_them_is_there_already(shop: Pipeline) -> None:
+    shop.edit("fact_order.sql", "    note,", "    explode(split(coalesce(note, '-'), ',')) AS note,")
+    shop.execute("DELETE FROM orders WHERE order_id > 20")
+    shop.tick()
+    shop.execute("UPDATE orders SET note = 'note 3,b' WHERE order_id = 3")
+    shop.must_extract()
+    with pytest.raises(ModelError, match=r"fact_order\.sql gives 2 rows for order_id 3"):
+        shop.transform()

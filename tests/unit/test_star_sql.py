@@ -109,11 +109,35 @@ JOINED = "FROM orders o LEFT JOIN customer c ON c.id = o.buyer"
 )
 def test_what_decides_values_and_rows(spark: SparkSession, sql: str, columns: dict[str, str], rows: str) -> None:
     found = read(spark, sql)
-    assert {name: set(marks) for name, marks in found.columns.items()} == {
+    assert {name: of_columns(marks) for name, marks in found.columns.items()} == {
         name: set(marks.split()) for name, marks in columns.items()
     }
-    assert found.rows == set(rows.split())
+    assert of_columns(found.rows) == set(rows.split())
+    assert "orders.*" in found.rows
     assert found.row_wise
+
+
+def of_columns(marks: frozenset[str]) -> set[str]:
+    return {mark for mark in marks if not mark.endswith(".*")}
+
+
+@pytest.mark.parametrize(
+    ("sql", "column", "mark"),
+    [
+        ("SELECT o.id FROM orders o CROSS JOIN region", "", "region.*"),
+        ("SELECT o.id FROM orders o JOIN (SELECT count(*) AS n FROM region) r ON r.n > 0", "", "region.*"),
+        ("SELECT id, (SELECT count(*) FROM region) AS n FROM orders", "n", "region.*"),
+        (f"SELECT o.id, c.name {JOINED}", "name", "customer.*"),
+        # Whether a left join multiplies is seen by whoever counts its rows.
+        (f"SELECT o.id, count(*) AS n {JOINED} GROUP BY o.id", "n", "customer.id"),
+        (f"SELECT o.id, sum(o.amount) AS s {JOINED} GROUP BY o.id", "s", "orders.buyer"),
+        (f"SELECT o.id, count(*) OVER (PARTITION BY o.id) AS n {JOINED}", "n", "customer.id"),
+        (f"SELECT o.id {JOINED} GROUP BY o.id HAVING count(*) > 1", "", "customer.id"),
+    ],
+)
+def test_that_there_are_rows_is_a_dependency_too(spark: SparkSession, sql: str, column: str, mark: str) -> None:
+    found = read(spark, sql)
+    assert mark in (found.columns[column] if column else found.rows)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +162,7 @@ def test_what_decides_values_and_rows(spark: SparkSession, sql: str, columns: di
         ("SELECT c.id, o.note FROM customer c FULL JOIN orders o ON c.id = o.buyer", False),
         ("SELECT id FROM customer WHERE id NOT IN (SELECT buyer FROM orders)", False),
         ("SELECT id FROM customer", False),
+        ("SELECT id, (SELECT max(amount) FROM orders) AS m FROM customer", False),
         ("SELECT id, note FROM orders CLUSTER BY note", False),
         ("SELECT id, explode(array(1, 2)) AS n FROM orders", False),
         ("WITH t AS (SELECT id, rand() AS r FROM orders) SELECT t.id, u.r FROM t JOIN t u ON t.id = u.id", False),
@@ -165,4 +190,5 @@ def test_whether_a_column_is_the_drivers_as_it_is(spark: SparkSession, sql: str,
 def test_what_is_not_understood_depends_on_everything(spark: SparkSession) -> None:
     found = read(spark, "SELECT id FROM orders LIMIT 3")
     everything = {f"{name}.{part.split()[0]}" for name, kinds in INPUTS.items() for part in kinds.split(", ")}
+    everything |= {f"{name}.*" for name in INPUTS}
     assert found.rows == found.columns["id"] == everything

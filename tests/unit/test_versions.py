@@ -334,3 +334,35 @@ def check_chain(chain: list[Version], row: Row | None) -> None:
         assert [version.value for version in current] == [row.value]
     if row is None:
         assert current == []
+
+
+def test_a_column_that_was_not_known_is_filled_where_it_was_not_known(spark: SparkSession) -> None:
+    """Column ``w`` was last held at run 3: versions written since then are filled, older ones change."""
+    now = [("older", "v", "new"), ("later", "v", "new"), ("both", "V", "new"), ("bad", "?", "new"), ("same", "v", "w")]
+    candidates = spark.createDataFrame(
+        [(key, v, w, 0, "v: bad" if v == "?" else None, None, key) for key, v, w in now],
+        "k string, v string, w string, _updated_at bigint, _reason string, _row string, _key_text string",
+    ).withColumn("_updated_at", F.timestamp_micros("_updated_at"))
+    seqs = {"older": 3, "later": 4, "both": 4, "bad": 4, "same": 3}
+    state = {(key, 1): Version("v", 1, 0, None, False, seq, None, 0) for key, seq in seqs.items()}
+    history = fact_frame(spark, state).withColumn("w", F.expr("CASE WHEN k IN ('older', 'same') THEN 'w' END"))
+    columns = ["k", "v", "w"]
+    decided = versions.decide(candidates, versions.latest_versions(history, ["k"]), ["k"], columns, {"w": 3})
+    found = sorted((row["k"], row["v"], row["w"], row[versions.DECISION]) for row in decided.collect())
+    assert found == [
+        ("bad", "?", "new", "bad"),
+        ("bad", "v", "new", "filled"),
+        ("both", "V", "new", "changed"),
+        ("later", "v", "new", "filled"),
+        ("older", "v", "new", "changed"),
+    ]
+    rows = versions.to_write(decided, columns, F.timestamp_micros(F.lit(NOW)), 9).collect()
+    written = sorted((row.k, row.version, row.v, row.w, row.recorded_seq, row.closed_seq) for row in rows)
+    assert written == [
+        ("bad", 1, "v", "new", 4, None),
+        ("both", 1, "v", None, 4, 9),
+        ("both", 2, "V", "new", 9, None),
+        ("later", 1, "v", "new", 4, None),
+        ("older", 1, "v", "w", 3, 9),
+        ("older", 2, "v", "new", 9, None),
+    ]

@@ -172,7 +172,9 @@ def _check_table(table: SourceTable, row: tuple[Any, ...], problems: list[str]) 
             problems.append(f"column {where}.{column.name} is {types[column.name]}, expected {column.type}")
     modelled = {column.name: str(column.type) for column in table.columns}
     digest = hashlib.sha256(
-        json.dumps([oid, kind, columns, made_of, tree, sorted(modelled.items()), table.strategy]).encode()
+        json.dumps(
+            [oid, kind, columns, made_of, tree, sorted(modelled.items()), table.key, table.strategy, table.cursor]
+        ).encode()
     ).hexdigest()
     return FoundTable(
         kind=kind,
