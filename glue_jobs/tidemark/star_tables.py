@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tidemark.lake import Lake
     from tidemark.landing import Manifest
     from tidemark.mirror import MirrorChange
+    from tidemark.star_sql import Shape
 
 WRITES: Final = (versions.NEW, versions.CHANGED, versions.GONE, versions.FILLED)
 
@@ -83,13 +84,9 @@ def refresh(
     frames = within_scope(inputs, table, manifest, scope)
     found = cand.evaluate(lake.spark, table, frames)
     decide = _decide_fact if isinstance(table, Fact) else _decide_dimension
-    own = [shape.copies.get(name) for name in table.key] == [f"{table.driver}.{name}" for name in table.driver_key]
     with cand.values_that_fit(table):
         rows = _as_before(cand.conform(found, table, unknown), lake.spark.table(target), table, unknown)
-        if table.joins or not (shape.row_wise and own and _same_types(frames[table.driver], table)):
-            cand.check_one_row_per_key(rows, table)
-        if not own:
-            cand.check_keys_are_the_drivers(rows, table, frames[table.driver])
+        _check_keys(rows, table, shape, frames[table.driver])
         decided = settle(decide(lake, table, manifest, rows, scope, fresh))
     seen = tally(decided, versions.DECISION, keys.key_names(table.key), apart=versions.BAD)
     if seen.repeated:
@@ -99,6 +96,15 @@ def refresh(
     if any(seen.counts.get(kind) for kind in WRITES):
         _write(lake, table, manifest, decided, seen, change, fresh)
     return change
+
+
+def _check_keys(rows: DataFrame, table: Dimension | Fact, shape: Shape, driver: DataFrame) -> None:
+    """Hold the candidates' keys against the driver's, as far as the SQL itself does not say that they are the same."""
+    own = [shape.copies.get(name) for name in table.key] == [f"{table.driver}.{name}" for name in table.driver_key]
+    if table.joins or not (own and shape.row_wise and _same_types(driver, table)):
+        cand.check_one_row_per_key(rows, table)
+    if not own:
+        cand.check_keys_are_the_drivers(rows, table, driver)
 
 
 def _same_types(driver: DataFrame, table: Dimension | Fact) -> bool:

@@ -210,7 +210,8 @@ class _PostgresLoad:
             f"ORDER BY s.valid_from, {', '.join(f's.{name}' for name in map(pg, table.key))}, s.version"
         )
         updated = 0
-        published = [column.name for column in table.columns if column.name not in table.key]
+        there = [column.name for column in table.columns if column.name in rows.column_names]
+        published = [name for name in there if name not in table.key]
         if filled and published:
             values = self._cast(published, table.columns)
             here = ", ".join(f"f.{pg(name)}" for name in published)
