@@ -22,7 +22,7 @@ demo: setup ## Run a business day from a real database into a real warehouse, an
 	@.venv/bin/tidemark demo
 
 test: setup ## Run all tests, with the coverage of the job processes too
-	@.venv/bin/pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered
+	@.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term-missing:skip-covered
 
 check: setup ## Check format, lint, types, security, known vulnerabilities and stray addresses
 	.venv/bin/ruff format --check .

@@ -146,7 +146,7 @@ class _Reader:
         if kind != "LogicalRDD":
             return self._anything(plan, [])
         marks = {attribute.exprId().id(): attribute.metadata().getString(_MARK) for attribute in attributes}
-        (table,) = {mark.rsplit(".", 1)[0] for mark in marks.values()}
+        (table,) = {mark.split(".", 1)[0] for mark in marks.values()}  # a column may have dots in its name
         depends = {name: frozenset([mark]) for name, mark in marks.items()}
         return _Flow(depends, frozenset([f"{table}.*"]), copies=marks, drivers=int(table == self._driver))
 

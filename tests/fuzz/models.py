@@ -19,12 +19,12 @@ Edit = tuple[str, str, str]
 BASE: Final[Model] = frozenset()
 # Columns of fact_order that are there only while the switch of their name is on.
 OPTIONAL: Final = ("shelf", "seller")
-_SHELF: Final[tuple[Edit, ...]] = (
+SHELF: Final[tuple[Edit, ...]] = (
     ("source.yml", "      note: {", "      shelf: {type: text, nullable: false, description: Shelf}\n      note: {"),
     ("star.yml", "      note: {", "      shelf: {type: varchar, nullable: false, description: Shelf}\n      note: {"),
     ("fact_order.sql", "    note,\n", "    shelf,\n    note,\n"),
 )
-_SELLER: Final[tuple[Edit, ...]] = (
+SELLER: Final[tuple[Edit, ...]] = (
     (
         "source.yml",
         "  orders:\n",
@@ -40,7 +40,7 @@ _SELLER: Final[tuple[Edit, ...]] = (
 )
 _LOUD: Final[tuple[Edit, ...]] = (("fact_order.sql", "    note,\n", "    upper(note) AS note,\n"),)
 # In an order in which each finds its place, whichever of the others are on.
-_EDITS: Final = {"shelf": _SHELF, "seller": _SELLER, "loud": _LOUD}
+_EDITS: Final = {"shelf": SHELF, "seller": SELLER, "loud": _LOUD}
 SWITCHES: Final = tuple(_EDITS)
 
 

@@ -13,6 +13,7 @@ import pytest
 from tidemark.errors import ModelError
 
 from local_stack.rebuilding import forget_lake, forget_published
+from tests.fuzz.models import SELLER, SHELF
 from tests.fuzz.sabotage import KilledError, Sabotage
 from tests.integration.conftest import PROCESSED, Pipeline
 
@@ -85,60 +86,8 @@ def test_what_a_run_under_another_model_left_half_done_is_never_published(shop: 
     lake_is_warehouse(shop)
 
 
-def test_a_table_that_only_a_dead_run_knew_is_made_anew(shop: Pipeline) -> None:
-    """Also after a first run that died under another model: nothing was recorded then."""
-    shop.must_extract()
-    turn(shop, UPPER, NAME)
-    dies(shop, "append etl_runs")
-    back(shop, UPPER, NAME)
-    shop.transform()
-    shop.load()
-    assert {row["version"] for row in shop.lake("fact_order")} == {1}
-    assert {row["name"] for row in shop.lake("dim_customer")} == {f"customer {i}" for i in range(1, 21)}
-    lake_is_warehouse(shop)
-
-
-def test_a_star_table_is_taken_out_and_put_back_with_its_history(shop: Pipeline) -> None:
-    shop.tick()
-    shop.execute("UPDATE orders SET note = 'two' WHERE order_id = 1")
-    shop.tick()
-    star = (shop.folder / "star.yml").read_text()
-    (shop.folder / "star.yml").write_text(star.split("facts:")[0])
-    shop.execute("UPDATE orders SET note = 'not seen' WHERE order_id = 1", "DELETE FROM orders WHERE order_id = 2")
-    shop.tick()
-    (shop.folder / "star.yml").write_text(star)
-    shop.execute("UPDATE orders SET note = 'three' WHERE order_id = 1")
-    shop.tick()
-    assert [row["note"] for row in shop.versions(1)] == [None, "two", "three"]
-    assert [row["is_deleted"] for row in shop.versions(2)] == [True]
-    lake_is_warehouse(shop)
-
-
-# A column that the source had all the time, and that the model moves from now on: it is never NULL.
-SHELF = (
-    ("source.yml", "      note: {", "      shelf: {type: text, nullable: false, description: Shelf}\n      note: {"),
-    ("star.yml", "      note: {", "      shelf: {type: varchar, nullable: false, description: Shelf}\n      note: {"),
-    ("fact_order.sql", "    note,", "    shelf,\n    note,"),
-)
-# A table that the source had all the time, and a name that is found in it.
-STAFF = (
-    (
-        "source.yml",
-        "  orders:\n",
-        "  staff:\n    description: Staff\n    key: [customer_id]\n    columns:\n"
-        "      customer_id: {type: integer, nullable: false, description: Customer}\n"
-        "      seller: {type: text, nullable: false, description: Who sells to them}\n  orders:\n",
-    ),
-    ("star.yml", "    from: orders\n", "    from: orders\n    joins: [staff]\n"),
-    ("star.yml", "      note: {", "      seller: {type: varchar, nullable: false, description: Seller}\n      note: {"),
-    (
-        "fact_order.sql",
-        "SELECT\n    order_id,\n    created_at AS created_date,",
-        "SELECT\n    o.order_id,\n    s.seller,\n    created_at AS created_date,",
-    ),
-    ("fact_order.sql", "    customer_id,", "    o.customer_id,"),
-    ("fact_order.sql", "FROM orders", "FROM orders o LEFT JOIN staff s ON s.customer_id = o.customer_id"),
-)
+# A column and a table that the source had all the time, and that the model moves from now on: never NULL.
+STAFF = (*SELLER, ("star.yml", "seller: {type: varchar, nullable: true", "seller: {type: varchar, nullable: false"))
 WITHHELD = (
     "ALTER TABLE orders ADD COLUMN shelf text NOT NULL DEFAULT 'A'",
     "CREATE TABLE staff AS SELECT customer_id, 'seller ' || customer_id AS seller FROM customer",
@@ -262,34 +211,6 @@ def forget(pipeline: Pipeline) -> None:
     for table in tables:  # a new process would know none of them
         pipeline.spark.sql(f"DROP TABLE IF EXISTS lake.{pipeline.model.name}_{table}")
     forget_published(pipeline.landing)
-
-
-def test_a_column_that_comes_to_refer_to_a_dimension_finds_a_row_for_every_version(shop: Pipeline) -> None:
-    change(grown(shop), "none")
-    turn(
-        shop,
-        ("star.yml", "references: dim_customer, ", ""),
-        ("star.yml", "references: dim_date, description: Day on", "description: Day on"),
-    )
-    shop.execute("UPDATE orders SET due = '2031-01-01' WHERE order_id = 1")
-    shop.tick()
-    shop.execute("UPDATE orders SET due = '2032-01-01', customer_id = 901 WHERE order_id = 1")
-    shop.tick()
-    assert {row["is_inferred"] for row in shop.lake("dim_customer")} == {False}
-    shop.edit(
-        "star.yml",
-        "      customer_id: {type: integer, nullable: false, description: Customer}\n      amount",
-        "      customer_id: {type: integer, nullable: false, references: dim_customer, description: Customer}\n      amount",
-    )
-    shop.edit("star.yml", "description: Day on", "references: dim_date, description: Day on")
-    shop.tick()
-    assert {row["customer_id"] for row in shop.lake("dim_customer") if row["is_inferred"]} == {900, 901}
-    assert {2026, 2031, 2032} == {row["year"] for row in shop.lake("dim_date")}
-    lake_is_warehouse(shop)
-    # A warehouse that was lost has its foreign keys at once.
-    shop.warehouse_database = None
-    shop.load()
-    lake_is_warehouse(shop)
 
 
 MODEL = ("source.yml", "star.yml", "fact_order.sql")
