@@ -211,7 +211,7 @@ def test_references_come_and_go_with_the_model(new_pipeline: Callable[[], Pipeli
     """A foreign key that the model no longer wants would refuse rows; one that it wants later, an old version's row."""
     shop = new_pipeline()
     reference = {"star.yml": ("due_date: {type: date, nullable: false, references: dim_date", "due_date: {type: date")}
-    other = {"star.yml": ("nullable: false, references: dim_customer", "nullable: true")}
+    other = {"star.yml": ("references: dim_customer, description: Customer}", "description: Who bought}")}
     shop.tick()
     edit(shop, reference)
     edit(shop, other)
