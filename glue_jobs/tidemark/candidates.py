@@ -103,18 +103,19 @@ def key_text(frame: DataFrame, table: StarTable, key: Sequence[str]) -> SparkCol
 
     A value that the key's type cannot hold is given as it is here: keys that both do not fit are not the same.
     """
-    kinds, texts = dict(frame.dtypes), []
-    for own, name in zip(table.key, key, strict=True):
-        fitting = _cast(table.column(own), name, kinds[name])
-        texts.append(F.coalesce(fitting.cast("string"), F.col(names.spark(name)).cast("string")))
-    return keys.as_text(texts)
+    pairs = zip(_in_star(frame, table, key), map(names.spark, key), strict=True)
+    return keys.as_text([F.coalesce(fit.cast("string"), F.col(name).cast("string")) for fit, name in pairs])
 
 
 def keys_in_star(frame: DataFrame, table: StarTable, key: Sequence[str]) -> list[SparkColumn]:
     """Return a star table's key, of a frame with other names and types, for ``keys.is_wanted``; NULL if it is unfit."""
+    pairs = zip(_in_star(frame, table, key), keys.wanted_names(table.key), strict=True)
+    return [fit.alias(alias) for fit, alias in pairs]
+
+
+def _in_star(frame: DataFrame, table: StarTable, key: Sequence[str]) -> list[SparkColumn]:
     kinds = dict(frame.dtypes)
-    pairs = zip(table.key, key, keys.wanted_names(table.key), strict=True)
-    return [_cast(table.column(own), name, kinds[name]).alias(alias) for own, name, alias in pairs]
+    return [_cast(table.column(own), name, kinds[name]) for own, name in zip(table.key, key, strict=True)]
 
 
 def check_keys_are_the_drivers(rows: DataFrame, table: StarTable, driver: DataFrame) -> None:
@@ -193,16 +194,11 @@ def check_one_row_per_key(rows: DataFrame, table: StarTable) -> None:
     twice = there.groupBy(*quoted).count().where("count > 1").limit(1).collect()
     if twice:
         *key, count = twice[0]
-        raise repeated(table, key, count)
-
-
-def repeated(table: StarTable, key: Sequence[object], count: int) -> ModelError:
-    """Return the error of a star table's SQL that gives a key several times."""
-    return ModelError(
-        f"{table.name}.sql gives {count} rows for {', '.join(table.key)} {', '.join(map(str, key))}",
-        expected=f"one row per {table.driver}, each with a key of its own",
-        do="join on the other tables' keys, and give the key as the source has it",
-    )
+        raise ModelError(
+            f"{table.name}.sql gives {count} rows for {', '.join(table.key)} {', '.join(map(str, key))}",
+            expected=f"one row per {table.driver}, each with a key of its own",
+            do="join on the other tables' keys, and give the key as the source has it",
+        )
 
 
 @contextmanager

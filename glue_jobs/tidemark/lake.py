@@ -100,10 +100,9 @@ class Lake:
         declared = self.model.tables.get(table)  # a manifest that waited may know more than the model
         texts = {column.name: column.description for column in declared.columns} if declared else {}
         described = {name: (kind, texts.get(name, "")) for name, kind in columns.items()}
-        name, text, said = self.mirror(table), declared.description if declared else "", json.dumps(list(key))
-        self._ensure(name, {**described, **MIRROR_COLUMNS}, text)
-        if self._iceberg(name).properties().get(_KEY) != said:
-            self.spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('{_KEY}'={names.spark_literal(said)})")
+        text = declared.description if declared else ""
+        properties = _PROPERTIES | {_KEY: json.dumps(list(key))}
+        self._ensure(self.mirror(table), {**described, **MIRROR_COLUMNS}, text, properties=properties)
 
     def drop_columns_but(self, name: str, columns: Collection[str]) -> None:
         """Drop all other columns of a table, if it is there."""
@@ -117,10 +116,12 @@ class Lake:
         if not self.exists(name):
             return
         found, had = dict(self.spark.table(name).dtypes), self._iceberg(name).properties().get(_KEY)
-        if had not in (None, json.dumps(list(key))) or any(
-            _is_another(found[column], kind) for column, kind in columns.items() if column in found
-        ):
-            self.spark.sql(f"DROP TABLE {name}")
+        said = json.dumps(list(key))
+        another = any(_is_another(found[column], kind) for column, kind in columns.items() if column in found)
+        if another or had not in (None, said):
+            self.drop(name)
+        elif had is None:  # made by an old version
+            self.spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('{_KEY}'={names.spark_literal(said)})")
 
     def ensure_star(self, table: Dimension | Fact) -> str:
         """Create or evolve a dimension or fact.
@@ -226,17 +227,25 @@ class Lake:
         """Append a frame, columns by name, as one commit."""
         frame.writeTo(name).append()
 
-    def _ensure(self, name: str, columns: Columns, comment: str, partition: str = "", keeps: str = "") -> None:
+    def _ensure(
+        self,
+        name: str,
+        columns: Columns,
+        comment: str,
+        partition: str = "",
+        keeps: str = "",
+        properties: Mapping[str, str] = _PROPERTIES,
+    ) -> None:
         """Create or evolve a table; with ``keeps`` (where it is declared), no type may become another or narrower."""
         if not self.exists(name):
             listed = ", ".join(
                 f"{names.spark(column)} {kind} COMMENT {names.spark_literal(text)}"
                 for column, (kind, text) in columns.items()
             )
-            properties = ", ".join(f"'{key}'='{value}'" for key, value in _PROPERTIES.items())
+            listed_properties = ", ".join(f"'{key}'={names.spark_literal(value)}" for key, value in properties.items())
             self.spark.sql(
                 f"CREATE TABLE IF NOT EXISTS {name} ({listed}) USING iceberg {partition} "
-                f"COMMENT {names.spark_literal(comment)} TBLPROPERTIES ({properties})"
+                f"COMMENT {names.spark_literal(comment)} TBLPROPERTIES ({listed_properties})"
             )
             return
         found = {field.name: field for field in self.spark.table(name).schema.fields}

@@ -80,9 +80,8 @@ class LakeReader:
 
     def changed(self, run: Run, before: Run) -> set[str]:
         """Names of the model's star tables, calendar included, whose state differs between two applied runs."""
-        star = {table.name for table in self.model.star_tables} | {self.model.date_dimension}
         there = {name for name, snapshot in run.snapshots.items() if snapshot != before.snapshots.get(name)}
-        return there & star
+        return there & self.model.star_names
 
     def delta(self, name: str, run: Run, after: int) -> pa.Table | None:
         """Rows of a star table, at the run's state, that runs beyond ``after`` wrote or closed; None if none."""

@@ -85,14 +85,14 @@ class _Scope:
     after: int
     changed: set[str]
     whole: set[str]
-    created: set[str]
+    created: frozenset[str]
 
     def delta(self, lake: LakeReader, name: str, run: Run) -> pa.Table | None:
         """Rows of a star table that the warehouse may lack, or None."""
         return lake.delta(name, run, 0 if name in self.whole else self.after) if name in self.changed else None
 
 
-def _scope(model: Model, lake: LakeReader, runs: Sequence[Run], after: int, created: set[str]) -> _Scope:
+def _scope(model: Model, lake: LakeReader, runs: Sequence[Run], after: int, created: frozenset[str]) -> _Scope:
     """Say what has to be read, given the lake's runs from ``after`` on.
 
     A table is read whole if seqs do not tell what the warehouse lacks of it: it is new there; the model that was loaded
@@ -101,10 +101,10 @@ def _scope(model: Model, lake: LakeReader, runs: Sequence[Run], after: int, crea
     run = runs[-1]
     before = next((former for former in runs if former.seq == after), None)
     if before is None:
-        whole = {table.name for table in model.star_tables} | set(filter(None, [model.date_dimension]))
+        whole = set(model.star_names)
         return _Scope(after, whole, whole, created)
     later = [former for former in runs if former.seq > after]
-    whole = created | {fact for fact in model.facts if any(one.changes.get(fact, {}).get("filled") for one in later)}
+    whole = {*created, *(fact for fact in model.facts if any(one.changes.get(fact, {}).get("filled") for one in later))}
     held = before.columns or {}
     whole |= {table.name for table in model.star_tables if after not in held.get(table.name, {}).values()}
     if model.date_dimension and before.model_digest != run.model_digest:

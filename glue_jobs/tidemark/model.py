@@ -155,6 +155,12 @@ class Model:
         """Dimensions, then facts: the order in which they are written."""
         return (*self.dimensions.values(), *self.facts.values())
 
+    @property
+    def star_names(self) -> frozenset[str]:
+        """Names of all star tables, the calendar included."""
+        dates = [self.date_dimension] if self.date_dimension else []
+        return frozenset([*self.dimensions, *self.facts, *dates])
+
 
 DATE_COLUMNS: tuple[Column, ...] = tuple(
     Column(name=name, type=PgType.parse(kind), nullable=False, description=text)

@@ -84,11 +84,12 @@ def _bad(changes: Mapping[str, StarChange]) -> DataFrame | None:
 
 def _looked_at(lake: Lake, entries: DataFrame, changes: Mapping[str, StarChange]) -> DataFrame:
     """Open entries whose row this run evaluated again, or whose source row is gone."""
+    changes = {name: change for name, change in changes.items() if LEFT_ALONE not in change.counts}
     whole = [name for name, change in changes.items() if change.looked_at is None]
     parts = [entries.where(F.col("table_name").isin(whole) if whole else F.lit(False))]
     star = {table.name: table for table in lake.model.star_tables}
     for name, change in changes.items():
-        if change.looked_at is not None and LEFT_ALONE not in change.counts:
+        if change.looked_at is not None:
             mine = entries.where(F.col("table_name") == name)
             driver = lake.spark.table(lake.mirror(star[name].driver))
             there = driver.select(candidates.key_text(driver, star[name], star[name].driver_key))

@@ -41,6 +41,8 @@ class Shape:
         Those on which it depends what rows there are. A left join is taken to find one row at most: more is an error.
     row_wise
         Whether each row comes from one row of the driver, whatever its other rows are.
+    one_to_one
+        Whether, besides, no row of the driver can become two: nothing is joined to it.
     copies
         Columns that are an input column as it is, and which.
     """
@@ -48,6 +50,7 @@ class Shape:
     columns: dict[str, Marks]
     rows: Marks
     row_wise: bool
+    one_to_one: bool
     copies: dict[str, str]
 
 
@@ -56,7 +59,8 @@ class _Flow:
     """What is known of a part of the plan; attributes by their expression id.
 
     ``multiplied`` is what left joins find: none or one row to each, but to those who count it may be more. ``drivers``
-    counts the driver's occurrences below, ``apart`` tells whether its rows do not meet up to here.
+    counts the driver's occurrences below, ``apart`` tells whether its rows do not meet up to here, ``joined`` whether
+    there is any join.
     """
 
     depends: dict[int, Marks] = field(default_factory=dict)
@@ -65,6 +69,7 @@ class _Flow:
     copies: dict[int, str] = field(default_factory=dict)
     drivers: int = 0
     apart: bool = True
+    joined: bool = False
 
     def of(self, references: Iterable[int]) -> Marks:
         return _NONE.union(*(self.depends.get(reference, _NONE) for reference in references))
@@ -84,10 +89,12 @@ def shape(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFrame]
     everything = frozenset(f"{name}.{column}" for name, frame in inputs.items() for column in (*frame.columns, "*"))
     flow = _Reader(table, everything).read(plan)
     output = [(attribute.name(), attribute.exprId().id()) for attribute in _each(plan.output())]
+    row_wise = flow.apart and flow.drivers == 1
     return Shape(
         {name: flow.of([identity]) for name, identity in output},
         flow.rows,
-        flow.apart and flow.drivers == 1,
+        row_wise,
+        row_wise and not flow.joined,
         {name: flow.copies[identity] for name, identity in output if identity in flow.copies},
     )
 
@@ -166,7 +173,7 @@ class _Reader:
                 depends[name] = child.of(_references(part)) | (rows | child.multiplied if grouped else _NONE)
                 if _kind(part.child()) == "AttributeReference" and part.child().exprId().id() in copies:
                     copies[name] = copies[part.child().exprId().id()]
-        return _Flow(depends, rows, child.multiplied, copies, child.drivers, apart)
+        return replace(child, depends=depends, rows=rows, copies=copies, apart=apart)
 
     def _join(self, plan: Any, left: _Flow, right: _Flow) -> _Flow:
         kind = plan.joinType().toString()
@@ -182,10 +189,12 @@ class _Reader:
             for attribute in _each(plan.output()):
                 depends.setdefault(attribute.exprId().id(), found)  # whether there is one, of an existence join
             copies = {**right.copies, **left.copies}
-            return _Flow(depends, left.rows, multiplied | found, copies, drivers, apart and not right.drivers)
+            stays = apart and not right.drivers
+            return _Flow(depends, left.rows, multiplied | found, copies, drivers, stays, joined=True)
         known = kind in _LEFT_FILTERED
         safe = apart and known and not (right.drivers and kind.startswith("Left"))
-        return _Flow(both.depends, left.rows | right.rows | condition, multiplied, both.copies, drivers, safe)
+        rows = left.rows | right.rows | condition
+        return _Flow(both.depends, rows, multiplied, both.copies, drivers, safe, joined=True)
 
     def _anything(self, plan: Any, children: list[_Flow]) -> _Flow:
         """A part that is not known here: all of it depends on all, and no row on one row of the driver alone."""

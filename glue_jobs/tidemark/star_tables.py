@@ -78,7 +78,7 @@ def refresh(
     missing = not_landed(lake, table, manifest)
     unknown = frozenset(column.name for column in table.columns if shape.columns[column.name] & missing)
     if shape.rows & missing or unknown.intersection(table.key):
-        return _left_alone(lake, table)
+        return StarChange({LEFT_ALONE: 1}, unknown=frozenset(column.name for column in table.columns))
     everything = empty or model_changed or not shape.row_wise
     scope = EVERYTHING if everything else scope_of(lake, table, manifest, mirrored)
     frames = within_scope(inputs, table, manifest, scope)
@@ -88,9 +88,7 @@ def refresh(
         rows = _as_before(cand.conform(found, table, unknown), lake.spark.table(target), table, unknown)
         _check_keys(rows, table, shape, frames[table.driver])
         decided = settle(decide(lake, table, manifest, rows, scope, fresh))
-    seen = tally(decided, versions.DECISION, keys.key_names(table.key), apart=versions.BAD)
-    if seen.repeated:
-        raise cand.repeated(table, *seen.repeated)
+    seen = tally(decided, versions.DECISION, keys.key_names(table.key))
     looked_at = None if scope.everything else _keys(lake, table, manifest, decided)
     change = StarChange(seen.counts, _bad(decided, seen.counts), looked_at, unknown=unknown)
     if any(seen.counts.get(kind) for kind in WRITES):
@@ -101,7 +99,7 @@ def refresh(
 def _check_keys(rows: DataFrame, table: Dimension | Fact, shape: Shape, driver: DataFrame) -> None:
     """Hold the candidates' keys against the driver's, as far as the SQL itself does not say that they are the same."""
     own = [shape.copies.get(name) for name in table.key] == [f"{table.driver}.{name}" for name in table.driver_key]
-    if table.joins or not (own and shape.row_wise and _same_types(driver, table)):
+    if not (own and shape.one_to_one and _same_types(driver, table)):
         cand.check_one_row_per_key(rows, table)
     if not own:
         cand.check_keys_are_the_drivers(rows, table, driver)
@@ -112,11 +110,6 @@ def _same_types(driver: DataFrame, table: Dimension | Fact) -> bool:
     kinds, own = dict(driver.dtypes), [table.column(name).type for name in table.key]
     same = [kind.spark == kinds[name] for kind, name in zip(own, table.driver_key, strict=True)]
     return all(same) and not any(kind.args for kind in own)
-
-
-def _left_alone(lake: Lake, table: Dimension | Fact) -> StarChange:
-    nothing = lake.spark.createDataFrame([], "key string")
-    return StarChange({LEFT_ALONE: 1}, looked_at=nothing, unknown=frozenset(column.name for column in table.columns))
 
 
 def _as_before(rows: DataFrame, here: DataFrame, table: Dimension | Fact, unknown: Collection[str]) -> DataFrame:

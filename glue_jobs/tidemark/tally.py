@@ -9,8 +9,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pyspark.sql import functions as F  # noqa: N812
-
 from tidemark import names
 
 if TYPE_CHECKING:
@@ -31,14 +29,10 @@ def settle(frame: DataFrame) -> DataFrame:
 
 @dataclass(frozen=True)
 class Tally:
-    """What a settled frame of changes holds.
-
-    Rows per kind; their keys, if these are one column's and few (else None); a key that stands twice, and how often.
-    """
+    """What a settled frame of changes holds: rows per kind, and their keys if these are one column's and few."""
 
     counts: dict[str, int]
     keys: list[Any] | None
-    repeated: tuple[tuple[Any, ...], int] | None = None
 
     def pruning(self, target: str, key: str) -> str:
         """SQL condition that lets a merge open only the files of ``target`` that can hold one of the keys."""
@@ -48,27 +42,11 @@ class Tally:
         return f" AND {target}.{names.spark(key)} IN ({literals})"
 
 
-def tally(changes: DataFrame, kind: str, key: Sequence[str], apart: str | None = None) -> Tally:
-    """Count a settled frame by its column ``kind``; note its keys.
-
-    Parameters
-    ----------
-    key
-        Columns of the key; its values are noted if they are few integers or texts of one column.
-    apart
-        A kind whose keys may stand several times; None if all may, or none can.
-    """
-    quoted = [names.spark(name) for name in key]
-    few = changes.select(names.spark(kind), *quoted).limit(FEW_KEYS + 1).collect()
+def tally(changes: DataFrame, kind: str, key: Sequence[str]) -> Tally:
+    """Count a settled frame by its column ``kind``; note its keys, if they are few integers or texts of one column."""
+    few = changes.select(names.spark(kind), *map(names.spark, key)).limit(FEW_KEYS + 1).collect()
     if len(few) > FEW_KEYS:
-        counts = {row[0]: row[1] for row in changes.groupBy(names.spark(kind)).count().collect()}
-        if apart is None:
-            return Tally(counts, None)
-        others = changes.where(F.col(names.spark(kind)) != apart).groupBy(*quoted).count()
-        twice = others.where("count > 1").limit(1).collect()
-        return Tally(counts, None, (tuple(twice[0])[:-1], twice[0][-1]) if twice else None)
-    found = Counter(tuple(row)[1:] for row in few if row[0] != apart).most_common(1)
-    repeated = found[0] if apart is not None and found and found[0][1] > 1 else None
+        return Tally({row[0]: row[1] for row in changes.groupBy(names.spark(kind)).count().collect()}, None)
     values = [] if len(key) > 1 else sorted({row[1] for row in few if row[1] is not None}, key=str)
     plain = all(isinstance(value, int | str) for value in values)
-    return Tally(dict(Counter(row[0] for row in few)), values if plain else None, repeated)
+    return Tally(dict(Counter(row[0] for row in few)), values if plain else None)

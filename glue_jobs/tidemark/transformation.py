@@ -96,8 +96,7 @@ def _set_back(lake: Lake, last: LastRun) -> None:
     A run of an old version (``columns`` is None) does not say all that it left: there, only rows are undone.
     """
     star = {table.name for table in lake.model.star_tables}
-    ours = {*star, quarantine.TABLE, *filter(None, [lake.model.date_dimension])}
-    unnamed = set() if last.columns is None else ours - set(last.snapshots)
+    unnamed = set() if last.columns is None else {*lake.model.star_names, quarantine.TABLE} - set(last.snapshots)
     names = sorted(unnamed | set(last.snapshots))
 
     def undo(name: str) -> bool:
@@ -229,8 +228,7 @@ def _snapshots(lake: Lake, last: LastRun) -> dict[str, int | None]:
 
     Tables that were taken out of the model stay as they are, until somebody drops them.
     """
-    dates = filter(None, [lake.model.date_dimension])
-    written = sorted({*(table.name for table in lake.model.star_tables), *dates, quarantine.TABLE, *last.snapshots})
+    written = sorted({*lake.model.star_names, quarantine.TABLE, *last.snapshots})
     present = [name for name in written if lake.exists(lake.star(name))]
     return dict(zip(present, _each(present, lambda name: lake.snapshot_id(lake.star(name))), strict=True))
 

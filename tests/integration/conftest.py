@@ -26,6 +26,8 @@ from tidemark.warehouse.postgres import PostgresWarehouse
 
 from local_stack.databases import Credentials as Database
 from local_stack.databases import EmbeddedPostgres
+from local_stack.deep_comparison import Difference, compare_stars
+from local_stack.rebuilding import forget_lake, forget_published
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -63,6 +65,11 @@ class Pipeline:
         text = (self.folder / file).read_text()
         assert old in text
         (self.folder / file).write_text(text.replace(old, new))
+
+    def turn(self, *edits: tuple[str, str, str], back: bool = False) -> None:
+        """Make several changes of the model folder (file, old, new), or undo them."""
+        for file, old, new in edits:
+            self.edit(file, *((new, old) if back else (old, new)))
 
     def execute(self, *statements: str) -> None:
         """Change the source, each statement a transaction."""
@@ -142,6 +149,23 @@ class Pipeline:
     def versions(self, key: int, fact: str = "fact_order") -> list[dict[str, Any]]:
         (model_key,) = self.model.facts[fact].key
         return sorted((row for row in self.lake(fact) if row[model_key] == key), key=lambda row: row["version"])
+
+    def differences(self, database: Database | None = None) -> list[Difference]:
+        """Differences between the lake's star at its last run and a warehouse."""
+        lake = self.reader_of_the_lake()
+        run = lake.last_run()
+        assert run is not None
+        with (database or self.warehouse()).connect() as warehouse:
+            return list(compare_stars(warehouse, self.model, lake, run))
+
+    def forget_lake(self) -> None:
+        """Drop the lake's tables, as ``tidemark rebuild`` does; all that was landed is pending again."""
+        tables = list(self.snapshots())
+        forget_lake(self.reader_of_the_lake(), PROCESSED)
+        assert not self.snapshots()
+        for table in tables:  # a new process would know none of them
+            self.spark.sql(f"DROP TABLE IF EXISTS lake.{self.model.name}_{table}")
+        forget_published(self.landing)
 
     def snapshots(self) -> dict[str, int | None]:
         """The present Iceberg snapshot of every table of the lake."""

@@ -11,20 +11,14 @@ import pytest
 from tidemark.errors import WarehouseError
 
 from local_stack.databases import Credentials as Database
-from local_stack.deep_comparison import Difference, compare_stars
 from tests.integration.conftest import Pipeline
 
-COLOUR = {
-    "source.yml": ("      note: {", "      colour: {type: text, nullable: false, description: x}\n      note: {"),
-    "star.yml": ("      note: {", "      colour: {type: varchar, nullable: false, description: x}\n      note: {"),
-    "fact_order.sql": ("note,", "note, colour,"),
-}
+COLOUR = (
+    ("source.yml", "      note: {", "      colour: {type: text, nullable: false, description: x}\n      note: {"),
+    ("star.yml", "      note: {", "      colour: {type: varchar, nullable: false, description: x}\n      note: {"),
+    ("fact_order.sql", "note,", "note, colour,"),
+)
 ADD_COLOUR = "ALTER TABLE orders ADD COLUMN colour text NOT NULL DEFAULT 'grey'"
-
-
-def edit(pipeline: Pipeline, changes: dict[str, tuple[str, str]], *, back: bool = False) -> None:
-    for file, (old, new) in changes.items():
-        pipeline.edit(file, *((new, old) if back else (old, new)))
 
 
 def run(pipeline: Pipeline, *statements: str) -> None:
@@ -32,14 +26,6 @@ def run(pipeline: Pipeline, *statements: str) -> None:
     pipeline.execute(*statements)
     pipeline.must_extract()
     pipeline.transform()
-
-
-def differences(pipeline: Pipeline, database: Database | None = None) -> list[Difference]:
-    lake = pipeline.reader_of_the_lake()
-    last = lake.last_run()
-    assert last is not None
-    with (database or pipeline.warehouse()).connect() as warehouse:
-        return list(compare_stars(warehouse, pipeline.model, lake, last))
 
 
 def not_null(pipeline: Pipeline, table: str, database: Database) -> set[str]:
@@ -58,17 +44,17 @@ def test_a_warehouse_is_loaded_anew_though_old_rows_lack_new_columns(new_pipelin
         ADD_COLOUR,
         "ALTER TABLE customer ADD COLUMN level int NOT NULL DEFAULT 1",
     )
-    edit(shop, COLOUR)
+    shop.turn(*COLOUR)
     level = "      level: {type: integer, nullable: false, description: x}\n"
     shop.edit("source.yml", "      code: {", f"{level}      code: {{")
     shop.edit("star.yml", "      code: {", f"{level}      code: {{")
     shop.edit("dim_customer.sql", "c.code", "c.code, c.level")
     shop.tick()
-    assert differences(shop) == []
+    assert shop.differences() == []
 
     anew = shop.new_database("warehouse")
     shop.load(anew)
-    assert differences(shop, anew) == []
+    assert shop.differences(anew) == []
     assert not_null(shop, "fact_order", anew) >= {"order_id", "amount", "due_date"}
     assert "colour" not in not_null(shop, "fact_order", anew), "the versions that had ended have none"
     assert not_null(shop, "dim_customer", anew) >= {"customer_id", "name"}
@@ -78,7 +64,7 @@ def test_a_warehouse_is_loaded_anew_though_old_rows_lack_new_columns(new_pipelin
     shop.execute("UPDATE orders SET colour = 'red' WHERE order_id = 5")
     shop.tick()
     shop.load(anew)
-    assert differences(shop) == differences(shop, anew) == []
+    assert shop.differences() == shop.differences(anew) == []
 
 
 def test_a_quiet_table_is_loaded_anew_after_its_columns_were_widened(new_pipeline: Callable[[], Pipeline]) -> None:
@@ -109,7 +95,7 @@ def test_a_quiet_table_is_loaded_anew_after_its_columns_were_widened(new_pipelin
     assert shop.lake_table("fact_gauge").scan().to_arrow().num_rows == 2
     anew = shop.new_database("warehouse")
     shop.load(anew)
-    assert differences(shop) == differences(shop, anew) == []
+    assert shop.differences() == shop.differences(anew) == []
 
 
 def test_a_run_of_another_model_is_not_loaded(new_pipeline: Callable[[], Pipeline]) -> None:
@@ -129,7 +115,7 @@ def test_a_run_of_another_model_is_not_loaded(new_pipeline: Callable[[], Pipelin
     assert shop.pending() == ["0000000002"]
     shop.tick()
     assert shop.query(ledger, shop.warehouse()) == [(3,)]
-    assert differences(shop) == []
+    assert shop.differences() == []
 
     shop.edit("star.yml", "description: Orders", "description: All orders")
     assert shop.load() == 3, "nothing is left to load, so nothing is wrong"
@@ -140,7 +126,7 @@ def test_a_run_of_another_model_is_not_loaded(new_pipeline: Callable[[], Pipelin
 def test_a_column_is_filled_though_the_load_of_that_run_was_skipped(new_pipeline: Callable[[], Pipeline]) -> None:
     shop = new_pipeline()
     shop.tick()
-    edit(shop, COLOUR)
+    shop.turn(*COLOUR)
     run(shop, ADD_COLOUR, "UPDATE orders SET note = 'x' WHERE order_id = 5")
     run(shop, "UPDATE orders SET colour = 'red' WHERE order_id = 7")
     with shop.warehouse().connect() as warehouse:  # as an earlier load of the same model leaves it
@@ -148,17 +134,17 @@ def test_a_column_is_filled_though_the_load_of_that_run_was_skipped(new_pipeline
     shop.load()
     query = f"SELECT order_id, version, colour FROM {shop.model.name}.fact_order WHERE order_id IN (7, 8) ORDER BY 1, 2"
     assert shop.query(query, shop.warehouse()) == [(7, 1, "grey"), (7, 2, "red"), (8, 1, "grey")]
-    assert differences(shop) == []
+    assert shop.differences() == []
 
     # The warehouse has the column; it is taken out of the model, its values change, and it is put back.
-    edit(shop, COLOUR, back=True)
+    shop.turn(*COLOUR, back=True)
     run(shop, "UPDATE orders SET colour = 'blue' WHERE order_id = 7")
     shop.load()
-    edit(shop, COLOUR)
+    shop.turn(*COLOUR)
     run(shop, "UPDATE orders SET note = 'y' WHERE order_id = 9")
     run(shop, "UPDATE orders SET note = 'z' WHERE order_id = 9")
     shop.load()
-    assert differences(shop) == []
+    assert shop.differences() == []
 
 
 @pytest.mark.parametrize("dropped", [False, True], ids=["kept", "dropped"])
@@ -193,7 +179,7 @@ def test_tables_that_are_taken_out_of_the_model_and_put_back(
                 warehouse.execute(f"DROP TABLE {star}.{table} CASCADE".encode())
     (shop.folder / "star.yml").write_text(whole)
     shop.tick()
-    assert differences(shop) == []
+    assert shop.differences() == []
     years = f"SELECT DISTINCT year FROM {star}.dim_date ORDER BY year"
     assert shop.query(years, shop.warehouse()) == [(2026,), (2031,)]
     numbers = (
@@ -204,20 +190,21 @@ def test_tables_that_are_taken_out_of_the_model_and_put_back(
     assert shop.query(current, shop.warehouse()) == [(5,)]
     shop.execute("UPDATE orders SET note = 'fifth' WHERE order_id = 5")
     shop.tick()
-    assert differences(shop) == []
+    assert shop.differences() == []
 
 
 def test_references_come_and_go_with_the_model(new_pipeline: Callable[[], Pipeline]) -> None:
     """A foreign key that the model no longer wants would refuse rows; one that it wants later, an old version's row."""
     shop = new_pipeline()
-    reference = {"star.yml": ("due_date: {type: date, nullable: false, references: dim_date", "due_date: {type: date")}
-    other = {"star.yml": ("references: dim_customer, description: Customer}", "description: Who bought}")}
+    references = (
+        ("star.yml", "due_date: {type: date, nullable: false, references: dim_date", "due_date: {type: date"),
+        ("star.yml", "references: dim_customer, description: Customer}", "description: Who bought}"),
+    )
     shop.tick()
-    edit(shop, reference)
-    edit(shop, other)
+    shop.turn(*references)
     shop.execute("UPDATE orders SET due = '1999-09-09', customer_id = 777 WHERE order_id = 5")
     shop.tick()
-    assert differences(shop) == []
+    assert shop.differences() == []
     left = (
         f"SELECT conkey FROM pg_constraint WHERE contype = 'f' AND conrelid = '{shop.model.name}.fact_order'::regclass"
     )
@@ -225,11 +212,10 @@ def test_references_come_and_go_with_the_model(new_pipeline: Callable[[], Pipeli
 
     shop.execute("UPDATE orders SET due = '2026-03-01' WHERE order_id = 5")
     shop.tick()
-    edit(shop, reference, back=True)
-    edit(shop, other, back=True)
+    shop.turn(*references, back=True)
     shop.tick()
     assert [row["customer_id"] for row in shop.lake("dim_customer") if row["is_inferred"]] == [777]
     anew = shop.new_database("warehouse")
     shop.load(anew)
-    assert differences(shop) == differences(shop, anew) == []
+    assert shop.differences() == shop.differences(anew) == []
     assert len(shop.query(left, anew)) == 3

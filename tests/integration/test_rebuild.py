@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tidemark.lake_reader import LakeReader
 from tidemark.landing import Landing
 
-from local_stack.deep_comparison import Difference, compare_mirrors, compare_stars
-from local_stack.rebuilding import forget_lake, forget_published, forget_warehouse
-from tests.integration.conftest import PROCESSED, Pipeline
+from local_stack.deep_comparison import Difference, compare_mirrors
+from local_stack.rebuilding import forget_published, forget_warehouse
+from tests.integration.conftest import Pipeline
 
 
 def deep(pipeline: Pipeline) -> list[Difference]:
-    lake = LakeReader(pipeline.model, PROCESSED)
-    run = lake.last_run()
-    assert run is not None
     with pipeline.source.connect() as source:
-        found = list(compare_mirrors(source, pipeline.model, lake))
-    with pipeline.warehouse().connect() as warehouse:
-        return found + list(compare_stars(warehouse, pipeline.model, lake, run))
+        found = list(compare_mirrors(source, pipeline.model, pipeline.reader_of_the_lake()))
+    return found + pipeline.differences()
 
 
 def everything(pipeline: Pipeline) -> dict[str, list[str]]:
@@ -60,12 +55,7 @@ def test_lake_and_warehouse_come_out_the_same_from_landing_alone(new_pipeline: C
 
     with pipeline.warehouse().connect() as warehouse:
         forget_warehouse(warehouse, pipeline.model)
-    tables = list(pipeline.snapshots())
-    forget_lake(LakeReader(pipeline.model, PROCESSED), PROCESSED)
-    assert not pipeline.snapshots()
-    for table in tables:  # a new process would know none of them
-        pipeline.spark.sql(f"DROP TABLE IF EXISTS lake.{pipeline.model.name}_{table}")
-    forget_published(pipeline.landing)
+    pipeline.forget_lake()
     assert pipeline.landing.published() == 0
     assert pipeline.extract() is None, "what was landed is all there is"
     assert pipeline.transform() == [1, 2, 3]

@@ -187,6 +187,20 @@ def test_whether_a_column_is_the_drivers_as_it_is(spark: SparkSession, sql: str,
     assert (read(spark, sql).copies.get("id") == "orders.id") is copied
 
 
+@pytest.mark.parametrize(
+    ("sql", "one_to_one"),
+    [
+        ("SELECT id, upper(note) AS note FROM orders WHERE buyer > 3", True),
+        ("SELECT id, (SELECT count(*) FROM region) AS n FROM orders", True),
+        (f"SELECT o.id, c.name {JOINED}", False),
+        ("SELECT o.id FROM orders o CROSS JOIN (VALUES (1), (2)) v", False),
+        ("SELECT id, explode(array(1, 2)) AS n FROM orders", False),
+    ],
+)
+def test_whether_a_row_of_the_driver_can_become_two(spark: SparkSession, sql: str, one_to_one: bool) -> None:
+    assert read(spark, sql).one_to_one is one_to_one
+
+
 def test_what_is_not_understood_depends_on_everything(spark: SparkSession) -> None:
     found = read(spark, "SELECT id FROM orders LIMIT 3")
     everything = {f"{name}.{part.split()[0]}" for name, kinds in INPUTS.items() for part in kinds.split(", ")}

@@ -25,12 +25,12 @@ class LoadTransaction(Protocol):
             If it was loaded from another lake.
         """
 
-    def evolve(self) -> set[str]:
+    def evolve(self) -> frozenset[str]:
         """Create or evolve schema, tables, views and functions to what the model declares.
 
         Returns
         -------
-        set
+        frozenset
             Names of the star tables, the calendar included, that were not there before.
         """
 

@@ -102,9 +102,9 @@ class _PostgresLoad:
             )
         return int(seq)
 
-    def evolve(self) -> set[str]:
+    def evolve(self) -> frozenset[str]:
         if self._last_digest == ddl.digest(self._model):
-            return set()
+            return frozenset()
         there = self._tables()
         statements = ddl.statements(self._model)
         comments = [statement for statement in statements if statement.startswith("COMMENT ")]
@@ -115,8 +115,7 @@ class _PostgresLoad:
             self._evolve_table(table)
         for statement in [*comments, *ddl.history_access(self._model)]:  # now that all columns are there
             self._run(statement)
-        star = {table.name for table in self._model.star_tables} | set(filter(None, [self._model.date_dimension]))
-        return star - there
+        return self._model.star_names - there
 
     def _tables(self) -> set[str]:
         schema = pg_literal(pg(self._model.name))
