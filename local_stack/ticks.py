@@ -57,6 +57,7 @@ def run_tick(
     stack: Stack,
     *,
     full: bool = False,
+    restored: bool = False,
     accept_deletes: str = "",
     on_progress: Callable[[Execution], None] | None = None,
 ) -> Tick:
@@ -68,12 +69,14 @@ def run_tick(
         Where.
     full
         Compare everything instead of what was written since the last cut.
+    restored
+        Go on although the source was set back; compare everything.
     accept_deletes
         Tables, separated by commas, that may shrink beyond their guard.
     on_progress
         Called whenever a state begins or ends.
     """
-    given = {"full_compare": "true"} if full else {}
+    given = {"full_compare": "restored" if restored else "true"} if full or restored else {}
     given |= {"accept_deletes": accept_deletes} if accept_deletes else {}
     before = len(stack.aws.notifications())
     execution = wait(stack.aws, start_execution(stack.aws, given), on_progress)

@@ -17,6 +17,7 @@ from tidemark import storage
 from local_stack.databases import Credentials, EmbeddedPostgres
 from local_stack.glue_runner import REGION, RunnerSettings, job_environment
 from local_stack.simulator import create_schema, seed_history
+from tests import servers
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,11 +26,18 @@ NewDatabase = Callable[..., Credentials]
 _numbers = count(1)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked ``servers`` on the oldest server version that we name too."""
+    if "postgres" in metafunc.fixturenames and metafunc.definition.get_closest_marker("servers"):
+        majors = [pytest.param(major, id=f"pg{major}") for major in servers.BOTH_ENDS]
+        metafunc.parametrize("postgres", majors, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """One server for the whole session, without fsync: nothing of it survives the tests."""
+def postgres(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """One server for the whole session (of PostgreSQL 18, and of 13 for what is marked ``servers``)."""
     state_dir: Path = tmp_path_factory.mktemp("postgres")
-    server = EmbeddedPostgres.start(state_dir, settings={"fsync": "off", "full_page_writes": "off"})
+    server = servers.start(state_dir, getattr(request, "param", servers.NEWEST))
     yield server
     server.destroy()
 

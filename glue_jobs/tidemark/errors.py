@@ -47,6 +47,10 @@ class SourceError(TidemarkError):
     """The source database cannot be reached, read, or trusted to have given one consistent cut."""
 
 
+class GaveWayError(TidemarkError):
+    """Somebody else waited for our locks, so the work was given up; it can be tried again at once."""
+
+
 class ContractError(SourceError):
     """The source's tables or columns are not what the model says."""
 

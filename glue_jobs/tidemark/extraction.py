@@ -8,12 +8,13 @@ before the commit, nothing is visible and the next tick starts from the same bas
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tidemark.errors import ContractError, ShrinkError
+from tidemark.errors import ContractError, GaveWayError, ShrinkError, SourceError
 from tidemark.landing import Identity, KeyList, Landing, Manifest, TableEntry
 from tidemark.metrics import CUT_AGE, FRESHNESS, FULL_COMPARE_AGE, ROWS_READ, Metrics
 from tidemark.plan import TablePlan, plan_table
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from tidemark.model import Model, SourceTable
 
 FRESH_MANIFEST_EVERY = timedelta(days=1)
+# Tries of a whole cut, when somebody waits for its locks.
+TRIES, PAUSE_SECONDS = 4, 2.0
 _log = logging.getLogger("tidemark.extract")
 
 
@@ -34,13 +37,15 @@ _log = logging.getLogger("tidemark.extract")
 class ExtractRequest:
     """What one run of the extract is asked to do.
 
-    ``accept_deletes`` names tables that may shrink beyond their guard; ``*`` stands for all.
+    ``accept_deletes`` names tables that may shrink beyond their guard; ``*`` stands for all. ``restored`` says that a
+    person knows that the source was set back.
     """
 
     run_id: str
     landing_format: str
     accept_deletes: frozenset[str] = frozenset()
     full_compare: bool = False
+    restored: bool = False
 
 
 def extract(
@@ -62,7 +67,28 @@ def extract(
     fresh = landing.fresh_at()
     if fresh is not None:
         metrics.age(FRESHNESS, fresh)
+    for left in reversed(range(TRIES)):
+        try:
+            return _take_cut(model, source, landing, request, previous, metrics)
+        except GaveWayError as error:
+            if not left:
+                raise
+            _log.warning("%s Trying again", error)
+            time.sleep(PAUSE_SECONDS)
+    raise AssertionError  # the last try returns or raises
+
+
+def _take_cut(
+    model: Model,
+    source: Credentials,
+    landing: Landing,
+    request: ExtractRequest,
+    previous: Manifest | None,
+    metrics: Metrics,
+) -> Manifest | None:
     with open_snapshot(source, model, "tidemark-extract") as snapshot:
+        if not request.restored:
+            _refuse_older(previous, snapshot)
         reason = _full_reason(previous, snapshot, request)
         plans = {name: plan_table(snapshot, table, previous, reason) for name, table in model.tables.items()}
         _report_surroundings(model, snapshot)
@@ -89,11 +115,28 @@ def _measure(metrics: Metrics, cut: str, full_compare: str, read: dict[str, int]
     metrics.rows(ROWS_READ, read)
 
 
+def _refuse_older(previous: Manifest | None, snapshot: SourceSnapshot) -> None:
+    """Stop if this server has not yet seen, or no longer has, all that the last cut showed.
+
+    Read all the same, what it lacks would become deletes and changes that never happened.
+    """
+    if previous is None or not snapshot.server.is_behind(previous.identity, previous.cut, snapshot.cut):
+        return
+    raise SourceError(
+        f"source {snapshot.credentials.place} is behind what manifest {previous.seq} showed at {previous.cut.time}",
+        expected=f"its log at {previous.cut.lsn or f'transaction {previous.cut.xmax}'} or beyond, "
+        f"found {snapshot.server.lsn or f'transaction {snapshot.cut.xmax}'}",
+        do="if it is a standby that lags, wait, or read from the primary; if the source was really set back (restored "
+        'from a backup, failed over with a loss), start one execution with input {"full_compare": "restored"} '
+        "(locally: tidemark tick --restored); nothing was landed",
+    )
+
+
 def _full_reason(previous: Manifest | None, snapshot: SourceSnapshot, request: ExtractRequest) -> str:
     """Why every table must be read in full, or an empty text if the difference to ``previous`` is enough."""
     if previous is None:
         return "first run"
-    if request.full_compare:
+    if request.full_compare or request.restored:
         return "full compare asked for"
     if previous.identity != snapshot.identity:
         return f"another server than before: {_difference(previous.identity, snapshot.identity)}"
@@ -184,6 +227,7 @@ def _land(
                     conditions=conditions,
                     expected_rows=expected,
                     target=target,
+                    widest=0 if keys_only else plan.scan.widest,
                 )
             )
             owners.append((name, keys_only))

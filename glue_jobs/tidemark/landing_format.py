@@ -27,6 +27,10 @@ _OPTIONS: Final[dict[str, str]] = {
 }
 
 
+# Parquet looks at the size of its buffers only after so many rows, 100 by default: too late where rows are wide.
+_LOOK_OFTEN: Final = {"parquet.block.size.row.check.min": "8", "parquet.page.size.row.check.min": "8"}
+
+
 def write(frame: DataFrame, target: str, file_format: str) -> None:
     """Write a frame below ``target`` (``s3://…``) as ``parquet`` or ``csv``."""
     writer = frame.write.mode("overwrite")
@@ -35,7 +39,7 @@ def write(frame: DataFrame, target: str, file_format: str) -> None:
         writer = texts.write.mode("overwrite").options(**_OPTIONS, quoteAll="true", compression="gzip")
         writer.csv(target)
     else:
-        writer.option("compression", "zstd").parquet(target)
+        writer.options(compression="zstd", **_LOOK_OFTEN).parquet(target)
 
 
 def read(spark: SparkSession, files: Sequence[str], columns: Mapping[str, str], file_format: str) -> DataFrame:

@@ -7,10 +7,11 @@ every star table agree between source, lake and warehouse, or nothing is committ
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tidemark.errors import ReconcileError, WarehouseError
+from tidemark.errors import GaveWayError, ReconcileError, WarehouseError
 from tidemark.lake_reader import LEFT_ALONE, LakeReader
 from tidemark.metrics import FRESHNESS, Metrics
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from tidemark.model import Model
     from tidemark.warehouse import LoadTransaction, Warehouse
 
+# Tries of a whole load, when somebody waits for its locks.
+TRIES, PAUSE_SECONDS = 4, 2.0
 _log = logging.getLogger("tidemark.load")
 
 
@@ -36,12 +39,31 @@ def load(model: Model, landing: Landing, processed_uri: str, warehouse: Warehous
         If the warehouse cannot be written or does not belong to this lake, or the model was changed since the run.
     ReconcileError
         If source, lake and warehouse disagree; nothing was committed.
+    GaveWayError
+        If somebody waited for the load's locks, time after time.
     """
     lake = LakeReader(model, processed_uri)
     runs = lake.runs(f"seq >= {landing.published():d}")
     if not runs:
         _log.info("nothing to load: the lake has no run yet")
         return 0
+    run = runs[-1]
+    for left in reversed(range(TRIES)):
+        try:
+            _load_run(model, lake, landing, runs, warehouse)
+        except GaveWayError as error:
+            if not left:
+                raise
+            _log.warning("%s Trying again", error)
+            time.sleep(PAUSE_SECONDS)
+        else:
+            break
+    landing.publish(run.seq)
+    metrics.age(FRESHNESS, run.cut_time)
+    return run.seq
+
+
+def _load_run(model: Model, lake: LakeReader, landing: Landing, runs: Sequence[Run], warehouse: Warehouse) -> None:
     run = runs[-1]
     with warehouse.load() as transaction:
         after = transaction.ledger_seq(run.lake_id)
@@ -51,19 +73,16 @@ def load(model: Model, landing: Landing, processed_uri: str, warehouse: Warehous
                 expected="a lake that is never set back",
                 do="restore the lake's bucket, or drop the schema and its rows in etl.load_ledger to load anew",
             )
-        if after < run.seq:
-            _refuse_another_model(model, run)
-            if 0 < after < runs[0].seq:  # another warehouse than the one that was loaded last
-                runs = lake.runs(f"seq >= {after:d}")
-            scope = _scope(model, lake, runs, after, transaction.evolve())
-            written = _merge(model, lake, run, scope, transaction)
-            _reconcile(model, lake, run, landing.read(run.seq), scope.changed, transaction)
-            transaction.record(run, after, written)
-    if after == run.seq:
-        _log.info("the warehouse is at run %d already", after)
-    landing.publish(run.seq)
-    metrics.age(FRESHNESS, run.cut_time)
-    return run.seq
+        if after == run.seq:
+            _log.info("the warehouse is at run %d already", after)
+            return
+        _refuse_another_model(model, run)
+        if 0 < after < runs[0].seq:  # another warehouse than the one that was loaded last
+            runs = lake.runs(f"seq >= {after:d}")
+        scope = _scope(model, lake, runs, after, transaction.evolve())
+        written = _merge(model, lake, run, scope, transaction)
+        _reconcile(model, lake, run, landing.read(run.seq), scope.changed, transaction)
+        transaction.record(run, after, written)
 
 
 def _refuse_another_model(model: Model, run: Run) -> None:
@@ -79,7 +98,7 @@ def _refuse_another_model(model: Model, run: Run) -> None:
 class _Scope:
     """What the warehouse may lack of the lake: all beyond run ``after``, and some tables as a whole.
 
-    ``whole`` is part of ``changed``; ``created`` are the tables that the warehouse has only just got.
+    ``whole`` is part of ``changed``; ``created`` are the tables in which the warehouse has no rows.
     """
 
     after: int

@@ -56,6 +56,11 @@ _ARGUMENT: Final = {
     "timestamp": _DECIMALS,
     "timestamptz": _DECIMALS,
 }
+# Texts of a known, small size: their types' values as PostgreSQL writes them.
+_SHORT_FORMS: Final = frozenset(
+    ["time", "timetz", "interval", "uuid", "inet", "cidr", "macaddr", "macaddr8", "money", "oid"]
+)
+_NUMBER_BYTES, _UTF8_BYTES, _SHORT_TEXT = 64, 4, 250
 _TYPE: Final = re.compile(
     r"^(?P<base>[^(]+?)\s*(?:\((?P<args>\s*\d+\s*(?:,\s*\d+\s*)*)\))?\s*(?P<tail>with(?:out)? time zone)?$"
 )
@@ -151,15 +156,35 @@ class PgType:
             return not key.args or (bool(self.args) and self.args[0] <= key.args[0])
         return self == key
 
+    def measured_width(self, column: str) -> str:
+        """SQL for the bytes that a value needs on its way, if its type does not bound them; else an empty text.
+
+        For text and bytea PostgreSQL knows the number without reading the value.
+        """
+        if self.base == "bytea":
+            return f"coalesce(2 * octet_length({pg(column)}), 0)"  # travels as hexadecimal digits
+        return f"coalesce(octet_length({pg(column)}::text), 0)" if self.bounded_width is None else ""
+
+    @property
+    def bounded_width(self) -> int | None:
+        """Bytes that a value of this type needs at most, None if there is no bound, or a large one."""
+        if self.spark != "string":
+            return None if self.base == "bytea" else _NUMBER_BYTES
+        if self.base in ("varchar", "char") and self.args and self.args[0] <= _SHORT_TEXT:
+            return _UTF8_BYTES * self.args[0]
+        return _NUMBER_BYTES if self.base in _SHORT_FORMS else None
+
     def reader_expression(self, column: str) -> str:
         """SQL by which a JDBC reader fetches the column; undone by :meth:`landing_expression`."""
         name = pg(column)
         if self.base == "date":
-            return f"({name} - DATE '1970-01-01') AS {name}"
+            return f"({name} OPERATOR(pg_catalog.-) DATE '1970-01-01') AS {name}"
         if self.base in ("timestamp", "timestamptz"):
             # Whole seconds and the rest apart: before PostgreSQL 14 an epoch is a double, too short for far dates.
-            seconds = f"date_part('epoch', date_trunc('second', {name}))::bigint"
-            return f"({seconds} * 1000000 + date_part('microseconds', {name})::bigint % 1000000) AS {name}"
+            # Named in full: Spark asks for the columns' types in a session whose search path may not be ours yet.
+            part, second = "pg_catalog.date_part", f"pg_catalog.date_trunc('second', {name})"
+            seconds, micros = f"{part}('epoch', {second})::bigint", f"{part}('microseconds', {name})::bigint"
+            return f"({seconds} * 1000000 + {micros} % 1000000) AS {name}"
         return f"{name}::text AS {name}" if self.spark == "string" else name
 
     def landing_expression(self, column: str) -> str:

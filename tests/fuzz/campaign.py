@@ -11,6 +11,7 @@ from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final
 
+from tests import servers
 from tests.fuzz.checks import Watcher
 from tests.fuzz.models import SWITCHES, named
 from tests.fuzz.sabotage import BadNetwork, KilledError, Sabotage, When, terminator
@@ -56,7 +57,7 @@ class Campaign:
         """Tick so often, and on for so long; then once without a fault. A failure carries seed, counts and log."""
         deadline = time.monotonic() + seconds
         try:
-            with self.watcher:
+            with self.watcher, servers.clerk(self.shop.new_database("clerks").connect):
                 while self.counts["ticks"] < ticks or time.monotonic() < deadline:
                     self.work.work(self._random.randint(8, 25))
                     self._change_model()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,11 +11,20 @@ import pytest
 from tidemark.landing import Landing
 
 from local_stack.databases import EmbeddedPostgres
+from tests import servers
 from tests.fuzz.shop import grow
 from tests.integration.conftest import SHOP, Pipeline, credentials_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """The server version that the long run asks for."""
+    server = servers.start(tmp_path_factory.mktemp("fuzz"), int(os.environ.get("FUZZ_SERVER", servers.NEWEST)))
+    yield server
+    server.destroy()
 
 
 @pytest.fixture(scope="module")

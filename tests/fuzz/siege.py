@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Final
 import psutil  # type: ignore[import-untyped]
 
 from local_stack import lifecycle
-from local_stack.databases import Credentials, EmbeddedPostgres
+from local_stack.databases import Credentials
 from local_stack.executions import Execution, describe, start_execution
 from local_stack.stack import Stack
+from tests import servers
 from tests.fuzz.answers import State
 from tests.fuzz.checks import Published, Watcher, observe
 from tests.fuzz.models import BASE
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHOP: Final = Path(__file__).parents[1] / "integration" / "shop"
-SETTINGS: Final = {"fsync": "off", "synchronous_commit": "off", "wal_writer_delay": "10s"}
+SETTINGS: Final[dict[str, str | int]] = {"synchronous_commit": "off", "wal_writer_delay": "10s"}
 _BEFORE_THE_CUT: Final = ("", "Begin", "ReadInput", "ExtractSource")
 _JOBS: Final = ("extract", "transform", "load")
 # What happens, and during which job; an overlap at any time.
@@ -78,6 +79,8 @@ class Siege:
         Where; removed at the end.
     seed
         Decides work and faults, as far as time allows.
+    major
+        The server's version.
     say
         Called with a line for every tick.
     """
@@ -85,13 +88,14 @@ class Siege:
     folder: Path
     seed: int
     say: Callable[[str], None]
+    major: int = servers.NEWEST
     counts: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_JOBS, 8.0))
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)  # noqa: S311 - not for secrets
         self._oracle = Oracle()
-        self._server = EmbeddedPostgres.start(self.folder / "databases", settings=SETTINGS)
+        self._server = servers.start(self.folder / "databases", self.major, SETTINGS)
         self._stack = self._start()
         self._published = Published(self._stack.lake, lambda: self._database("warehouse").connect())
         self._work = SourceWork(lambda: self._database("shop").connect(), self.seed)
@@ -116,13 +120,14 @@ class Siege:
         self._server.destroy()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def run(self, seconds: float) -> None:
-        """Tick for so long, and then once more without a fault."""
+    def run(self, seconds: float, kills: int = 0) -> None:
+        """Tick for so long, and until so many jobs were killed; then once more without a fault."""
         deadline = time.monotonic() + seconds
         watcher = Watcher(lambda: self._database("warehouse").connect(), self._stack.model.name)
+        self._server.create_database("other")
         try:
-            with watcher:
-                while time.monotonic() < deadline:
+            with watcher, servers.clerk(lambda: self._database("other").connect()):
+                while time.monotonic() < deadline or self.counts["SIGKILLs"] < kills:
                     self._work.work(self._random.randint(8, 30))
                     (what,) = self._random.choices(list(_FAULTS), list(_FAULTS.values()))
                     typical = self.seconds.get(what.partition(" ")[2], 20.0)
@@ -182,6 +187,7 @@ class Siege:
         if fault.what.startswith("kill") and process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+                self.counts["SIGKILLs"] += 1
         elif fault.what.startswith("crash"):
             self.crash()
         elif fault.what.startswith("end"):
@@ -193,7 +199,7 @@ class Siege:
         """Crash the server of source and warehouse, and start it again."""
         with self._server._area.lock():
             self._server._postmaster._pg_ctl("stop", "-m", "immediate")
-        self._server = EmbeddedPostgres.start(self.folder / "databases", settings=SETTINGS)
+        self._server = servers.start(self.folder / "databases", self.major, SETTINGS)
         self._stack.put_secrets(self._server.credentials("shop", "shop_reader"), self._database("warehouse"))
 
     def _job(self, name: str) -> psutil.Process | None:
@@ -230,4 +236,4 @@ class Siege:
     def summary(self) -> str:
         """Seed and counts."""
         done = ", ".join(f"{count} {what}" for what, count in sorted(self.counts.items()))
-        return f"siege, seed {self.seed}: {self._work.writes} rows written, {self._oracle.seq} cuts, {done}"
+        return f"siege, PostgreSQL {self.major}, seed {self.seed}: {self._work.writes} rows written, {self._oracle.seq} cuts, {done}"

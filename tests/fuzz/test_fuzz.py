@@ -18,7 +18,7 @@ from tests.integration.conftest import Pipeline
 # And so it goes on for SECONDS.
 SEED = int(os.environ.get("FUZZ_SEED", "46131"))
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
-TICKS = 4
+TICKS = int(os.environ.get("FUZZ_TICKS", "4"))
 
 
 @pytest.fixture(scope="module")

@@ -81,13 +81,16 @@ class Pipeline:
         with (database or self.source).connect() as connection:
             return connection.execute(query.encode()).fetchall()
 
-    def extract(self, *, landing_format: str = "parquet", accept: str = "", full: bool = False) -> Manifest | None:
+    def extract(
+        self, *, landing_format: str = "parquet", accept: str = "", full: bool = False, restored: bool = False
+    ) -> Manifest | None:
         self.runs += 1
         request = ExtractRequest(
             run_id=f"run-{self.runs}",
             landing_format=landing_format,
             accept_deletes=frozenset(filter(None, accept.split(","))),
             full_compare=full,
+            restored=restored,
         )
         return extract(self.model, self.reader, self.landing, request, self.metrics)
 

@@ -334,10 +334,10 @@ def test_a_source_that_cannot_be_reached_is_named_without_its_password(shop: Pip
 
 
 def test_a_table_that_stays_locked_is_an_error_and_not_a_wait(shop: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "LOCK_TIMEOUT", "200ms")
+    monkeypatch.setattr(snapshot, "LOCK_PATIENCE_SECONDS", 1)
     with shop.source.connect(autocommit=False) as migration:
         migration.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
-        with pytest.raises(SourceError, match=r"a table stayed locked by someone else for 200ms"):
+        with pytest.raises(SourceError, match=r"a table stayed locked by someone else for 1 s"):
             shop.extract()
         migration.rollback()
     assert shop.must_extract().seq == 1
@@ -372,7 +372,7 @@ def test_all_tables_are_one_cut(shop: Pipeline, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_reader_outside_the_snapshot_is_an_error(shop: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spark reads in autocommit when fetchsize is 0, and then the exported snapshot silently does not apply."""
-    monkeypatch.setattr(readers, "FETCH_SIZE", 0)
+    monkeypatch.setattr(readers, "rows_per_fetch", lambda *_: 0)
     between_scan_and_read(monkeypatch, lambda: shop.execute(INSERT.format(6001)))
     with pytest.raises(SourceError, match=r"reading \"public\"\.\"\w+\" failed: .*outside the exported snapshot"):
         shop.extract()
@@ -382,7 +382,7 @@ def test_a_reader_outside_the_snapshot_is_an_error(shop: Pipeline, monkeypatch: 
 
 def test_more_rows_than_the_scan_counted_are_an_error(shop: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tidemark.source.sql.in_snapshot", lambda _: "true")
-    monkeypatch.setattr(readers, "FETCH_SIZE", 0)
+    monkeypatch.setattr(readers, "rows_per_fetch", lambda *_: 0)
     between_scan_and_read(monkeypatch, lambda: shop.execute(INSERT.format(6001)))
     with pytest.raises(SourceError, match=r"\"orders\": 3001 rows were read where the same snapshot counted 3000"):
         shop.extract()
@@ -598,7 +598,10 @@ def test_the_reader_writes_nothing_and_shows_who_it_is(shop: Pipeline, monkeypat
         ),
     )
     shop.must_extract()
-    assert ("tidemark-extract", "shop_reader") in seen
+    assert sorted((name.split(" ")[0], role) for name, role in seen) == [
+        ("tidemark-extract", "shop_reader"),
+        ("tidemark-watch", "shop_reader"),
+    ]
     with (
         psycopg.connect(**shop.reader.libpq("test")) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),

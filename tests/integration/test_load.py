@@ -208,6 +208,12 @@ def test_the_glue_catalog_describes_the_lake(ready: Pipeline) -> None:
     assert str(ready.lake_table("fact_order").spec().fields[0].transform) == "month"
 
 
+def rows_in(shop: Pipeline, database: Database) -> int:
+    """Rows in the star and in the ledger; their tables, empty, may be there before a load commits."""
+    tables = ["etl.load_ledger", *(f"{shop.model.name}.{name}" for name in shop.model.star_names)]
+    return sum(int(shop.query(f"SELECT count(*) FROM {table}", database)[0][0]) for table in tables)
+
+
 def test_a_difference_rolls_everything_back(ready: Pipeline, empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(LakeReader, "current_rows", lambda *_: 2998)
@@ -217,8 +223,7 @@ def test_a_difference_rolls_everything_back(ready: Pipeline, empty: Database, mo
         failed.value
     )
     assert "fact_order: source 2999 less 0 held back, lake 2998, warehouse 2999" in str(failed.value)
-    schemas = f"SELECT to_regnamespace('etl'), to_regnamespace('{ready.model.name}')"
-    assert ready.query(schemas, empty) == [(None, None)]
+    assert rows_in(ready, empty) == 0
     assert ready.load(empty) == 3
 
 
@@ -274,7 +279,7 @@ def test_what_the_server_refuses_is_said_in_its_own_words(ready: Pipeline, empty
         )
     with pytest.raises(
         WarehouseError,
-        match=r': ERROR: new row for relation "dim_customer" violates check constraint "by_hand" DETAIL: .*; to do: mend',
+        match=r': ERROR: new row for relation "dim_customer" violates check constraint "by_hand"; to do: look at',
     ):
         ready.load(empty)
 
@@ -295,7 +300,7 @@ def test_a_load_killed_before_its_commit_leaves_nothing(
         patched.setattr(_PostgresLoad, step, killed)
         with pytest.raises(KilledError):
             ready.load(empty)
-    assert ready.query("SELECT to_regnamespace('etl')", empty) == [(None,)]
+    assert rows_in(ready, empty) == 0
     assert ready.load(empty) == 3
     assert ready.query(
         "SELECT relname::text FROM pg_class WHERE relnamespace = 'etl'::regnamespace AND relkind = 'r'", empty

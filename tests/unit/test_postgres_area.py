@@ -29,14 +29,14 @@ def test_binaries_are_copied_once_readable_for_all(tmp_path: Path) -> None:
 def test_a_base_that_somebody_else_prepared_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = tmp_path / "base"
     monkeypatch.setattr(postgres_area, "_ROOT_BASE", base)
-    assert postgres_area._own_base() == base
+    assert postgres_area.own_base() == base
     base.chmod(0o777)
     with pytest.raises(DatabaseError, match="not a folder that only root can write"):
-        postgres_area._own_base()
+        postgres_area.own_base()
     base.rmdir()
     base.symlink_to(tmp_path)
     with pytest.raises(DatabaseError, match="not a folder that only root can write"):
-        postgres_area._own_base()
+        postgres_area.own_base()
 
 
 def test_an_ordinary_user_runs_the_server_as_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,10 @@ def cut(xmin: int, xmax: int, seen: tuple[int, ...] | None = ()) -> Cut:
     return Cut(xmin=xmin, xmax=xmax, time="2026-11-22T10:00:00.000000+00:00", lsn=None, seen=seen)
 
 
+def scan(spec: SourceTable, changed: str, content_from: str | None = None) -> bytes:
+    return sql.scan(spec, changed, content_from, {column.name: column.type for column in spec.columns}).encode()
+
+
 def table(key: tuple[str, ...] = ("id",), key_type: str = "bigint", cursor: str | None = None) -> SourceTable:
     columns = tuple(
         Column(name=name, type=PgType.parse(kind), nullable=False, description="x")
@@ -124,12 +128,12 @@ def test_a_scan_counts_and_hashes(connection: psycopg.Connection) -> None:
     with connection.transaction(force_rollback=True):
         connection.execute('CREATE TEMP TABLE "T ""x""" (id bigint, at timestamp(3))')
         spec = table(cursor="at")
-        assert connection.execute(sql.scan(spec, "true").encode()).fetchone() == (0, "0", 0, "0", None, None)
+        assert connection.execute(scan(spec, "true")).fetchone() == (0, "0", 0, "0", None, None, None)
         connection.execute(
             'INSERT INTO "T ""x""" SELECT i, timestamp \'2026-01-01\' + i * interval \'1 hour\''
             " FROM generate_series(-3, 2046) i"
         )
-        whole = connection.execute(sql.scan(spec, "id > 2000", "id > 0").encode()).fetchone()
+        whole = connection.execute(scan(spec, "id > 2000", "id > 0")).fetchone()
         expected = connection.execute(
             "SELECT count(*), sum(hashint8extended(id, 0))::text, count(*) FILTER (WHERE id > 2000),"
             ' sum(hashint8extended(id, 0)) FILTER (WHERE id > 2000)::text, max(at)::text FROM "T ""x"""'.replace(
@@ -163,7 +167,7 @@ def test_the_contents_hash_sees_every_column_and_null(connection: psycopg.Connec
         for row in rows:
             connection.execute('DELETE FROM "T ""x"""')
             connection.execute('INSERT INTO "T ""x""" VALUES (%s, %s, %s)', row)
-            hashes.add(connection.execute(sql.scan(spec, "true", "true").encode()).fetchone())
+            hashes.add(connection.execute(scan(spec, "true", "true")).fetchone())
     assert len({found[4] for found in hashes if found}) == len(rows)
     assert len({found[1] for found in hashes if found}) == 4  # the key alone: ("a", "b") stands there twice
 
@@ -184,4 +188,22 @@ def test_the_cursors_window_is_inclusive_and_overlaps(connection: psycopg.Connec
     ).fetchall()
     assert found == [("2026-01-01 09:00:00.5",), ("2026-01-01 09:00:00.501",)]
     by_number = sql.since_cursor(replace(table(cursor="id"), cursor_overlap_seconds=5), "41")
-    assert by_number == "\"id\" >= '41'::bigint"
+    assert by_number == "\"id\" >= '41'"
+
+
+def test_the_widest_changed_row_is_measured_in_the_columns_that_have_no_bound(connection: psycopg.Connection) -> None:
+    kinds = {"id": "bigint", "short": "varchar(20)", "long": "text", "raw": "bytea", "doc": "text"}
+    columns = tuple(
+        Column(name=name, type=PgType.parse(kind), nullable=True, description="x") for name, kind in kinds.items()
+    )
+    spec = SourceTable(
+        name="t", schema="pg_temp", relation="wide", description="x", key=("id",), columns=columns, cursor=None
+    )
+    with connection.transaction(force_rollback=True):
+        connection.execute("CREATE TEMP TABLE wide (id bigint, short varchar(20), long text, raw bytea, doc jsonb)")
+        connection.execute(
+            "INSERT INTO wide VALUES (1, 'a', repeat('x', 100), NULL, NULL), (2, 'b', NULL, decode('0102', 'hex'), '[1]'),"
+            " (3, 'c', repeat('ä', 500000), NULL, '{}')"
+        )
+        widest = [(connection.execute(scan(spec, f"id <= {last}")).fetchone() or ())[6] for last in (0, 1, 2, 3)]
+    assert widest == [None, 100, 100, 1_000_002]

@@ -9,8 +9,8 @@ from tidemark.errors import ModelError
 from tidemark.types import STAR_TYPES, PgType, star_type
 
 MICROSECONDS = (
-    "(date_part('epoch', date_trunc('second', \"a`b\"))::bigint * 1000000"
-    ' + date_part(\'microseconds\', "a`b")::bigint % 1000000) AS "a`b"'
+    "(pg_catalog.date_part('epoch', pg_catalog.date_trunc('second', \"a`b\"))::bigint * 1000000"
+    ' + pg_catalog.date_part(\'microseconds\', "a`b")::bigint % 1000000) AS "a`b"'
 )
 BASES = (
     *("smallint", "integer", "bigint", "real", "double precision", "boolean", "date", "bytea", "text", "uuid", "jsonb"),
@@ -123,7 +123,11 @@ def test_what_fits_in_what(narrow: str, wide: str, fits: bool) -> None:
 @pytest.mark.parametrize(
     ("text", "reader", "landing"),
     [
-        ("date", '("a`b" - DATE \'1970-01-01\') AS "a`b"', "date_from_unix_date(`a``b`) AS `a``b`"),
+        (
+            "date",
+            '("a`b" OPERATOR(pg_catalog.-) DATE \'1970-01-01\') AS "a`b"',
+            "date_from_unix_date(`a``b`) AS `a``b`",
+        ),
         (
             "timestamp(3)",
             MICROSECONDS,

@@ -2,7 +2,7 @@
 
 Promises: every reader connection joins the exported snapshot, and every query proves it (an error, not other rows, if
 it did not); what is landed has exactly the rows that the scan on the same snapshot counted; nothing passes through
-the driver.
+the driver; what a reader holds in memory is bounded in bytes, however wide the rows are.
 """
 
 from __future__ import annotations
@@ -13,23 +13,26 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
 from tidemark import landing_format, storage
 from tidemark.errors import SourceError
+from tidemark.sessions import PIN, PIN_AT_START
 from tidemark.source import snapshot as snapshots
 from tidemark.source import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tidemark.model import SourceTable
     from tidemark.source.snapshot import SourceSnapshot
+    from tidemark.types import PgType
 
-FETCH_SIZE = 5000
+MOST_ROWS = 5000
+FETCH_BYTES = 16 * 2**20
 CONCURRENT_TABLES = 4
 _PAGE_BYTES = 8192
 _PARTITION_BYTES = 64 * 2**20
@@ -46,6 +49,11 @@ _ADVICE = (
         "text in the database's encoding (SQL_ASCII checks none)",
         "mend the value in the source, or leave the column out of source.yml",
     ),
+    (
+        ("outofmemory", "java heap space", "answer from java side is empty", "connection refused"),
+        "rows that fit the job's memory a few at a time",
+        "give the extract job workers with more memory, or leave its widest columns out of source.yml",
+    ),
 )
 _AGAIN = ("", "the next tick repeats")
 _log = logging.getLogger("tidemark.extract")
@@ -53,13 +61,14 @@ _log = logging.getLogger("tidemark.extract")
 
 @dataclass(frozen=True, kw_only=True)
 class Read:
-    """One read to do: rows or keys of a table, where to, and how many the scan promised."""
+    """One read to do: rows or keys of a table, where to, how many the scan promised, and how wide the widest is."""
 
     table: SourceTable
     keys_only: bool
     conditions: tuple[str, ...]
     expected_rows: int | None
     target: str
+    widest: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,16 +99,16 @@ def _land(spark: SparkSession, snapshot: SourceSnapshot, read: Read, file_format
     types = snapshot.tables[read.table.name].types
     names = read.table.key if read.keys_only else tuple(column.name for column in read.table.columns)
     select = sql.keys if read.keys_only else sql.rows
-    inside = sql.in_snapshot(snapshot.text)
     counted = Observation()
+    fetch_size = rows_per_fetch([types[name] for name in names], read.widest)
     try:
         frames = [
-            _reader(spark, snapshot, select(read.table, types, [inside, *read.conditions, *part]))
+            _reader(spark, snapshot, select(read.table, types, [*read.conditions, *part]), fetch_size)
             for part in _partitions(snapshot, read)
         ]
         exact = reduce(DataFrame.unionAll, frames).selectExpr(*(types[name].landing_expression(name) for name in names))
         landing_format.write(exact.observe(counted, F.count(F.lit(1)).alias("rows")), read.target, file_format)
-    except (PySparkException, Py4JJavaError) as error:
+    except (PySparkException, Py4JError, OSError) as error:
         cause = _first_cause(error)
         expected, do = next((told for words, *told in _ADVICE if any(word in cause.lower() for word in words)), _AGAIN)
         raise SourceError(
@@ -129,25 +138,45 @@ def _partitions(snapshot: SourceSnapshot, read: Read) -> list[list[str]]:
     return parts
 
 
-def _reader(spark: SparkSession, snapshot: SourceSnapshot, query: str) -> DataFrame:
+def rows_per_fetch(types: Sequence[PgType], widest: int) -> int:
+    """How many rows a reader asks for at a time: as many as surely fit :data:`FETCH_BYTES`.
+
+    Parameters
+    ----------
+    types
+        The types of the columns that are read.
+    widest
+        Bytes of the widest row, in the columns whose types do not bound them.
+    """
+    bounded = sum(kind.bounded_width or 0 for kind in types)
+    return max(1, min(MOST_ROWS, FETCH_BYTES // max(1, bounded + widest)))
+
+
+def _reader(spark: SparkSession, snapshot: SourceSnapshot, query: str, fetch_size: int) -> DataFrame:
     """One JDBC read.
 
-    ``fetchsize`` > 0 matters: without it Spark reads in autocommit, outside the snapshot. So does the lock time-out:
-    the driver holds its lock until the readers have ended, so a reader that queues behind another session's ALTER
-    TABLE, which waits for that lock, would wait for ever, and all of the source's own queries behind it.
+    Before it reads, Spark asks for the query's columns (``… WHERE 1=0``) in a session that has not joined the snapshot.
+    That statement reads no row, and as a predicate the proof of being inside stands in the statements that do, but not
+    in this one: before PostgreSQL 17 it would fail there whenever somebody wrote anywhere on the server.
+
+    ``fetchsize`` > 0 matters: without it Spark reads in autocommit, outside the snapshot.
     """
     join = (
-        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
-        f"SET TRANSACTION SNAPSHOT '{snapshot.export_id}'; {sql.TEXT_FORMS}; {sql.PATIENCE}"
+        f"{PIN}; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+        f"SET TRANSACTION SNAPSHOT '{snapshot.export_id}'; SET lock_timeout = '{snapshots.LOCK_TRY}'; "
+        f"SET statement_timeout = '{snapshots.STATEMENT_TIMEOUT}'; {sql.TEXT_FORMS}; {sql.PATIENCE}"
     )
-    return (
-        spark.read.format("jdbc")
-        .options(**snapshot.credentials.jdbc_properties("tidemark-reader"))
-        # For the whole session: Spark asks for the query's columns before the session's first statement.
-        .options(options=f"-c lock_timeout={snapshots.LOCK_TIMEOUT} -c statement_timeout={snapshots.STATEMENT_TIMEOUT}")
-        .options(url=snapshot.credentials.jdbc_url(), query=query)
-        .options(sessionInitStatement=join, fetchsize=FETCH_SIZE)
-        .load()
+    properties: Mapping[str, str] = {
+        **snapshot.credentials.jdbc_properties(snapshot.readers),
+        **({"options": f"{PIN_AT_START} -c lock_timeout={snapshots.LOCK_TRY}"} if snapshot.takes_options else {}),
+        "sessionInitStatement": join,
+        "fetchsize": str(fetch_size),
+    }
+    return spark.read.jdbc(
+        snapshot.credentials.jdbc_url(),
+        f"({query}) AS rows_to_land",
+        predicates=[sql.in_snapshot(snapshot.text)],
+        properties=dict(properties),
     )
 
 

@@ -1,13 +1,14 @@
 """The exported snapshot of one tick: one transaction that every reader of the run joins.
 
 Promises: all that a tick reads is one consistent cut. Tables are locked (ACCESS SHARE) before the first SELECT, so
-that no rewriting ALTER or TRUNCATE slips in between; the cut is only trusted once the source has it safely on disk
-(after a crash, transaction ids of lost transactions are used again).
+that no rewriting ALTER or TRUNCATE slips in between; nobody waits for these locks longer than a second; the cut is only
+trusted once the source has it safely on disk (after a crash, transaction ids of lost transactions are used again).
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ import psycopg
 from psycopg import errors as pg_errors
 
 from tidemark import credentials as creds
-from tidemark.errors import SourceError
+from tidemark.errors import GaveWayError, SourceError
+from tidemark.giving_way import Watch
 from tidemark.landing import Cut, Identity
-from tidemark.source import catalog, sql
+from tidemark.sessions import open_session
+from tidemark.source import catalog, server, sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,8 +30,12 @@ if TYPE_CHECKING:
     from tidemark.credentials import Credentials
     from tidemark.model import Model, SourceTable
     from tidemark.source.catalog import FoundTable
+    from tidemark.source.server import Server
 
-LOCK_TIMEOUT = "10s"
+# A try for the locks is short, for whoever comes behind it waits as well; there are many.
+LOCK_TRY = "400ms"
+LOCK_PATIENCE_SECONDS = 30.0
+LOCK_PAUSE_SECONDS = 0.3
 STATEMENT_TIMEOUT = "10min"
 LSN_WAIT_SECONDS = 30.0
 MAX_SEEN = 5000
@@ -37,20 +44,17 @@ _log = logging.getLogger("tidemark.extract")
 
 _CUT = """
 SELECT pg_export_snapshot(), s::text, pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint,
-       to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'), pg_is_in_recovery()
+       to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
   FROM pg_current_snapshot() s
-"""
-_IDENTITY = """
-SELECT (SELECT system_identifier::text FROM pg_control_system()),
-       CASE WHEN pg_is_in_recovery() THEN 'standby ' || (SELECT timeline_id FROM pg_control_checkpoint())
-            ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END,
-       to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), current_database()
 """
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What one pass over a table found; hashes are sums of 64-bit hashes, as text."""
+    """What one pass over a table found; hashes are sums of 64-bit hashes, as text.
+
+    ``widest`` are the bytes of the widest changed row, as far as its columns have no bound of their own.
+    """
 
     count: int
     key_hash: int
@@ -58,24 +62,32 @@ class Scan:
     changed_hash: int
     content_hash: str | None
     cursor: str | None
+    widest: int = 0
 
 
 @dataclass(frozen=True)
 class SourceSnapshot:
-    """The open exported snapshot."""
+    """The open exported snapshot; ``readers`` is the application name of the sessions that join it."""
 
     connection: psycopg.Connection[Any]
     credentials: Credentials
     export_id: str
     text: str
     cut: Cut
-    identity: Identity
+    server: Server
     tables: dict[str, FoundTable]
+    readers: str
+    takes_options: bool
+
+    @property
+    def identity(self) -> Identity:
+        """Which server, and which life of it."""
+        return self.server.identity
 
     def scan(self, table: SourceTable, changed: str, content_from: str | None = None) -> Scan:
         """Count and hash one table."""
-        row = self._one(sql.scan(table, changed, content_from), table)
-        return Scan(row[0], int(row[1]), row[2], int(row[3]), row[4], row[5])
+        row = self._one(sql.scan(table, changed, content_from, self.tables[table.name].types), table)
+        return Scan(row[0], int(row[1]), row[2], int(row[3]), row[4], row[5], int(row[6] or 0))
 
     def grouped_scan(self, table: SourceTable, shift: int, changed: str) -> dict[int, tuple[int, int, int, int]]:
         """Per key range: rows, key hash, changed rows, their key hash."""
@@ -123,13 +135,11 @@ class SourceSnapshot:
             If that takes longer than :data:`LSN_WAIT_SECONDS`.
         """
         deadline = time.monotonic() + LSN_WAIT_SECONDS
-        while self.cut.lsn is not None:
-            row = self.connection.execute("SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", (self.cut.lsn,)).fetchone()
-            if row and row[0]:
-                return
+        lsn = self.cut.lsn
+        while lsn is not None and not self.server.is_flushed(self.connection, lsn):
             if time.monotonic() > deadline:
                 raise SourceError(
-                    f"source {self.credentials.place} has not written its log up to {self.cut.lsn} to disk",
+                    f"source {self.credentials.place} has not written its log up to {lsn} to disk",
                     expected=f"within {LSN_WAIT_SECONDS:.0f} s",
                     do="look at the server's disks; nothing was committed, the next tick repeats",
                 )
@@ -150,31 +160,41 @@ def open_snapshot(credentials: Credentials, model: Model, application: str) -> I
     ------
     SourceError
         If the source cannot be reached or read, or gives the snapshot up (recovery conflict on a standby).
+    GaveWayError
+        If somebody waited for the cut's locks: it was given up.
     ContractError
         If its tables are not what the model says.
     """
+    run = secrets.token_hex(4)
+    own, readers = f"{application} {run}", f"tidemark-reader {run}"
     try:
-        connection = psycopg.connect(**credentials.libpq(application), autocommit=True)
+        session = open_session(credentials, own)
+        watch = Watch(credentials, [own, readers])
+        watch.__enter__()
     except psycopg.Error as error:
         what, advice = creds.unreachable("source", credentials, error)
         raise SourceError(what, do=advice) from None
-    with connection, _as_source_errors(credentials):
-        connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'".encode())
-        # Spark reads for a while in sessions of its own, and this one has to hold the snapshot for them.
-        connection.execute(sql.PATIENCE.encode())
-        tables = catalog.describe(connection, model)
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        _lock(connection, model, tables)
-        export_id, text, xmin, xmax, now, standby = _row(connection, _CUT)
-        lsn = None if standby else str(_row(connection, "SELECT pg_current_wal_insert_lsn()::text")[0])
-        identity = Identity(
-            **dict(
-                zip(("system_identifier", "timeline", "started", "database"), _row(connection, _IDENTITY), strict=True)
+    try:
+        with session.connection as connection, _as_source_errors(credentials):
+            # Spark reads for a while in sessions of its own, and this one has to hold the snapshot for them.
+            connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'; {sql.PATIENCE}".encode())
+            found = server.ask(connection)
+            _lock(connection, model, catalog.describe(connection, model))
+            export_id, text, xmin, xmax, now = _row(connection, _CUT)
+            cut = Cut(xmin=xmin, xmax=xmax, time=now, lsn=found.position(connection))
+            tables = catalog.describe(connection, model)
+            yield SourceSnapshot(
+                connection, credentials, export_id, text, cut, found, tables, readers, session.takes_options
             )
-        )
-        tables = catalog.describe(connection, model)
-        cut = Cut(xmin=xmin, xmax=xmax, time=now, lsn=lsn)
-        yield SourceSnapshot(connection, credentials, export_id, text, cut, identity, tables)
+    except SourceError:
+        if not watch.gave_way_to:
+            raise
+        raise GaveWayError(
+            f"source {credentials.place}: {watch.gave_way_to} waited for this cut's locks, so it was given up",
+            do="nothing was landed; the next tick repeats. If this happens at every tick, look at what waits there",
+        ) from None
+    finally:
+        watch.__exit__(None, None, None)
 
 
 def _row(connection: psycopg.Connection[Any], query: str) -> tuple[Any, ...]:
@@ -183,10 +203,23 @@ def _row(connection: psycopg.Connection[Any], query: str) -> tuple[Any, ...]:
 
 
 def _lock(connection: psycopg.Connection[Any], model: Model, found: Mapping[str, FoundTable]) -> None:
-    connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; {sql.TEXT_FORMS}".encode())
-    lockable = [sql.relation(table) for name, table in model.tables.items() if found[name].lockable]
-    if lockable:
-        connection.execute(f"LOCK TABLE {', '.join(lockable)} IN ACCESS SHARE MODE".encode())
+    """Begin the cut's transaction with the locks of all tables: in short tries, none of which keeps any."""
+    lockable = [table for name, table in model.tables.items() if found[name].lockable]
+    server.refuse_too_many_locks(connection, [(table.schema, table.relation) for table in lockable])
+    deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+    while True:
+        try:
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TRY}'; {sql.TEXT_FORMS}".encode())
+            if lockable:
+                connection.execute(f"LOCK TABLE {', '.join(map(sql.relation, lockable))} IN ACCESS SHARE MODE".encode())
+        except pg_errors.LockNotAvailable:
+            connection.execute("ROLLBACK")
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(LOCK_PAUSE_SECONDS)
+        else:
+            return
 
 
 @contextmanager
@@ -196,26 +229,34 @@ def _as_source_errors(credentials: Credentials) -> Iterator[None]:
         yield
     except pg_errors.LockNotAvailable:
         raise SourceError(
-            f"source {credentials.place}: a table stayed locked by someone else for {LOCK_TIMEOUT}",
+            f"source {credentials.place}: a table stayed locked by someone else for {LOCK_PATIENCE_SECONDS:.0f} s",
             expected="a moment without ACCESS EXCLUSIVE locks",
             do="let the migration there end; the next tick repeats",
         ) from None
     except pg_errors.InsufficientPrivilege as error:
+        said = str(error.diag.message_primary)
+        function = said.startswith("permission denied for function")
         raise SourceError(
-            f"source {credentials.place}: {error.diag.message_primary}",
-            expected="USAGE on the schema and SELECT on the tables",
-            do=f"grant them to {credentials.username}",
+            f"source {credentials.place}: {said}",
+            expected="EXECUTE on it" if function else "USAGE on the schema and SELECT on the tables",
+            do=f"grant {'that' if function else 'them'} to {credentials.username}",
         ) from None
     except pg_errors.QueryCanceled:
         raise SourceError(
             f"source {credentials.place}: a query took longer than {STATEMENT_TIMEOUT} or was cancelled",
             do="look at the server's load; the next tick repeats",
         ) from None
-    except psycopg.OperationalError as error:
-        what, _ = creds.unreachable("source", credentials, error)
-        raise SourceError(f"the snapshot was lost: {what}", do="nothing was landed; the next tick repeats") from None
     except psycopg.Error as error:
+        if error.sqlstate is None or error.sqlstate[:2] in _LOST:
+            what, _ = creds.unreachable("source", credentials, error)
+            raise SourceError(
+                f"the snapshot was lost: {what}", do="nothing was landed; the next tick repeats"
+            ) from None
         raise SourceError(
             f"source {credentials.place}: {error.diag.message_primary or type(error).__name__}",
-            do="nothing was landed; mend what the server names",
+            do="nothing was landed; look at what the server names",
         ) from None
+
+
+# Classes of SQLSTATE that say that the session or its snapshot is gone: connection, recovery conflict, shutdown.
+_LOST = ("08", "40", "57")

@@ -7,6 +7,8 @@ previous cut had already shown; deletes show in the number and the hash sum of k
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tidemark.landing import Cut
 from tidemark.model import SourceTable
 from tidemark.names import pg, pg_literal
@@ -63,7 +65,10 @@ def written_in(current: Cut) -> str:
 
 
 def in_snapshot(snapshot_text: str) -> str:
-    """Condition that is true inside the exported snapshot and an error, never false, outside it."""
+    """Condition that is true inside the exported snapshot and an error, never false, outside it.
+
+    It must not stand in a statement that is planned outside: before PostgreSQL 17 the planner itself evaluates it.
+    """
     return (
         f"CASE WHEN pg_current_snapshot()::text = {pg_literal(snapshot_text)} THEN 0 ELSE "
         "('reader is outside the exported snapshot: ' || pg_current_snapshot()::text)::int END = 0"
@@ -84,19 +89,22 @@ def content_hash(table: SourceTable) -> str:
     return f"hashtextextended(ROW({columns})::text, 0)"
 
 
-def scan(table: SourceTable, changed: str, content_from: str | None = None) -> str:
+def scan(table: SourceTable, changed: str, content_from: str | None, types: Mapping[str, PgType]) -> str:
     """One row: all rows, their key hash; changed rows, their key hash; contents' hash (``content_from``: where).
 
-    Columns: count, key_hash, changed, changed_hash, content_hash, last cursor.
+    Columns: count, key_hash, changed, changed_hash, content_hash, last cursor, bytes of the widest changed row.
     """
     hashed = key_hash(table)
     content = "NULL"
     if content_from is not None:
         content = f"coalesce(sum({content_hash(table)}::numeric) FILTER (WHERE {content_from}), 0)::text"
     cursor = f"max({pg(table.cursor)})::text" if table.cursor else "NULL"
+    wide = " + ".join(filter(None, (types[column.name].measured_width(column.name) for column in table.columns)))
+    widest = f"max({wide}) FILTER (WHERE {changed})" if wide else "NULL"
     return (
         f"SELECT count(*), coalesce(sum({hashed}), 0)::text, count(*) FILTER (WHERE {changed}), "  # noqa: S608
-        f"coalesce(sum({hashed}) FILTER (WHERE {changed}), 0)::text, {content}, {cursor} FROM {relation(table)}"
+        f"coalesce(sum({hashed}) FILTER (WHERE {changed}), 0)::text, {content}, {cursor}, {widest} "
+        f"FROM {relation(table)}"
     )
 
 
@@ -135,13 +143,13 @@ def shift_for(low: int, high: int) -> int:
 def rows(table: SourceTable, types: dict[str, PgType], conditions: list[str]) -> str:
     """SELECT of the table's columns in reader form, of the rows that meet all conditions."""
     columns = ", ".join(types[column.name].reader_expression(column.name) for column in table.columns)
-    return f"SELECT {columns} FROM {relation(table)} WHERE {' AND '.join(conditions)}"  # noqa: S608
+    return f"SELECT {columns} FROM {relation(table)} WHERE {' AND '.join(conditions or ['true'])}"  # noqa: S608
 
 
 def keys(table: SourceTable, types: dict[str, PgType], conditions: list[str]) -> str:
     """SELECT of the table's key columns in reader form."""
     columns = ", ".join(types[column].reader_expression(column) for column in table.key)
-    return f"SELECT {columns} FROM {relation(table)} WHERE {' AND '.join(conditions)}"  # noqa: S608
+    return f"SELECT {columns} FROM {relation(table)} WHERE {' AND '.join(conditions or ['true'])}"  # noqa: S608
 
 
 def in_groups(table: SourceTable, shift: int, groups: tuple[int, ...]) -> str:
@@ -153,7 +161,7 @@ def in_groups(table: SourceTable, shift: int, groups: tuple[int, ...]) -> str:
 def since_cursor(table: SourceTable, last: str) -> str:
     """Condition true from the last seen cursor value, less the overlap, on (inclusive)."""
     column = table.column(str(table.cursor))
-    value = f"{pg_literal(last)}::{column.type}"
+    value = pg_literal(last)  # of the column's type; with the search path pinned, only PostgreSQL's own have a name
     if column.type.base in ("timestamp", "timestamptz"):
-        value = f"({value} - interval '{table.cursor_overlap_seconds:d} seconds')"
+        value = f"({value}::{column.type} - interval '{table.cursor_overlap_seconds:d} seconds')"
     return f"{pg(column.name)} >= {value}"

@@ -28,10 +28,12 @@ class LoadTransaction(Protocol):
     def evolve(self) -> frozenset[str]:
         """Create or evolve schema, tables, views and functions to what the model declares.
 
+        This may commit by itself, before the load does: it only adds, and is done again if the load fails.
+
         Returns
         -------
         frozenset
-            Names of the star tables, the calendar included, that were not there before.
+            Names of the star tables, the calendar included, that have no rows; none if nothing was to be done.
         """
 
     def merge_dimension(self, table: Dimension, rows: pa.Table) -> int:

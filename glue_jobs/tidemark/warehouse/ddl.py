@@ -13,7 +13,7 @@ from tidemark.names import pg, pg_literal
 from tidemark.types import PgType
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from tidemark.model import Dimension, Model, StarTable
 
@@ -48,24 +48,60 @@ CREATE TABLE IF NOT EXISTS {pg(ETL_SCHEMA, "load_ledger")} (
     loaded_at timestamptz NOT NULL DEFAULT now(),
     rows_written jsonb NOT NULL,
     ddl_digest text NOT NULL,
+    described jsonb,
     PRIMARY KEY (model, seq)
 )
 """
 
 
+def create_schema(model: Model) -> str:
+    """The statement that makes the star's schema."""
+    return f"CREATE SCHEMA IF NOT EXISTS {pg(model.name)}"
+
+
+def create_tables(model: Model) -> dict[str, list[str]]:
+    """Statements that make each table of the star, in an order in which foreign keys hold."""
+    result = {model.date_dimension: [_dates(model)]} if model.date_dimension else {}
+    result |= {dimension.name: [_dimension(model, dimension)] for dimension in model.dimensions.values()}
+    return result | {fact.name: _fact(model, fact) for fact in model.facts.values()}
+
+
 def statements(model: Model) -> list[str]:
     """Every statement that makes an empty schema into the model's star; each may be run again without harm."""
-    schema = model.name
-    result = [
-        f"CREATE SCHEMA IF NOT EXISTS {pg(schema)}",
-        f"COMMENT ON SCHEMA {pg(schema)} IS {pg_literal(model.description)}",
-    ]
-    if model.date_dimension:
-        result += _dates(schema, model.date_dimension)
-    for dimension in model.dimensions.values():
-        result += _dimension(schema, dimension)
+    made = [create_schema(model), *(statement for table in create_tables(model).values() for statement in table)]
+    return made + [comment(target, text) for target, text in table_comments(model).items()]
+
+
+def comment(target: str, text: str) -> str:
+    """Statement that sets the comment of one object, written as :func:`comments` does."""
+    return f"COMMENT ON {target} IS {pg_literal(text)}"
+
+
+def comments(model: Model) -> dict[str, str]:
+    """What is said of every object of the star: ``TABLE …``, ``COLUMN …``, ``VIEW …`` and so on -> text."""
+    result = table_comments(model)
     for fact in model.facts.values():
-        result += _fact(model, fact)
+        current, as_of = (pg(model.name, f"{fact.name}_{ending}") for ending in ("current", "as_of"))
+        result[f"VIEW {current}"] = fact.description.split(",")[0] + ", as they are now"
+        result[f"FUNCTION {as_of}(timestamptz)"] = "The versions that were true at that time"
+        result[f"FUNCTION {as_of}(timestamptz, bigint)"] = (
+            "The versions that were true at that time, as far as run known_seq knew"
+        )
+    return result
+
+
+def table_comments(model: Model) -> dict[str, str]:
+    """What is said of the schema, its tables and their columns."""
+    result = {f"SCHEMA {pg(model.name)}": model.description}
+    if model.date_dimension:
+        words = "One row per day of the years that the facts touch"
+        result |= _comments(pg(model.name, model.date_dimension), words, DATE_COLUMNS, ())
+    for table in model.star_tables:
+        extras = _FACT_EXTRAS if isinstance(table, Fact) else _DIMENSION_EXTRAS
+        texts = [(name, text) for name, _, text in extras]
+        if isinstance(table, Fact):
+            texts.insert(0, (table.record_id, "Identity of this version"))
+        result |= _comments(pg(model.name, table.name), table.description, table.columns, texts)
     return result
 
 
@@ -82,22 +118,15 @@ def _columns(columns: tuple[Column, ...]) -> list[str]:
     return [f"{pg(c.name)} {c.type.warehouse}{'' if c.nullable else ' NOT NULL'}" for c in columns]
 
 
-def _dates(schema: str, name: str) -> list[str]:
-    table = pg(schema, name)
+def _dates(model: Model) -> str:
     body = ", ".join([*_columns(DATE_COLUMNS), f"PRIMARY KEY ({pg('date_id')})"])
-    comment = "One row per day of the years that the facts touch"
-    return [f"CREATE TABLE IF NOT EXISTS {table} ({body})", *_comments(table, comment, DATE_COLUMNS, ())]
+    return f"CREATE TABLE IF NOT EXISTS {pg(model.name, str(model.date_dimension))} ({body})"
 
 
-def _dimension(schema: str, dimension: Dimension) -> list[str]:
-    table = pg(schema, dimension.name)
+def _dimension(model: Model, dimension: Dimension) -> str:
     extras = [f"{pg(name)} {kind}" for name, kind, _ in _DIMENSION_EXTRAS]
     body = ", ".join([*_columns(dimension.columns), *extras, f"PRIMARY KEY ({_listed(dimension.key)})"])
-    texts = tuple((name, text) for name, _, text in _DIMENSION_EXTRAS)
-    return [
-        f"CREATE TABLE IF NOT EXISTS {table} ({body})",
-        *_comments(table, dimension.description, dimension.columns, texts),
-    ]
+    return f"CREATE TABLE IF NOT EXISTS {pg(model.name, dimension.name)} ({body})"
 
 
 def _fact(model: Model, fact: Fact) -> list[str]:
@@ -111,11 +140,9 @@ def _fact(model: Model, fact: Fact) -> list[str]:
         if target != model.date_dimension:
             key = model.dimensions[target].key[0]
         parts.append(f"FOREIGN KEY ({pg(column.name)}) REFERENCES {pg(schema, target)} ({pg(key)})")
-    texts = ((fact.record_id, "Identity of this version"), *((name, text) for name, _, text in _FACT_EXTRAS))
     return [
         f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(parts)})",
         f"CREATE UNIQUE INDEX IF NOT EXISTS {pg(fact.name + '_one')} ON {table} ({_listed(fact.key)}) WHERE is_current",
-        *_comments(table, fact.description, fact.columns, texts),
     ]
 
 
@@ -123,28 +150,44 @@ def history_access(model: Model) -> list[str]:
     """The ``_current`` views and ``_as_of`` functions; to be run after the tables have all their columns."""
     result = []
     for fact in model.facts.values():
-        table, current = pg(model.name, fact.name), pg(model.name, f"{fact.name}_current")
-        as_of = pg(model.name, f"{fact.name}_as_of")
-        result += [
-            f"CREATE OR REPLACE VIEW {current} AS SELECT * FROM {table} WHERE is_current",  # noqa: S608
-            f"COMMENT ON VIEW {current} IS {pg_literal(fact.description.split(',')[0] + ', as they are now')}",
-            f"CREATE OR REPLACE FUNCTION {as_of}(at timestamptz) RETURNS SETOF {table} LANGUAGE sql STABLE AS "  # noqa: S608
-            f"$$SELECT * FROM {table} WHERE valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1)$$",
-            f"COMMENT ON FUNCTION {as_of}(timestamptz) IS 'The versions that were true at that time'",
-            f"CREATE OR REPLACE FUNCTION {as_of}(at timestamptz, known_seq bigint) RETURNS SETOF {table} "  # noqa: S608
-            f"LANGUAGE sql STABLE AS $$SELECT * FROM {table} WHERE recorded_seq <= $2 AND valid_from <= $1 "
-            "AND (valid_to IS NULL OR valid_to > $1 OR closed_seq > $2)$$",
-            f"COMMENT ON FUNCTION {as_of}(timestamptz, bigint) IS "
-            "'The versions that were true at that time, as far as run known_seq knew'",
-        ]
+        result.append(current_view(model, fact))
+        result += [statement for _, _, statement in as_of_functions(model, fact)]
+    described = comments(model)
+    return result + [comment(target, described[target]) for target in described.keys() - table_comments(model).keys()]
+
+
+def current_view(model: Model, fact: Fact, options: Sequence[str] = ()) -> str:
+    """Statement that makes or grows a fact's ``_current`` view, with the storage options that it has."""
+    listed = f" WITH ({', '.join(options)})" if options else ""
+    view, table = pg(model.name, f"{fact.name}_current"), pg(model.name, fact.name)
+    return f"CREATE OR REPLACE VIEW {view}{listed} AS SELECT * FROM {table} WHERE is_current"  # noqa: S608
+
+
+def as_of_functions(model: Model, fact: Fact) -> list[tuple[str, str, str]]:
+    """Signature, body and statement of a fact's ``_as_of`` functions.
+
+    Operators are named in full, so that nobody's own can take their place. A search path of their own, which would do
+    the same, keeps PostgreSQL from putting them into the query that calls them, and so from using indexes.
+    """
+    table, name = pg(model.name, fact.name), pg(model.name, f"{fact.name}_as_of")
+    before, after, most = (f"OPERATOR(pg_catalog.{sign})" for sign in ("<=", ">", "<="))
+    ended = f"valid_to IS NULL OR valid_to {after} $1"
+    known = f"recorded_seq {most} $2 AND valid_from {before} $1 AND ({ended} OR closed_seq {after} $2)"
+    bodies = {
+        ("timestamptz", "at timestamptz"): f"valid_from {before} $1 AND ({ended})",
+        ("timestamptz, bigint", "at timestamptz, known_seq bigint"): known,
+    }
+    result = []
+    for (types, arguments), condition in bodies.items():
+        body = f"SELECT * FROM {table} WHERE {condition}"  # noqa: S608 - quoted names
+        head = f"CREATE OR REPLACE FUNCTION {name}({arguments}) RETURNS SETOF {table} LANGUAGE sql STABLE"
+        result.append((f"{name}({types})", body, f"{head} AS {pg_literal(body)}"))
     return result
 
 
-def _comments(table: str, text: str, columns: tuple[Column, ...], extras: tuple[tuple[str, str], ...]) -> list[str]:
+def _comments(table: str, text: str, columns: tuple[Column, ...], extras: Sequence[tuple[str, str]]) -> dict[str, str]:
     described = [(column.name, column.description) for column in columns] + list(extras)
-    return [f"COMMENT ON TABLE {table} IS {pg_literal(text)}"] + [
-        f"COMMENT ON COLUMN {table}.{pg(name)} IS {pg_literal(words)}" for name, words in described
-    ]
+    return {f"TABLE {table}": text} | {f"COLUMN {table}.{pg(name)}": words for name, words in described}
 
 
 def stage_type(kind: PgType | str) -> str:

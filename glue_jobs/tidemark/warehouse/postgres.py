@@ -2,25 +2,31 @@
 
 The load's ledger row is written in the same transaction as the data, under a lock that only one load holds: a tick is
 in the warehouse exactly once, and readers see facts, dimensions and ledger change together. Staging tables live and
-die inside the transaction.
+die inside the transaction. Objects are made and grown before it, on a connection of their own (``schema``): their locks
+would keep readers out for as long as the load takes.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+import psycopg
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import dbapi
 
 from tidemark import credentials as creds
-from tidemark.errors import TidemarkError, WarehouseError
+from tidemark.errors import GaveWayError, TidemarkError, WarehouseError
+from tidemark.giving_way import Watch
 from tidemark.model import DATE_COLUMNS, Column, Dimension, Fact, Model
 from tidemark.names import pg, pg_literal
-from tidemark.types import PgType
+from tidemark.sessions import PIN, PIN_AT_START, Session, open_session
 from tidemark.warehouse import ddl
+from tidemark.warehouse.schema import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +40,11 @@ _LONGEST_TEXT = 400
 _TIMEOUTS = "'idle_in_transaction_session_timeout', 'statement_timeout', 'transaction_timeout'"
 # Columns of a quiet table come in the type that they had before the model was widened.
 _ARROW = {"integer": pa.int32(), "bigint": pa.int64(), "real": pa.float32(), "double precision": pa.float64()}
+_ADVICE = {
+    "42501": "grant {user} CREATE on the database and ownership of the schemas",
+    "55P03": "end the other session that holds a lock on the warehouse's tables; the next tick repeats",
+    "42P01": "a table was dropped by hand: drop the schema and its rows in etl.load_ledger to load anew",
+}
 
 
 class PostgresWarehouse:
@@ -44,39 +55,62 @@ class PostgresWarehouse:
 
     @contextmanager
     def load(self) -> Iterator[LoadTransaction]:
-        """Open the load's transaction; commit when the block ends well, roll back otherwise."""
-        try:
-            connection = dbapi.connect(self._credentials.uri("tidemark-load"))
-        except AdbcError as error:
-            what, advice = creds.unreachable("warehouse", self._credentials, error)
-            raise WarehouseError(what, do=advice) from None
-        with connection:
-            try:
-                yield _PostgresLoad(self._model, connection)
-                connection.commit()
-            except AdbcError as error:
-                raise self._translate(error) from None
+        """Open the load's transaction; commit when the block ends well, roll back otherwise.
 
-    def _translate(self, error: AdbcError) -> TidemarkError:
-        state = error.sqlstate or ""
+        Raises
+        ------
+        WarehouseError
+            If the warehouse cannot be reached or written.
+        GaveWayError
+            If somebody waited for the load's locks: it was given up.
+        """
+        run = secrets.token_hex(4)
+        load, schema = f"tidemark-load {run}", f"tidemark-schema {run}"
+        try:
+            session = open_session(self._credentials, schema)
+            with session.connection as changing, Watch(self._credentials, [load, schema]) as watch:
+                try:
+                    with self._connect(load, session) as connection:
+                        yield _PostgresLoad(self._model, connection, Schema(self._model, changing))
+                        connection.commit()
+                except (AdbcError, psycopg.Error):
+                    if not watch.gave_way_to:
+                        raise
+                    raise GaveWayError(
+                        f"warehouse {self._credentials.place}: {watch.gave_way_to} waited for the load's locks, so it "
+                        "was given up",
+                        do="nothing was committed, the next tick repeats. If this happens at every tick, look at what "
+                        "waits there; a type that becomes wider rewrites its table, which needs a quiet moment",
+                    ) from None
+        except AdbcError as error:
+            raise self._translate(error.sqlstate or "", str(error)) from None
+        except psycopg.Error as error:
+            if error.sqlstate is None:
+                what, advice = creds.unreachable("warehouse", self._credentials, error)
+                raise WarehouseError(what, do=advice) from None
+            raise self._translate(error.sqlstate, f"ERROR: {error.diag.message_primary}") from None
+
+    def _connect(self, application: str, session: Session) -> dbapi.Connection:
+        uri = self._credentials.uri(application)
+        return dbapi.connect(f"{uri}&options={quote(PIN_AT_START)}" if session.takes_options else uri)
+
+    def _translate(self, state: str, words: str) -> TidemarkError:
         password = self._credentials.password.get_secret_value() or "\0"
-        text = " ".join(str(error).replace(password, "***").split())
+        text = " ".join(words.replace(password, "***").split())
         _, refused, reason = text.rpartition("ERROR: ")  # before it stands the statement, as long as it may be
-        text = (refused + reason)[:_LONGEST_TEXT]
-        advice = {
-            "42501": f"grant {self._credentials.username} CREATE on the database and ownership of the schemas",
-            "55P03": "end the other session that holds a lock on the warehouse's tables; the next tick repeats",
-            "42P01": "a table was dropped by hand: drop the schema and its rows in etl.load_ledger to load anew",
-        }.get(state, "mend what the server names; nothing was committed, and the next tick repeats")
+        text = (refused + reason).split(" DETAIL:")[0][:_LONGEST_TEXT]  # the detail may hold a row's values
+        usual = "look at what the server names; nothing was committed, and the next tick repeats"
+        advice = _ADVICE.get(state, usual).format(user=self._credentials.username)
         return WarehouseError(f"warehouse {self._credentials.place}: {text}", do=advice)
 
 
 class _PostgresLoad:
-    def __init__(self, model: Model, connection: dbapi.Connection) -> None:
-        self._model, self._connection = model, connection
+    def __init__(self, model: Model, connection: dbapi.Connection, schema: Schema) -> None:
+        self._model, self._connection, self._schema = model, connection, schema
         self._last_digest = ""
 
     def ledger_seq(self, lake_id: str) -> int:
+        self._run(PIN)
         self._run(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         self._run("SET LOCAL timezone = 'UTC'")
         self._run("SET LOCAL synchronous_commit = on")
@@ -84,9 +118,7 @@ class _PostgresLoad:
         self._fetch(f"SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ({_TIMEOUTS})")  # noqa: S608
         lock = pg_literal(f"tidemark {self._model.name}")
         self._run(f"SELECT pg_advisory_xact_lock(hashtextextended({lock}, 0))")
-        if not self._fetch(f"SELECT to_regclass('{ddl.ETL_SCHEMA}.load_ledger') IS NOT NULL")[0][0]:
-            self._run(f"CREATE SCHEMA IF NOT EXISTS {pg(ddl.ETL_SCHEMA)}")
-            self._run(ddl.LEDGER)
+        self._schema.make_ledger()
         rows = self._fetch(
             "SELECT seq, lake_id, ddl_digest FROM etl.load_ledger "  # noqa: S608 - a quoted literal
             f"WHERE model = {pg_literal(self._model.name)} ORDER BY seq DESC LIMIT 1"
@@ -105,67 +137,17 @@ class _PostgresLoad:
     def evolve(self) -> frozenset[str]:
         if self._last_digest == ddl.digest(self._model):
             return frozenset()
-        there = self._tables()
-        statements = ddl.statements(self._model)
-        comments = [statement for statement in statements if statement.startswith("COMMENT ")]
-        for statement in statements:
-            if statement not in comments:
-                self._run(statement)
-        for table in self._model.star_tables:
-            self._evolve_table(table)
-        for statement in [*comments, *ddl.history_access(self._model)]:  # now that all columns are there
-            self._run(statement)
-        return self._model.star_names - there
-
-    def _tables(self) -> set[str]:
-        schema = pg_literal(pg(self._model.name))
-        query = f"SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = to_regnamespace({schema})"  # noqa: S608
-        return {str(name) for (name,) in self._fetch(query)}
-
-    def _evolve_table(self, table: Dimension | Fact) -> None:
         rows = self._fetch(
-            "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute WHERE attnum > 0 AND NOT "  # noqa: S608
-            f"attisdropped AND attrelid = {pg_literal(pg(self._model.name, table.name))}::regclass"
+            "SELECT described::text FROM etl.load_ledger WHERE described IS NOT NULL "  # noqa: S608 - a quoted literal
+            f"AND model = {pg_literal(self._model.name)} ORDER BY seq DESC LIMIT 1"
         )
-        own = {*ddl.FACT_EXTRA_NAMES, *ddl.DIMENSION_EXTRA_NAMES, getattr(table, "record_id", "")}
-        found = {name: (PgType.parse(kind), not_null) for name, kind, not_null in rows if name not in own}
-        try:
-            changes = ddl.evolution(pg(self._model.name, table.name), table.key, table.columns, found)
-        except ValueError as error:
-            raise WarehouseError(
-                str(error),
-                expected="the same type, or a wider one",
-                do="give the column a new name in star.yml, or change the warehouse's column by hand",
-            ) from None
-        views = (
-            [f"DROP VIEW IF EXISTS {pg(self._model.name, table.name + '_current')}"] if isinstance(table, Fact) else []
-        )
-        for statement in (views if any(" TYPE " in change for change in changes) else []) + changes:
-            self._run(statement)
-        if isinstance(table, Fact):
-            self._drop_references(table)
-
-    def _drop_references(self, fact: Fact) -> None:
-        schema, name = pg_literal(pg(self._model.name)), pg(self._model.name, fact.name)
-        found = self._fetch(
-            "SELECT conname, attname, relname FROM pg_constraint "  # noqa: S608
-            "JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1] JOIN pg_class t ON t.oid = confrelid "
-            f"WHERE contype = 'f' AND conrelid = {pg_literal(name)}::regclass "
-            f"AND cardinality(conkey) = 1 AND relnamespace = {schema}::regnamespace"
-        )
-        for constraint in ddl.dropped_references(fact, [(str(a), str(b), str(c)) for a, b, c in found]):
-            self._run(f"ALTER TABLE {name} DROP CONSTRAINT {pg(constraint)}")
+        return self._schema.evolve(json.loads(rows[0][0]) if rows else {})
 
     def _let_null_in(self, table: Dimension | Fact, rows: pa.Table) -> None:
-        """Drop NOT NULL from columns that some of the rows have no value for: they are older than the column."""
+        """Drop NOT NULL where rows lack a value; this transaction has not touched the table yet."""
         lacking = ddl.lacking(table, {name: rows.column(name).null_count for name in rows.column_names})
         if lacking:
-            strict = self._fetch(
-                "SELECT attname FROM pg_attribute WHERE attnum > 0 AND attnotnull "  # noqa: S608
-                f"AND attrelid = {pg_literal(pg(self._model.name, table.name))}::regclass"
-            )
-            for name in [name for name in lacking if (name,) in strict]:
-                self._run(f"ALTER TABLE {pg(self._model.name, table.name)} ALTER COLUMN {pg(name)} DROP NOT NULL")
+            self._schema.let_null_in(table, lacking)
 
     def merge_dimension(self, table: Dimension, rows: pa.Table) -> int:
         self._let_null_in(table, rows)
@@ -229,10 +211,13 @@ class _PostgresLoad:
     def record(self, run: Run, after: int, written: dict[str, int]) -> None:
         values = [self._model.name, run.lake_id, run.run_id, run.cut_time.isoformat(), json.dumps(written)]
         name, lake_id, run_id, cut_time, rows = map(pg_literal, values)
+        digest, described = ddl.digest(self._model), "NULL"
+        if digest != self._last_digest:
+            described = pg_literal(json.dumps(ddl.comments(self._model)))
         self._run(
-            "INSERT INTO etl.load_ledger (model, seq, after_seq, lake_id, run_id, cut_time, rows_written, ddl_digest) "  # noqa: S608
-            f"VALUES ({name}, {run.seq:d}, {after:d}, {lake_id}, {run_id}, {cut_time}, {rows}::jsonb, "
-            f"{pg_literal(ddl.digest(self._model))})"
+            "INSERT INTO etl.load_ledger (model, seq, after_seq, lake_id, run_id, cut_time, rows_written, ddl_digest, "  # noqa: S608
+            f"described) VALUES ({name}, {run.seq:d}, {after:d}, {lake_id}, {run_id}, {cut_time}, {rows}::jsonb, "
+            f"{pg_literal(digest)}, {described}::jsonb)"
         )
 
     def _kinds(self, columns: tuple[Column, ...], extras: dict[str, str]) -> dict[str, str]:

@@ -1,0 +1,163 @@
+"""What the source's server tells of itself: which one it is, how far its log is, how many locks it has room for.
+
+A plain PostgreSQL tells all; Amazon Aurora refuses its write-ahead log's functions, and an administrator may have
+revoked others. Promises: what is not told is None, said once in the log, and never an error; what is told is never
+guessed.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from psycopg import errors as pg_errors
+
+from tidemark.errors import SourceError
+from tidemark.landing import Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import psycopg
+
+    from tidemark.landing import Cut
+
+_log = logging.getLogger("tidemark.extract")
+
+_SYSTEM: Final = "(SELECT system_identifier FROM pg_control_system())"
+_INSERTED: Final = "pg_current_wal_insert_lsn()"
+_FLUSHED: Final = "pg_current_wal_flush_lsn()"
+_REPLAYED: Final = "pg_last_wal_replay_lsn()"
+# The control file's timeline lags behind a promotion, the log file's name does not; a standby has only the former.
+_TIMELINE: Final = "left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+_STANDBY_TIMELINE: Final = "'standby ' || (SELECT timeline_id FROM pg_control_checkpoint())"
+_REFUSED: Final = (
+    pg_errors.ObjectNotInPrerequisiteState,
+    pg_errors.InsufficientPrivilege,
+    pg_errors.FeatureNotSupported,
+    pg_errors.UndefinedFunction,
+)
+_PAGE, _PAGE_HEADER = 8192, 40
+# Of the room for locks that is left. The others need some, too.
+_SHARE_OF_LOCKS: Final = 0.5
+_LOCKS: Final = """
+WITH RECURSIVE tree AS (
+    SELECT c.oid FROM unnest(%s::text[], %s::text[]) w(schema, relation)
+      JOIN pg_namespace n ON n.nspname = w.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.relation
+    UNION SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid
+)
+SELECT (SELECT count(*) FROM tree) + (SELECT count(*) FROM pg_index i JOIN tree ON i.indrelid = tree.oid),
+       current_setting('max_locks_per_transaction')::bigint
+       * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint)
+       - (SELECT count(*) FROM pg_locks WHERE NOT fastpath)
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server, asked before the cut.
+
+    ``lsn`` is how far its log was then: inserted on a primary, replayed on a standby; None if it does not tell.
+    """
+
+    identity: Identity
+    standby: bool
+    lsn: str | None
+    tells_flushed: bool
+
+    def position(self, connection: psycopg.Connection[Any]) -> str | None:
+        """How far the log is now."""
+        return None if self.lsn is None else _tell(connection, _REPLAYED if self.standby else _INSERTED)
+
+    def is_flushed(self, connection: psycopg.Connection[Any], lsn: str) -> bool:
+        """Whether the log is on disk up to there; True if this server's log is not ours to watch."""
+        if self.standby or not self.tells_flushed:
+            return True
+        row = connection.execute(f"SELECT {_FLUSHED} >= %s::pg_lsn".encode(), (lsn,)).fetchone()
+        return bool(row and row[0])
+
+    def is_behind(self, previous: Identity, cut: Cut, now: Cut) -> bool:
+        """Tell whether this server is a life of the previous cut's server that had not yet seen all that it showed.
+
+        A standby that lags, a staler one in its place, a server restored from a backup. Where the log's position is not
+        told, transaction ids that went back tell it.
+        """
+        mine = self.identity
+        if (mine.system_identifier, mine.database) != (previous.system_identifier, previous.database):
+            return False
+        if self.lsn is None or cut.lsn is None:
+            return now.xmax < cut.xmax
+        return _number(self.lsn) < _end_of_record(_number(cut.lsn))
+
+
+def ask(connection: psycopg.Connection[Any]) -> Server:
+    """Ask a server, outside any transaction (what it refuses would end one)."""
+    standby, started, database, address = connection.execute(
+        "SELECT pg_is_in_recovery(), "
+        "to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US'), current_database(), "
+        "inet_server_addr()::text"
+    ).fetchone() or (False, "", "", None)
+    system, timeline = (
+        _ask(connection, expression) for expression in (_SYSTEM, _STANDBY_TIMELINE if standby else _TIMELINE)
+    )
+    lsn = _ask(connection, _REPLAYED if standby else _INSERTED)
+    flushed = None if standby else _ask(connection, _FLUSHED)
+    identity = Identity(
+        system_identifier=system or f"address {address}",
+        timeline=timeline or ("standby" if standby else "primary"),
+        started=started,
+        database=database,
+    )
+    unknown = [
+        name for name, value in (("identifier", system), ("timeline", timeline), ("log position", lsn)) if value is None
+    ]
+    if not standby and flushed is None:
+        unknown.append("flushed log position")
+    if unknown:
+        _log.warning(
+            "the source's server does not tell its %s (Amazon Aurora does not, or EXECUTE was revoked): a cut is not "
+            "held back until it is on the server's disk, which Aurora makes sure of by itself",
+            ", ".join(unknown),
+        )
+    return Server(identity, standby, lsn, flushed is not None)
+
+
+def refuse_too_many_locks(connection: psycopg.Connection[Any], tables: Sequence[tuple[str, str]]) -> None:
+    """Hold the locks that a cut takes, of all partitions and their indexes, against the server's room for them.
+
+    Raises
+    ------
+    SourceError
+        If they would take more than half of what is left: the server's other sessions would run out of them.
+    """
+    row = connection.execute(_LOCKS, ([schema for schema, _ in tables], [name for _, name in tables])).fetchone()
+    needed, left = row or (0, 0)
+    if needed > left * _SHARE_OF_LOCKS:
+        raise SourceError(
+            f"one cut locks {needed} tables, partitions and indexes, and the server has room for {max(left, 0)} more",
+            expected=f"at most {_SHARE_OF_LOCKS:.0%} of that",
+            do="raise max_locks_per_transaction on the server (it takes a restart), or take tables out of source.yml",
+        )
+
+
+def _ask(connection: psycopg.Connection[Any], expression: str) -> str | None:
+    try:
+        return _tell(connection, expression)
+    except _REFUSED:
+        return None
+
+
+def _tell(connection: psycopg.Connection[Any], expression: str) -> str | None:
+    row = connection.execute(f"SELECT ({expression})::text".encode()).fetchone()
+    return None if row is None else row[0]
+
+
+def _number(lsn: str) -> int:
+    high, low = lsn.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def _end_of_record(position: int) -> int:
+    """The insert position stands behind the header of a fresh page; the record before it ended with the page before."""
+    return position - position % _PAGE if position % _PAGE <= _PAGE_HEADER else position

@@ -1,0 +1,235 @@
+"""The PostgreSQL warehouse's objects: made, grown and described, in short transactions of their own.
+
+Promises:
+
+- whoever uses a table waits for one try at most, some tenths of a second: a try that does not get its lock keeps none;
+- what others put on our objects survives: grants, owners, options, comments, columns and whatever depends on them;
+  where PostgreSQL does not let that be, the load stops with their names, and nothing is changed;
+- what has not changed is not touched;
+- every step adds, and may be done again: a load that fails afterwards leaves objects that the next one finds as it
+  wants them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from psycopg import errors as pg_errors
+
+from tidemark.errors import WarehouseError
+from tidemark.model import Fact
+from tidemark.names import pg
+from tidemark.types import PgType
+from tidemark.warehouse import ddl
+from tidemark.warehouse.views import remake_view
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import psycopg
+
+    from tidemark.model import Model, StarTable
+
+LOCK_TRY = "300ms"
+LOCK_PATIENCE_SECONDS = 45.0
+LOCK_PAUSE_SECONDS = 0.5
+_HOLDERS: Final = """
+SELECT DISTINCT l.pid, coalesce(a.usename::text, '?'), coalesce(a.state, 'state not shown')
+  FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+ WHERE l.granted AND n.nspname = %s AND l.pid <> pg_backend_pid() AND l.database = (
+       SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1 LIMIT 3
+"""
+_COLUMNS: Final = """
+SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef OR a.attidentity <> ''
+  FROM pg_attribute a WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid = to_regclass(%s)
+"""
+_COMMENTS: Final = """
+SELECT CASE c.relkind WHEN 'v' THEN 'VIEW ' ELSE 'TABLE ' END, c.relname, a.attname, d.description
+  FROM pg_description d JOIN pg_class c ON c.oid = d.objoid AND d.classoid = 'pg_class'::regclass
+  LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0
+ WHERE c.relnamespace = to_regnamespace(%s)
+"""
+_log = logging.getLogger("tidemark.load")
+
+
+class Schema:
+    """The star's objects in one warehouse.
+
+    Parameters
+    ----------
+    connection
+        In autocommit, with its search path pinned.
+    """
+
+    def __init__(self, model: Model, connection: psycopg.Connection[Any]) -> None:
+        self._model, self._connection = model, connection
+
+    def make_ledger(self) -> None:
+        """Make the ledger if there is none."""
+        if not self._one("SELECT to_regclass(%s) IS NOT NULL", f"{ddl.ETL_SCHEMA}.load_ledger"):
+            self._change([f"CREATE SCHEMA IF NOT EXISTS {pg(ddl.ETL_SCHEMA)}", ddl.LEDGER])
+
+    def evolve(self, described: Mapping[str, str]) -> frozenset[str]:
+        """Bring all objects to the model; return the tables that have no rows.
+
+        Parameters
+        ----------
+        described
+            The comments that the last load set, target -> text: one that reads otherwise now is somebody else's.
+
+        Raises
+        ------
+        WarehouseError
+            If the model wants what the warehouse cannot become, or something of others stands in the way.
+        """
+        model = self._model
+        if self._one("SELECT to_regnamespace(%s) IS NULL", pg(model.name)):
+            self._change([ddl.create_schema(model)])
+        there = self._tables()
+        for name, statements in ddl.create_tables(model).items():
+            if name not in there:
+                self._change(statements)
+        for table in model.star_tables:
+            if table.name in there:
+                self._evolve_table(table)
+        for fact in model.facts.values():
+            self._give_access(fact)
+        self._describe(described)
+        return frozenset(name for name in model.star_names if not self._has_rows(name))
+
+    def let_null_in(self, table: StarTable, columns: Sequence[str]) -> None:
+        """Drop NOT NULL from columns that some of the rows have no value for: they are older than the column."""
+        strict = {name for name, _, not_null, _ in self._rows(_COLUMNS, self._name(table.name)) if not_null}
+        wanted = [name for name in columns if name in strict]
+        self._change([f"ALTER TABLE {self._name(table.name)} ALTER COLUMN {pg(name)} DROP NOT NULL" for name in wanted])
+
+    def _name(self, name: str) -> str:
+        return pg(self._model.name, name)
+
+    def _has_rows(self, table: str) -> bool:
+        return bool(self._one(f"SELECT EXISTS (SELECT FROM {self._name(table)})"))  # noqa: S608 - a quoted name
+
+    def _tables(self) -> set[str]:
+        query = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = to_regnamespace(%s)"
+        return {str(name) for (name,) in self._rows(query, pg(self._model.name))}
+
+    def _evolve_table(self, table: StarTable) -> None:
+        own = {*ddl.FACT_EXTRA_NAMES, *ddl.DIMENSION_EXTRA_NAMES, getattr(table, "record_id", "")}
+        modelled = {column.name for column in table.columns}
+        found = {
+            # A column that others added, and that fills itself, is theirs.
+            name: (PgType.parse(kind), not_null and (name in modelled or not filled))
+            for name, kind, not_null, filled in self._rows(_COLUMNS, self._name(table.name))
+            if name not in own
+        }
+        try:
+            changes = ddl.evolution(self._name(table.name), table.key, table.columns, found)
+        except ValueError as error:
+            raise WarehouseError(
+                str(error),
+                expected="the same type, or a wider one",
+                do="give the column a new name in star.yml, or change the warehouse's column by hand",
+            ) from None
+        if isinstance(table, Fact):
+            changes += [
+                f"ALTER TABLE {self._name(table.name)} DROP CONSTRAINT {pg(name)}"
+                for name in ddl.dropped_references(table, self._references(table))
+            ]
+        if isinstance(table, Fact) and any(" TYPE " in change for change in changes):
+            # PostgreSQL changes no type under a view: ours makes way, and comes back with all that it had.
+            changes = remake_view(self._connection, self._model, table, changes)
+        self._change(changes)
+
+    def _references(self, fact: Fact) -> list[tuple[str, str, str]]:
+        rows = self._rows(
+            "SELECT conname, attname, relname FROM pg_constraint "
+            "JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1] JOIN pg_class t ON t.oid = confrelid "
+            "WHERE contype = 'f' AND conrelid = to_regclass(%s) "
+            "AND cardinality(conkey) = 1 AND relnamespace = to_regnamespace(%s)",
+            self._name(fact.name),
+            pg(self._model.name),
+        )
+        return [(str(name), str(column), str(target)) for name, column, target in rows]
+
+    def _give_access(self, fact: Fact) -> None:
+        """Make or grow the fact's view and functions; one that is as it should be keeps its readers undisturbed."""
+        columns = (
+            "SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped "
+        )
+        view = self._name(f"{fact.name}_current")
+        shown = self._one(columns + "AND attrelid = to_regclass(%s)", view)
+        if shown != self._one(columns + "AND attrelid = to_regclass(%s)", self._name(fact.name)):
+            options = self._one("SELECT reloptions FROM pg_class WHERE oid = to_regclass(%s)", view)
+            self._change([ddl.current_view(self._model, fact, options or ())])
+        for signature, body, statement in ddl.as_of_functions(self._model, fact):
+            if self._one("SELECT prosrc FROM pg_proc WHERE oid = to_regprocedure(%s)", signature) != body:
+                self._change([statement])
+
+    def _describe(self, before: Mapping[str, str]) -> None:
+        """Set the comments that are missing or still ours; what people wrote in their place stays."""
+        schema = pg(self._model.name)
+        found = {
+            f"{kind}{self._name(name)}" if column is None else f"COLUMN {self._name(name)}.{pg(column)}": text
+            for kind, name, column, text in self._rows(_COMMENTS, schema)
+        }
+        wanted = ddl.comments(self._model)
+        objects = {"SCHEMA": "to_regnamespace(%s), 'pg_namespace'", "FUNCTION": "to_regprocedure(%s), 'pg_proc'"}
+        for target in wanted:
+            kind, name = target.split(" ", 1)
+            if kind in objects:
+                found[target] = self._one(f"SELECT obj_description({objects[kind]})", name)
+        stale = [
+            target
+            for target, text in wanted.items()
+            if found.get(target) != text and found.get(target) in (None, before.get(target))
+        ]
+        self._change([ddl.comment(target, wanted[target]) for target in stale])
+
+    def _change(self, statements: Sequence[str]) -> None:
+        """Run statements as one transaction, in short tries."""
+        if not statements:
+            return
+        deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+        while True:
+            try:
+                with self._connection.transaction():
+                    self._connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TRY}'".encode())
+                    for statement in statements:
+                        self._connection.execute(statement.encode())
+            except pg_errors.LockNotAvailable:
+                if time.monotonic() > deadline:
+                    raise self._locked() from None
+                time.sleep(LOCK_PAUSE_SECONDS)
+            except (pg_errors.DependentObjectsStillExist, pg_errors.FeatureNotSupported) as error:
+                raise _in_the_way(error) from None
+            else:
+                return
+
+    def _locked(self) -> WarehouseError:
+        holders = [f"session {pid} of {user} ({state})" for pid, user, state in self._rows(_HOLDERS, self._model.name)]
+        return WarehouseError(
+            f"the warehouse's schema {self._model.name} has to change, and its tables stayed in use for "
+            f"{LOCK_PATIENCE_SECONDS:.0f} s by {', '.join(holders) or 'sessions that are gone now'}",
+            expected="a moment in which no transaction uses them",
+            do="let those transactions end; nothing was committed, and the next tick repeats",
+        )
+
+    def _one(self, query: str, *values: Any) -> Any:
+        row = self._connection.execute(query.encode(), values).fetchone()
+        return None if row is None else row[0]
+
+    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query.encode(), values).fetchall()
+
+
+def _in_the_way(error: psycopg.Error) -> WarehouseError:
+    """Name what depends on an object of ours; the detail of these errors holds names only."""
+    words = " ".join(f"{error.diag.message_primary}: {error.diag.message_detail or ''}".split())
+    return WarehouseError(
+        f"an object of the warehouse that is not Tidemark's is in the way of a change of the model: {words}",
+        expected="no view, rule, policy or function that depends on a column whose type changes",
+        do="drop it, let one tick run, and make it again; or take the type's change back; nothing was changed",
+    )

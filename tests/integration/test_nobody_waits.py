@@ -1,0 +1,233 @@
+"""Nobody waits for us: statements that need a table for themselves, against an extract and a load that hold locks on it.
+
+Each case lets the job hold its locks for far longer than anybody may wait, and prints how long the other one waited.
+What is asserted is who gave way, and that both went through; seconds depend on the machine.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tidemark import extraction, loading
+from tidemark.errors import GaveWayError, SourceError, WarehouseError
+from tidemark.plan import plan_table
+from tidemark.source import server
+from tidemark.warehouse import schema
+from tidemark.warehouse.postgres import _PostgresLoad
+
+from local_stack.databases import Credentials as Database
+from tests.integration.conftest import Pipeline
+
+pytestmark = pytest.mark.servers
+HOLD_SECONDS = 20.0
+
+AT_THE_SOURCE = {
+    "ALTER TABLE": ["ALTER TABLE customer ALTER COLUMN code TYPE varchar(300)"],
+    "TRUNCATE": ["TRUNCATE note_pad"],
+    "VACUUM FULL": ["VACUUM FULL customer"],
+    "ATTACH PARTITION": ["ALTER TABLE part ATTACH PARTITION part_2 FOR VALUES FROM (100) TO (200)"],
+    "DETACH PARTITION": ["ALTER TABLE part DETACH PARTITION part_1"],
+    "CREATE INDEX CONCURRENTLY": ["CREATE INDEX CONCURRENTLY ON customer (name)"],
+}
+AT_THE_WAREHOUSE = {
+    "ALTER TABLE": ["ALTER TABLE {star}.fact_order ADD COLUMN remark text"],
+    "TRUNCATE": ["TRUNCATE {star}.dim_customer_notes"],
+    "VACUUM FULL": ["VACUUM FULL {star}.fact_order"],
+    "CREATE INDEX": ["CREATE INDEX ON {star}.fact_order (due_date)"],
+}
+
+
+class Other:
+    """Another session that does something once, and how long that took it."""
+
+    def __init__(self, database: Database, statements: list[str]) -> None:
+        self._database, self._statements = database, statements
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.seconds = -1.0
+        self.begun = False
+
+    def begin(self) -> None:
+        """Start, the first time; and hold the job up until the other one has what it wanted."""
+        if not self.begun:
+            self.begun = True
+            self._thread.start()
+            self._thread.join(HOLD_SECONDS)
+
+    def _run(self) -> None:
+        with self._database.connect() as connection:
+            began = time.monotonic()
+            for statement in self._statements:
+                connection.execute(statement.encode())
+            self.seconds = time.monotonic() - began
+
+    def report(self, job: str, what: str) -> None:
+        sys.stdout.write(f"\n{job}: {what} waited {self.seconds:.2f} s\n")
+        assert self.seconds >= 0, f"{what} never got through"
+        assert self.seconds < HOLD_SECONDS / 2, "it waited until the job gave its locks up by itself"
+
+
+@pytest.fixture
+def partitioned(new_pipeline: Callable[[], Pipeline]) -> Pipeline:
+    shop = new_pipeline()
+    shop.execute(
+        "CREATE TABLE part (country_id int, label text NOT NULL, PRIMARY KEY (country_id)) PARTITION BY RANGE (country_id)",
+        "CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (100)",
+        "CREATE TABLE part_2 (country_id int PRIMARY KEY, label text NOT NULL)",
+        "INSERT INTO part SELECT * FROM country",
+        "CREATE TABLE note_pad (id int PRIMARY KEY, label text)",
+        "GRANT SELECT ON part, part_1, part_2, note_pad TO shop_reader",
+    )
+    shop.edit("source.yml", "  country:\n", "  country:\n    relation: part\n")
+    columns = (
+        "  note_pad:\n    description: Notes\n    key: [id]\n    columns:\n"
+        "      id: {type: integer, nullable: false, description: Key}\n"
+        "      label: {type: text, nullable: true, description: Text}\n"
+    )
+    shop.edit("source.yml", "tables:\n", f"tables:\n{columns}")
+    return shop
+
+
+@pytest.mark.parametrize("what", AT_THE_SOURCE)
+def test_an_extract_gives_way(
+    partitioned: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    shop, other = partitioned, Other(partitioned.source, AT_THE_SOURCE[what])
+
+    def hold(*arguments: Any) -> Any:
+        other.begin()
+        return plan_table(*arguments)
+
+    monkeypatch.setattr(extraction, "plan_table", hold)
+    monkeypatch.setattr(extraction, "PAUSE_SECONDS", 0.2)
+    manifest = shop.must_extract(accept="*")
+    other.report("extract", what)
+    assert manifest.seq == 1
+    assert manifest.tables["customer"].rows == 20
+    assert ("so it was given up" in caplog.text) is (what != "ATTACH PARTITION" or "given up" in caplog.text)
+    assert shop.extract() is None, "what was read is what the next cut starts from"
+
+
+def test_an_extract_that_has_to_give_way_each_time_ends_with_a_sentence(
+    partitioned: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_way(*_: Any) -> Any:
+        other = Other(partitioned.source, ["BEGIN; LOCK TABLE customer; COMMIT"])
+        other.begin()
+        return plan_table(*_)
+
+    monkeypatch.setattr(extraction, "plan_table", give_way)
+    monkeypatch.setattr(extraction, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(extraction, "TRIES", 2)
+    with pytest.raises(GaveWayError, match=r"session \d+ of postgres waited for this cut's locks, so it was given up"):
+        partitioned.extract()
+    assert partitioned.landing.latest() is None
+
+
+@pytest.fixture
+def loaded(new_pipeline: Callable[[], Pipeline]) -> Pipeline:
+    """A shop in its warehouse, and a second run of its lake that waits to be loaded."""
+    shop = new_pipeline()
+    shop.tick()
+    with shop.warehouse().connect() as connection:
+        connection.execute(f"CREATE TABLE {shop.model.name}.dim_customer_notes (id int)".encode())
+    shop.execute("UPDATE orders SET note = 'again' WHERE order_id = 1")
+    shop.must_extract()
+    shop.transform()
+    return shop
+
+
+@pytest.mark.parametrize("what", AT_THE_WAREHOUSE)
+def test_a_load_gives_way(
+    loaded: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    statements = [text.format(star=loaded.model.name) for text in AT_THE_WAREHOUSE[what]]
+    other, count = Other(loaded.warehouse(), statements), _PostgresLoad.current_rows
+
+    def hold(self: _PostgresLoad, table: Any) -> int:
+        other.begin()
+        return count(self, table)
+
+    monkeypatch.setattr(_PostgresLoad, "current_rows", hold)
+    monkeypatch.setattr(loading, "PAUSE_SECONDS", 0.2)
+    with caplog.at_level(logging.WARNING):
+        assert loaded.load() == 2
+    other.report("load", what)
+    assert ("so it was given up" in caplog.text) is (what != "TRUNCATE")
+    assert loaded.differences() == []
+
+
+def test_a_reader_that_idles_in_its_transaction_keeps_no_load_out_and_nobody_waits_behind_a_change(
+    loaded: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data goes in beside it; a change of the schema waits for it in short tries, between which others go on."""
+    star, monkey = loaded.model.name, monkeypatch
+    with loaded.warehouse().connect(autocommit=False) as idle:
+        idle.execute(f"SELECT count(*) FROM {star}.fact_order".encode())
+        assert loaded.load() == 2
+        text = "      note: {type: varchar, nullable: true, description: Note}\n"
+        loaded.edit("star.yml", text, text.replace("note:", "note_2:") + text)
+        loaded.edit("fact_order.sql", "    note,\n", "    note AS note_2,\n    note,\n")
+        loaded.execute("UPDATE orders SET note = 'more' WHERE order_id = 2")
+        loaded.must_extract()
+        loaded.transform()
+        monkey.setattr(schema, "LOCK_PATIENCE_SECONDS", 3.0)
+        waits: list[float] = []
+        done = threading.Event()
+
+        def read() -> None:
+            with loaded.warehouse().connect() as connection:
+                while not done.wait(0.02):
+                    began = time.monotonic()
+                    connection.execute(f"SELECT count(*) FROM {star}.fact_order".encode())
+                    waits.append(time.monotonic() - began)
+
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+        with pytest.raises(WarehouseError, match=rf"schema {star} has to change, .* session \d+ of postgres \(idle in"):
+            loaded.load()
+        done.set()
+        thread.join()
+        sys.stdout.write(f"\nschema change: of {len(waits)} readers the longest waited {max(waits):.2f} s\n")
+        assert len(waits) > 10, "readers went on between the tries"
+    assert loaded.load() == 3
+    assert loaded.differences() == []
+
+
+def test_more_partitions_than_the_server_has_locks_for_are_refused(
+    partitioned: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_SHARE_OF_LOCKS", 0.001)
+    with pytest.raises(SourceError, match=r"one cut locks \d+ tables, partitions and indexes, .* max_locks_per_trans"):
+        partitioned.extract()
+    monkeypatch.undo()
+    assert partitioned.must_extract().seq == 1
+
+
+def test_a_table_that_is_locked_in_between_is_had_by_a_later_try(
+    partitioned: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+    sleep_on = time.sleep
+    with partitioned.source.connect(autocommit=False) as migration:
+        migration.execute("LOCK TABLE customer IN ACCESS EXCLUSIVE MODE")
+
+        def sleep(seconds: float) -> None:
+            nonlocal tries
+            tries += 1
+            held = partitioned.query(
+                "SELECT count(*) FROM pg_locks WHERE mode = 'AccessShareLock' AND relation = 'part'::regclass"
+            )
+            assert held == [(0,)], "a try that failed keeps no lock"
+            if tries == 2:
+                migration.rollback()
+            sleep_on(seconds)
+
+        monkeypatch.setattr("tidemark.source.snapshot.time.sleep", sleep)
+        assert partitioned.must_extract().seq == 1
+    assert tries >= 2

@@ -1,0 +1,199 @@
+"""What people put on the warehouse's objects, and what they plant where our sessions might find it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tidemark.errors import WarehouseError
+from tidemark.loading import load
+from tidemark.warehouse.postgres import PostgresWarehouse
+
+from local_stack.databases import Credentials as Database
+from local_stack.databases import EmbeddedPostgres
+from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
+
+pytestmark = pytest.mark.servers
+NOTE = "      note: {type: varchar, nullable: true, description: Note}\n"
+
+
+class Warehouse:
+    """A shop's warehouse with an owner of its own (no superuser), a reader and a stranger."""
+
+    def __init__(self, shop: Pipeline, postgres: EmbeddedPostgres) -> None:
+        self.shop, self.star = shop, shop.model.name
+        self.admin: Database = shop.warehouse()
+        self.loader = postgres.create_reader(self.admin.dbname, "loader", schemas=())
+        self.bi = postgres.create_reader(self.admin.dbname, "bi", schemas=())
+        self.sql(f'GRANT CREATE, TEMPORARY ON DATABASE "{self.admin.dbname}" TO loader')
+
+    def sql(self, *statements: str, by: Database | None = None) -> list[tuple[Any, ...]]:
+        with (by or self.admin).connect() as connection:
+            for statement in statements:
+                cursor = connection.execute(statement.replace("STAR", self.star).encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def load(self) -> int:
+        warehouse = PostgresWarehouse(self.shop.model, credentials_of(self.loader))
+        return load(self.shop.model, self.shop.landing, PROCESSED, warehouse, self.shop.metrics)
+
+    def tick(self) -> None:
+        self.shop.must_extract(full=True)
+        self.shop.transform()
+        self.load()
+
+
+@pytest.fixture
+def warehouse(new_pipeline: Callable[[], Pipeline], postgres: EmbeddedPostgres) -> Warehouse:
+    found = Warehouse(new_pipeline(), postgres)
+    found.shop.edit("star.yml", NOTE, NOTE.replace("varchar,", "varchar(20),"))
+    found.tick()
+    return found
+
+
+def widen(found: Warehouse) -> None:
+    found.shop.edit("star.yml", "varchar(20),", "varchar(40),")
+    found.shop.execute("UPDATE orders SET amount = amount + 1 WHERE order_id = 1")
+
+
+STATE = """
+SELECT c.relname, c.relacl::text, c.reloptions, pg_get_userbyid(c.relowner), obj_description(c.oid),
+       (SELECT array_agg((a.attname, a.attacl::text, a.attnotnull, col_description(c.oid, a.attnum))::text ORDER BY a.attnum)
+          FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)
+  FROM pg_class c WHERE c.relnamespace = 'STAR'::regnamespace AND c.relkind IN ('r', 'v') ORDER BY 1
+"""
+
+
+def test_what_others_were_granted_and_wrote_survives_a_wider_type(warehouse: Warehouse) -> None:
+    warehouse.sql(
+        "GRANT USAGE ON SCHEMA STAR TO bi",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA STAR TO bi WITH GRANT OPTION",
+        "GRANT SELECT ON STAR.fact_order_current TO PUBLIC",
+        "GRANT UPDATE (note) ON STAR.fact_order_current TO bi",
+        "GRANT EXECUTE ON FUNCTION STAR.fact_order_as_of(timestamptz) TO bi",
+        "ALTER VIEW STAR.fact_order_current SET (security_barrier = true)",
+        "ALTER TABLE STAR.fact_order ADD COLUMN cost_centre text NOT NULL DEFAULT 'x'",
+        "COMMENT ON VIEW STAR.fact_order_current IS 'ours: see wiki'",
+        "COMMENT ON COLUMN STAR.fact_order.amount IS 'without VAT'",
+        "COMMENT ON COLUMN STAR.fact_order_current.amount IS 'really without'",
+    )
+    warehouse.sql("ALTER DEFAULT PRIVILEGES IN SCHEMA STAR GRANT DELETE ON TABLES TO bi", by=warehouse.loader)
+    before = warehouse.sql(STATE)
+    functions = "SELECT oid, proacl::text FROM pg_proc WHERE pronamespace = 'STAR'::regnamespace ORDER BY 1"
+    before_functions = warehouse.sql(functions)
+    widen(warehouse)
+    warehouse.tick()
+    after = warehouse.sql(STATE)
+    # The table got the column after the view was made, so the view has it only now.
+    assert [row[:5] for row in after] == [row[:5] for row in before]
+    assert [row[5][: len(old[5])] for row, old in zip(after, before, strict=True)] == [row[5] for row in before]
+    assert warehouse.sql(functions) == before_functions, "functions that did not change were not touched"
+    count = "SELECT count(*), max(length(cost_centre)) FROM STAR.fact_order_current"
+    assert warehouse.sql(count, by=warehouse.bi) == [(3000, 1)]
+    kind = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'STAR.fact_order'::regclass AND attname = 'note'"
+    assert warehouse.sql(kind) == [("character varying(40)",)]
+    assert warehouse.shop.differences() == []
+
+
+@pytest.mark.parametrize(
+    ("statements", "named"),
+    [
+        (["CREATE VIEW bi.report AS SELECT note FROM STAR.fact_order_current"], "view bi.report depends on view"),
+        (["CREATE VIEW bi.report AS SELECT note FROM STAR.fact_order"], "view bi.report"),
+        (["CREATE MATERIALIZED VIEW bi.report AS SELECT note FROM STAR.fact_order"], "materialized view bi.report"),
+        (["CREATE TABLE bi.pairs (one STAR.fact_order)"], "bi.pairs.one"),
+        (["CREATE POLICY mine ON STAR.fact_order USING (note IS NOT NULL)"], "policy mine"),
+        (
+            ["CREATE RULE mine AS ON DELETE TO STAR.fact_order_current DO INSTEAD NOTHING"],
+            r"fact_order_current\W+ has to be made again, and has rule mine",
+        ),
+    ],
+)
+def test_what_stands_in_the_way_of_a_wider_type_is_named_and_nothing_is_changed(
+    warehouse: Warehouse, statements: list[str], named: str
+) -> None:
+    warehouse.sql("CREATE SCHEMA bi", "GRANT USAGE ON SCHEMA bi TO loader", *statements)
+    before = warehouse.sql(STATE)
+    widen(warehouse)
+    warehouse.shop.must_extract()
+    warehouse.shop.transform()
+    with pytest.raises(WarehouseError, match=named):
+        warehouse.load()
+    assert warehouse.sql(STATE) == before
+    warehouse.sql("DROP SCHEMA bi CASCADE", "DROP POLICY IF EXISTS mine ON STAR.fact_order")
+    warehouse.sql("DROP RULE IF EXISTS mine ON STAR.fact_order_current")
+    assert warehouse.load() == 2
+    assert warehouse.shop.differences() == []
+
+
+def test_our_comments_follow_the_model_and_other_peoples_stay(warehouse: Warehouse) -> None:
+    warehouse.sql("COMMENT ON COLUMN STAR.fact_order.amount IS 'without VAT'")
+    shown = (
+        "SELECT attname::text, col_description(attrelid, attnum) FROM pg_attribute"
+        " WHERE attrelid = 'STAR.fact_order'::regclass AND attname IN ('amount', 'note') ORDER BY 1"
+    )
+    for words in ("A remark", "Another remark"):
+        star = warehouse.shop.folder / "star.yml"
+        lines = star.read_text().splitlines(keepends=True)
+        star.write_text(
+            "".join(
+                line.rsplit("description:", 1)[0] + f"description: {words}}}\n"
+                if line.startswith("      note:")
+                else line
+                for line in lines
+            )
+        )
+        warehouse.tick()
+        assert warehouse.sql(shown) == [("amount", "without VAT"), ("note", words)]
+
+
+def plant(database: Database, owner: str, *functions: str) -> None:
+    """Give everybody what everybody had before PostgreSQL 15, and let somebody use it."""
+    with database.connect() as connection:
+        connection.execute("GRANT CREATE, USAGE ON SCHEMA public TO PUBLIC")
+        connection.execute("CREATE TABLE public.loot (who text)")
+        connection.execute("GRANT INSERT, SELECT ON public.loot TO PUBLIC")
+        connection.execute(f"SET ROLE {owner}".encode())
+        for function in functions:
+            connection.execute(function.encode())
+
+
+STEAL = (
+    "LANGUAGE plpgsql AS $$BEGIN IF current_setting('transaction_read_only') = 'off' THEN"
+    " INSERT INTO public.loot VALUES (current_user); END IF; RETURN {}; END$$"
+)
+# Better matches for our calls than PostgreSQL's own, which take "any", a wider type, or are made by a cast.
+PLANTED = [
+    "CREATE FUNCTION public.jsonb_build_array(smallint, name, text, boolean, text) RETURNS jsonb "
+    + STEAL.format("json_build_array($1, $2, $3, $4, $5)::jsonb"),
+    "CREATE FUNCTION public.hashtextextended(text, integer) RETURNS bigint " + STEAL.format("7"),
+    "CREATE FUNCTION public.hashint8extended(bigint, integer) RETURNS bigint " + STEAL.format("7"),
+    "CREATE FUNCTION public.date_part(text, timestamp(3)) RETURNS double precision " + STEAL.format("1"),
+    "CREATE FUNCTION public.set_config(name, text, boolean) RETURNS text " + STEAL.format("''"),
+    "CREATE FUNCTION public.ne(oid, integer) RETURNS boolean " + STEAL.format("true"),
+    "CREATE OPERATOR public.<> (LEFTARG = oid, RIGHTARG = integer, FUNCTION = public.ne)",
+    "CREATE FUNCTION public.later(timestamptz, timestamptz) RETURNS boolean " + STEAL.format("true"),
+    "CREATE OPERATOR public.> (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = public.later)",
+]
+
+
+def test_functions_and_operators_that_others_plant_are_never_called(
+    new_pipeline: Callable[[], Pipeline], postgres: EmbeddedPostgres
+) -> None:
+    found = Warehouse(new_pipeline(), postgres)
+    mallory = postgres.create_reader(found.shop.source.dbname, "mallory", schemas=())
+    postgres.create_reader(found.admin.dbname, "mallory", schemas=())
+    for database in (found.shop.source, found.admin):
+        plant(database, mallory.username, *PLANTED)
+    found.tick()
+    found.shop.execute("UPDATE orders SET note = 'x' WHERE order_id = 1", "DELETE FROM orders WHERE order_id = 2")
+    found.tick()
+    as_of = "SET search_path = public, pg_catalog; SELECT count(*) FROM STAR.fact_order_as_of(now(), 2)"
+    with found.admin.connect() as connection:
+        for statement in as_of.replace("STAR", found.star).split("; "):
+            cursor = connection.execute(statement.encode())
+        assert cursor.fetchone() == (2999,)
+    for database in (found.shop.source, found.admin):
+        assert found.shop.query("SELECT * FROM public.loot", database) == []
+    assert found.shop.differences() == []
