@@ -53,8 +53,8 @@ def test_agrees_with_glues_own_parser(job: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("job", JOBS)
 def test_glues_further_arguments_are_left_alone(job: str) -> None:
     given_values = {name: f"value of {name}" for name in arguments_of(job)}
-    extra = ["--JOB_NAME", "x", "--enable-metrics", "true", "--TempDir", "s3://t/"]
-    found = parse_arguments(job, [*extra, *command_line(job, given_values)])
+    extra = ["--JOB_NAME", "x", "--enable-metrics", "--TempDir", "s3://t/", "--enable-metrics", "true"]
+    found = parse_arguments(job, [*extra, *command_line(job, given_values), "--enable-metrics"])
     assert vars(found) == optional_arguments_of(job) | given_values
 
 
