@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 REASONS: Final = {
     "AwsSolutions-S1": "This bucket holds the access logs of the others; logging into itself would never end.",
     "AwsSolutions-SQS3": "This queue is the dead-letter queue of the schedules: a person looks at what ends here.",
+    "AwsSolutions-GL1": (
+        "The jobs' log groups are made here, with our key; a security configuration would send the logs elsewhere."
+    ),
+    "AwsSolutions-GL3": "The jobs keep no bookmarks, so that there is nothing of them to encrypt.",
     "CloudFormation-Validate::W3010": (
         "The zone is that of the given subnet: Glue demands both, and no function gives the one from the other."
     ),

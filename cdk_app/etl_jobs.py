@@ -40,7 +40,6 @@ class EtlJobs(Construct):
         assets: JobAssets,
         network: JobNetwork,
         roles: JobRoles,
-        lake_key: kms.IKey,
         log_prefix: str,
         log_key: kms.IKey,
     ) -> None:
@@ -56,15 +55,14 @@ class EtlJobs(Construct):
                 retention=log_retention(settings.retention_days),
                 removal_policy=cdk.RemovalPolicy.DESTROY,
             )
-        # No fixed name: it cannot be changed in place.
-        self._security = glue.SecurityConfiguration(
+        # No security configuration: with one, Glue logs to groups of another name, which nobody makes and which have no
+        # key. The groups above have theirs, and the buckets encrypt by themselves.
+        acknowledge(
             self,
-            "Security",
-            s3_encryption=glue.S3Encryption.kms(lake_key),
-            cloud_watch_encryption=glue.CloudWatchEncryption.kms(log_key),
-            job_bookmarks_encryption=glue.JobBookmarksEncryption.client_side_kms(log_key),
+            "Annotation::@aws-cdk/aws-glue-alpha:plaintextJobArgumentSecret",
+            "AwsSolutions-GL1",
+            "AwsSolutions-GL3",
         )
-        acknowledge(self, "Annotation::@aws-cdk/aws-glue-alpha:plaintextJobArgumentSecret")
         self.by_key = {job.key: self._job(job) for job in job_definitions(deployment)}
 
     def _job(self, job: JobDefinition) -> glue.PySparkEtlJob:
@@ -82,7 +80,6 @@ class EtlJobs(Construct):
             glue_version=GLUE_VERSION,
             worker_configuration=glue.WorkerConfiguration(worker_type=glue.WorkerType.G_1X, number_of_workers=workers),
             connections=[self._network.connection],
-            security_configuration=self._security,
             timeout=cdk.Duration.minutes(job.timeout_minutes),
             max_concurrent_runs=1,
             max_retries=0,

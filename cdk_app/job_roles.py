@@ -47,8 +47,6 @@ class JobRoles(Construct):
     ----------
     log_prefix
         First part of the log groups' names.
-    operations_key
-        ARN of the key of logs.
     """
 
     def __init__(
@@ -62,12 +60,11 @@ class JobRoles(Construct):
         assets: JobAssets,
         network: JobNetwork,
         log_prefix: str,
-        operations_key: str,
     ) -> None:
         super().__init__(scope, construct_id)
         self._settings, self._deployment, self._lake_key = settings, deployment, lake_key
         self._assets, self._network = assets, network
-        self._log_prefix, self._operations_key = log_prefix, operations_key
+        self._log_prefix = log_prefix
         self._stack = cdk.Stack.of(self)
         landing, processed = (
             f"arn:{self._stack.partition}:s3:::{uri.removeprefix('s3://')}"
@@ -125,7 +122,10 @@ class JobRoles(Construct):
                     for key in self._assets.keys_of(job)
                 ),
             ),
-            *self._logs(),
+            # The groups are there, and CloudWatch Logs itself uses their key.
+            _allow("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], self._log_groups()),
+            # Glue looks up, in the job's name, what the job is.
+            _allow("KnowItself", ["glue:GetJob"], self._arn("glue", f"job/{self._deployment.prefix}-{job}")),
             *self._interfaces(),
             # CloudWatch knows no resources; the condition leaves our namespace, and Glue's own job metrics.
             _allow("PublishMetrics", ["cloudwatch:PutMetricData"], "*").copy(
@@ -155,12 +155,8 @@ class JobRoles(Construct):
         names = ["catalog", *(f"database/{name}" for name in databases), *(f"table/{name}/*" for name in databases)]
         return [self._arn("glue", name) for name in names]
 
-    def _logs(self) -> list[iam.PolicyStatement]:
-        group = self._arn("logs", f"log-group:{self._log_prefix}/*")
-        return [
-            _allow("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents", "logs:AssociateKmsKey"], group),
-            _allow("UseLogKey", _USE_KEY, self._operations_key),
-        ]
+    def _log_groups(self) -> str:
+        return self._arn("logs", f"log-group:{self._log_prefix}/*")
 
     def _interfaces(self) -> list[iam.PolicyStatement]:
         """What Glue needs, in the job's name, to put the workers into the VPC."""

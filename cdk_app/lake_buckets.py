@@ -33,7 +33,7 @@ class LakeBuckets(Construct):
             "Key",
             description="Tidemark's lake",
             enable_key_rotation=True,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
+            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         # S3 delivers access logs only to buckets under its own keys.
         self.access_logs = self._bucket(
@@ -74,7 +74,7 @@ class LakeBuckets(Construct):
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             versioned=True,
             lifecycle_rules=rules,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
+            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
             **options,
         )
 

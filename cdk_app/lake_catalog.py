@@ -30,5 +30,5 @@ class LakeCatalog(Construct):
             location_uri=f"{deployment.processed_uri}/{name}.db",
             description=f"Tidemark: {what}",
         )
-        database.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
+        database.apply_removal_policy(cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
         return database

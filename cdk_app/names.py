@@ -25,4 +25,11 @@ def deployment_of(settings: Settings, *, model_uri: str = "", ca_file: str = "sy
         landing_format=settings.landing_format,
         ca_file=ca_file,
         interval_minutes=settings.interval_minutes,
+        source_host=settings.source_host,
+        source_port=settings.source_port,
+        source_dbname=settings.source_dbname,
+        warehouse_host=settings.warehouse_host,
+        warehouse_port=settings.warehouse_port,
+        warehouse_dbname=settings.warehouse_dbname,
+        start_spark=True,
     )

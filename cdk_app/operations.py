@@ -25,7 +25,7 @@ class Operations(Construct):
             "Key",
             description=f"Tidemark {settings.stage}: notifications, logs, dead letters",
             enable_key_rotation=True,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
+            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         self._let_services_use_the_key(log_prefixes)
         self.topic = sns.Topic(

@@ -57,7 +57,6 @@ class PipelineStack(cdk.Stack):
             assets=assets,
             network=self.network,
             log_prefix=job_logs,
-            operations_key=self.operations.key.key_arn,
         )
         self.jobs = EtlJobs(
             self,
@@ -67,7 +66,6 @@ class PipelineStack(cdk.Stack):
             assets=assets,
             network=self.network,
             roles=self.roles,
-            lake_key=storage.buckets.key,
             log_prefix=job_logs,
             log_key=self.operations.key,
         )

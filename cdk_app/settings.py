@@ -55,6 +55,17 @@ KeyArn = Annotated[
 ]
 Phone = Annotated[str, _matching(r"\+[1-9]\d{6,14}", "a telephone number with its country, +447700900123")]
 Email = Annotated[str, _matching(r"[^@\s,]+@[^@\s,]+\.[^@\s,]+", "an e-mail address")]
+HostName = Annotated[
+    str,
+    _matching(
+        r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*",
+        "the name of one server, db.example.org, without scheme and port",
+    ),
+]
+DatabaseName = Annotated[
+    str,
+    _matching(r"[^\s\x00-\x1f\x7f-][^\x00-\x1f\x7f]{0,62}", "the name of a database, 1 to 63 characters, no - first"),
+]
 SecurityGroupId = Annotated[str, _matching(r"sg-[0-9a-f]{8,17}", "the id of a security group, sg-0123456789abcdef0")]
 Workers = Annotated[int, Field(ge=2, le=100)]
 
@@ -89,9 +100,11 @@ class Settings(BaseModel):
     source_security_group, warehouse_security_group
         Get one rule each that lets the jobs in; without the second, both databases have the first.
     source_port, warehouse_port
-        TCP ports of the databases.
+        TCP ports of the databases: for the network's rules, and for a secret that names none.
+    source_host, source_dbname, warehouse_host, warehouse_dbname
+        For a secret that names none, as one that RDS manages; what a secret says itself goes before.
     source_secret_arn, warehouse_secret_arn
-        JSON secrets with host, port, dbname, username, password.
+        JSON secrets with username and password, and host, port and dbname unless the settings above say them.
     secret_key_arns
         KMS keys of these secrets, where they are not encrypted by AWS's own.
     warehouse
@@ -133,6 +146,10 @@ class Settings(BaseModel):
     warehouse_security_group: SecurityGroupId | None = None
     source_port: int = Field(default=5432, ge=1, le=65535)
     warehouse_port: int = Field(default=5432, ge=1, le=65535)
+    source_host: HostName | None = None
+    warehouse_host: HostName | None = None
+    source_dbname: DatabaseName | None = None
+    warehouse_dbname: DatabaseName | None = None
     source_secret_arn: Arn
     warehouse_secret_arn: Arn
     secret_key_arns: Annotated[tuple[KeyArn, ...], BeforeValidator(_split)] = ()

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class StorageStack(cdk.Stack):
-    """Buckets, databases, workgroup; all retained."""
+    """Buckets, databases, workgroup; the data outlives the stack.
+
+    What a failed first deployment has made is not data: it goes, else its fixed names would be in the next one's way.
+    """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, **kwargs: Any) -> None:
         super().__init__(scope, construct_id, **kwargs)

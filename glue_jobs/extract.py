@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from tidemark.arguments import parse_arguments
+from tidemark.arguments import accepted_deletes, given_credentials, parse_arguments
 from tidemark.credentials import from_secret
 from tidemark.errors import run_job
 from tidemark.extraction import ExtractRequest, extract
 from tidemark.landing import Landing
 from tidemark.metrics import job_metrics
 from tidemark.model_loader import load_model
+from tidemark.session import spark_throughout
 
 
 def main() -> None:
@@ -17,13 +18,14 @@ def main() -> None:
     request = ExtractRequest(
         run_id=arguments.run_id,
         landing_format=arguments.landing_format,
-        accept_deletes=frozenset(filter(None, (name.strip() for name in arguments.accept_deletes.split(",")))),
+        accept_deletes=accepted_deletes(arguments.accept_deletes),
         full_compare=arguments.full_compare == "true",
         restored=arguments.full_compare == "restored",
     )
-    with job_metrics("extract", arguments.pipeline) as metrics:
+    with job_metrics("extract", arguments.pipeline) as metrics, spark_throughout("extract", arguments.start_spark):
         model = load_model(arguments.model_uri)
-        source = from_secret(arguments.source_secret, arguments.ca_file)
+        given = given_credentials(arguments, "source")
+        source = from_secret(arguments.source_secret, arguments.ca_file, given)
         extract(model, source, Landing(arguments.landing_uri), request, metrics)
 
 

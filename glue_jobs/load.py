@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from tidemark.arguments import parse_arguments
+from tidemark.arguments import given_credentials, parse_arguments
 from tidemark.credentials import from_secret
 from tidemark.errors import run_job
 from tidemark.landing import Landing
 from tidemark.loading import load
 from tidemark.metrics import job_metrics
 from tidemark.model_loader import load_model
+from tidemark.session import spark_throughout
 from tidemark.warehouse.postgres import PostgresWarehouse
 
 
 def main() -> None:
     """Read the arguments, build the ports, load."""
     arguments = parse_arguments("load")
-    with job_metrics("load", arguments.pipeline) as metrics:
+    with job_metrics("load", arguments.pipeline) as metrics, spark_throughout("load", arguments.start_spark):
         model = load_model(arguments.model_uri, arguments.lake_name)
-        warehouse = PostgresWarehouse(model, from_secret(arguments.warehouse_secret, arguments.ca_file))
+        given = given_credentials(arguments, "warehouse")
+        warehouse = PostgresWarehouse(model, from_secret(arguments.warehouse_secret, arguments.ca_file, given))
         load(model, Landing(arguments.landing_uri), arguments.processed_uri, warehouse, metrics)
 
 

@@ -7,15 +7,18 @@ from tidemark.errors import run_job
 from tidemark.landing import Landing
 from tidemark.metrics import job_metrics
 from tidemark.model_loader import load_model
+from tidemark.session import spark_throughout
 from tidemark.transformation import transform
 
 
 def main() -> None:
     """Read the arguments, build the ports, transform."""
     arguments = parse_arguments("transform")
-    with job_metrics("transform", arguments.pipeline) as metrics:
+    landing, processed = Landing(arguments.landing_uri), arguments.processed_uri
+    spark = spark_throughout("transform", arguments.start_spark, processed)
+    with job_metrics("transform", arguments.pipeline) as metrics, spark:
         model = load_model(arguments.model_uri, arguments.lake_name)
-        transform(model, Landing(arguments.landing_uri), arguments.processed_uri, arguments.run_id, metrics)
+        transform(model, landing, processed, arguments.run_id, metrics)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Owns the life of those processes and promises that
 
 - a run's state is RUNNING, then exactly one of SUCCEEDED, FAILED, TIMEOUT, STOPPED, by the script's exit code, the
   job's time limit, or a call of :meth:`GlueRunner.stop`;
+- what a run says of its failure is the exception that ended the script, and nothing that it wrote, as in Glue;
 - a run that ends takes its whole process group with it, the JVM included;
 - all output is kept in ``logs/<run id>/<job>.log`` of the state directory, and argument *values* are never written;
 - a script sees a small environment of its own and nothing else of the user's: no credentials, no proxies.
@@ -21,12 +22,13 @@ import signal
 import subprocess  # nosec B404 # playing Glue means starting processes
 import sys
 import threading
-import time
-from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Literal
+
+from local_stack import glue_launcher
+from local_stack.glue_launcher import ScriptEnd, read_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,10 +37,7 @@ REGION: Final = "eu-west-2"
 JobState = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED"]
 
 _PASSED_ON: Final = ("PATH", "HOME", "JAVA_HOME", "LANG", "TZ")
-_MESSAGE_LENGTH: Final = 1000
-_STDERR_LINES: Final = 400
 _GRACE_SECONDS: Final = 3.0
-_JVM_NOISE: Final = re.compile(r"\s|\d\d/\d\d/\d\d \d\d:\d\d:\d\d |WARNING: |Exception ignored in|OpenJDK ")
 # A run of seconds never repays the second compiler, nor two cores a parallel collector. Nothing is said about a class
 # archive that does not fit: Java then works without it.
 # The first compiler alone gets a code cache of 48 MB, which Spark fills in a minute; then Java only interprets.
@@ -68,6 +67,8 @@ class RunnerSettings:
         Size of the Spark session.
     seconds_per_minute
         Length of a minute of a job's time limit; tests make it short.
+    insists_on_spark
+        Be as strict as YARN under Glue: a script that ends well without ever having started a SparkContext has failed.
     """
 
     state_dir: Path
@@ -78,6 +79,7 @@ class RunnerSettings:
     cores: int = 2
     driver_memory: str = "2g"
     seconds_per_minute: float = 60.0
+    insists_on_spark: bool = False
 
 
 @dataclass(kw_only=True)
@@ -116,18 +118,26 @@ class GlueRunner:
         """
         log = log_path(self.settings.state_dir, arguments.get("--run_id") or run_id, script)
         log.parent.mkdir(parents=True, exist_ok=True)
-        process = subprocess.Popen(  # noqa: S603 # nosec B603 # our own script, no shell
-            command_line(script, arguments),
-            env=job_environment(self.settings, os.environ),
-            cwd=self.settings.state_dir,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        end, told = os.pipe()
+        try:
+            process = subprocess.Popen(  # noqa: S603 # nosec B603 # our own script, no shell
+                command_line(script, arguments, told),
+                env=job_environment(self.settings, os.environ),
+                cwd=self.settings.state_dir,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(told,),
+            )
+        except BaseException:
+            os.close(end)
+            raise
+        finally:
+            os.close(told)
         self._runs[run_id] = run = JobRun(run_id=run_id, log=log, process=process)
         limit = timeout_minutes * self.settings.seconds_per_minute
-        threading.Thread(target=_watch, args=(run, limit, sorted(arguments)), daemon=True).start()
+        threading.Thread(target=self._watch, args=(run, limit, sorted(arguments), end), daemon=True).start()
         return run
 
     def stop(self, run_id: str) -> None:
@@ -143,34 +153,28 @@ class GlueRunner:
         for run_id in list(self._runs):
             self.stop(run_id)
 
-
-def _watch(run: JobRun, limit: float, names: Sequence[str]) -> None:
-    """Keep a process's output until it ends or its time is up; then decide the run's state."""
-    tail: deque[str] = deque(maxlen=_STDERR_LINES)
-    process, timed_out = run.process, False
-    with run.log.open("ab") as log:
-        _write(log, f"# job run {run.run_id} started {run.started:%Y-%m-%dT%H:%M:%SZ}, arguments {' '.join(names)}\n")
-        pumps = [
-            threading.Thread(target=_pump, args=(stream, log, keep), daemon=True)
-            for stream, keep in ((process.stdout, None), (process.stderr, tail))
-        ]
-        for pump in pumps:
+    def _watch(self, run: JobRun, limit: float, names: Sequence[str], end: int) -> None:
+        """Keep a process's output until it ends or its time is up; then decide the run's state."""
+        process, timed_out = run.process, False
+        with run.log.open("ab") as log:
+            started = f"{run.started:%Y-%m-%dT%H:%M:%SZ}"
+            _write(log, f"# job run {run.run_id} started {started}, arguments {' '.join(names)}\n")
+            pump = threading.Thread(target=_pump, args=(process.stdout, log), daemon=True)
             pump.start()
-        try:
-            process.wait(limit)
-        except subprocess.TimeoutExpired:
-            timed_out = True
+            try:
+                process.wait(limit)
+            except subprocess.TimeoutExpired:
+                timed_out = True
+                kill_group(process)
+            pump.join(_GRACE_SECONDS)  # it ends with the last process that writes: the JVM gets time to clean up
             kill_group(process)
-        deadline = time.monotonic() + _GRACE_SECONDS
-        for pump in pumps:  # they end with the last process that writes: the JVM gets time to clean up
-            pump.join(max(0.0, deadline - time.monotonic()))
-        kill_group(process)
-        state, run.error = outcome(process.returncode, list(tail), timed_out, run.stop_requested.is_set())
-        run.ended = datetime.now(UTC)
-        seconds = (run.ended - run.started).total_seconds()
-        _write(log, f"# job run {run.run_id} ended {run.ended:%Y-%m-%dT%H:%M:%SZ}, {state} after {seconds:.1f} s\n")
-    run.state = state
-    run.done.set()
+            stopped, insists = run.stop_requested.is_set(), self.settings.insists_on_spark
+            state, run.error = outcome(process.returncode, read_end(end), timed_out, stopped, insists)
+            run.ended = datetime.now(UTC)
+            seconds = (run.ended - run.started).total_seconds()
+            _write(log, f"# job run {run.run_id} ended {run.ended:%Y-%m-%dT%H:%M:%SZ}, {state} after {seconds:.1f} s\n")
+        run.state = state
+        run.done.set()
 
 
 def _write(log: IO[bytes], text: str) -> None:
@@ -179,14 +183,12 @@ def _write(log: IO[bytes], text: str) -> None:
     log.flush()
 
 
-def _pump(stream: IO[bytes], log: IO[bytes], tail: deque[str] | None) -> None:
-    """Copy a stream to the log line by line, keeping its last lines if wanted."""
+def _pump(stream: IO[bytes], log: IO[bytes]) -> None:
+    """Copy a stream to the log line by line."""
     with contextlib.suppress(ValueError, OSError):  # the log is closed under a grandchild that outlives its group
         for line in stream:
             log.write(line)
             log.flush()
-            if tail is not None:
-                tail.append(line.decode(errors="replace").rstrip("\r\n"))
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -199,38 +201,34 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def outcome(code: int, stderr: Sequence[str], timed_out: bool, stopped: bool) -> tuple[JobState, str]:
+def outcome(code: int, end: ScriptEnd, timed_out: bool, stopped: bool, insists: bool = False) -> tuple[JobState, str]:
     """State and ErrorMessage of a run whose process has ended."""
     if stopped:
         return "STOPPED", "The job run was stopped."
     if timed_out:
         return "TIMEOUT", "The job run took longer than its time limit."
+    if code == 0 and insists and not end.spark:
+        return "FAILED", "User did not initialize spark context!"
     if code == 0:
         return "SUCCEEDED", ""
     if code < 0:
         name = signal.Signals(-code).name
         return "FAILED", f"The process was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-    return "FAILED", error_line(stderr) or f"The script ended with exit code {code} and said nothing."
+    return "FAILED", end.error or f"The script ended with exit code {code} and said nothing."
 
 
-def error_line(stderr: Sequence[str]) -> str:
-    """Find the line of a script's stderr that says what went wrong, at most 1000 characters of it.
+def command_line(script: str, arguments: Mapping[str, str], told: int) -> list[str]:
+    """Build the command of a job run: ``--name value …`` after the script, an empty value dropped, as Glue does.
 
-    After a Python traceback that is the first line of the exception, ``Type: message``, whatever the JVM prints while
-    it goes down; without one, the last line that is neither a log line nor part of a Java stack trace.
+    Parameters
+    ----------
+    script, arguments
+        What to run.
+    told
+        File descriptor to which the launcher tells the script's end.
     """
-    starts = [at for at, line in enumerate(stderr) if line.startswith("Traceback (most recent call last)")]
-    after = stderr[starts[-1] + 1 :] if starts else []
-    exception = next((line for line in after if line and not line[0].isspace()), "")
-    lines = [line for line in stderr if line.strip()]
-    telling = [line for line in lines if not _JVM_NOISE.match(line)]
-    found = (exception or next(reversed(telling or lines), "")).strip()
-    return found if len(found) <= _MESSAGE_LENGTH else f"{found[: _MESSAGE_LENGTH - 1]}…"
-
-
-def command_line(script: str, arguments: Mapping[str, str]) -> list[str]:
-    """Build the command of a job run: ``python script --name value …``, as Glue calls it."""
-    return [sys.executable, script, *(part for pair in arguments.items() for part in pair)]
+    given = (part for pair in arguments.items() for part in pair if part)
+    return [sys.executable, "-P", glue_launcher.__file__, str(told), script, *given]
 
 
 def log_path(state_dir: Path, execution: str, script: str) -> Path:
@@ -296,7 +294,6 @@ def spark_submit_args(
         "spark.local.dir": str(tmp_dir),
         "spark.sql.warehouse.dir": str(tmp_dir / "spark-warehouse"),
         "spark.hadoop.fs.s3a.endpoint": endpoint,
-        "spark.hadoop.fs.s3a.endpoint.region": REGION,
         "spark.hadoop.fs.s3a.path.style.access": "true",
         "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
         "spark.hadoop.fs.s3a.aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",

@@ -34,8 +34,12 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 LOCK: Final = ROOT / "requirements.txt"
 TARGET: Final = ROOT / "build" / "tidemark.gluewheels.zip"
 
-ROOTS: Final = ("pydantic", "psycopg[binary]", "adbc-driver-manager", "adbc-driver-postgresql", "pyiceberg[glue]")
-"""What ``glue_jobs`` imports beyond Glue's image (``tests/infra/test_archive.py`` compares both with the imports)."""
+ROOTS: Final = (
+    *("pydantic", "psycopg[binary]", "adbc-driver-manager", "adbc-driver-postgresql", "pyiceberg[glue]"),
+    # The authorities that the databases' drivers trust where no bundle is given: psycopg's own file is on no machine.
+    "certifi",
+)
+"""What ``glue_jobs`` needs beyond Glue's image (``tests/infra/test_archive.py`` compares both with the imports)."""
 
 IN_GLUE: Final = frozenset(
     canonicalize_name(name)

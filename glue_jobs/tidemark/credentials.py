@@ -7,14 +7,17 @@ verify-full unless the secret itself says otherwise.
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlencode
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
 from tidemark.errors import TidemarkError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 SYSTEM = "system"
@@ -102,8 +105,8 @@ class Credentials(BaseModel):
         }
 
 
-def from_secret(secret_id: str, ca_file: str = SYSTEM) -> Credentials:
-    """Read a secret of Secrets Manager; ``ca_file`` holds the trusted authorities if the secret does not say.
+def from_secret(secret_id: str, ca_file: str = SYSTEM, given: Mapping[str, str] | None = None) -> Credentials:
+    """Read a secret of Secrets Manager; ``ca_file`` and ``given`` (host, port, dbname) say what it leaves out.
 
     Raises
     ------
@@ -120,7 +123,7 @@ def from_secret(secret_id: str, ca_file: str = SYSTEM) -> Credentials:
             do="check its name and the role's secretsmanager:GetSecretValue",
         ) from None
     try:
-        found = Credentials.model_validate_json(text)
+        found = Credentials.model_validate({**(given or {}), **TypeAdapter(dict[str, Any]).validate_json(text)})
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         raise TidemarkError(

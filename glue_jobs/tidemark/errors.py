@@ -1,7 +1,7 @@
 """Errors a person can act on, and how a job ends when it meets one.
 
-Owns the one exception that users see. Promises: a :class:`TidemarkError` reaches the log as a single line that says
-what was found, where, what was expected and what to do; never a stack trace, never a secret.
+Owns the one exception that users see. Promises: a :class:`TidemarkError` reaches the log, and Glue's ErrorMessage, as a
+single line that says what was found, where, what was expected and what to do; never a stack trace, never a secret.
 """
 
 from __future__ import annotations
@@ -78,8 +78,10 @@ class ReconcileError(WarehouseError):
 def run_job(name: str, job: Callable[[], object]) -> None:
     """Run ``job`` as a process' main function: plain log lines, one last line on failure.
 
-    A :class:`TidemarkError` ends with exit code 1 and its own sentence; anything else is a defect of ours and ends
-    with its stack trace in the log and ``Type: message`` as the last line, which is what Glue shows as ErrorMessage.
+    A :class:`TidemarkError` ends as ``SystemExit`` with its own sentence, for the exception is all that Glue shows as
+    ErrorMessage, with words of its own before it (``Error Category: …; SystemExit: ``). The tab, which no sentence
+    holds, lets the state machine cut those off. Anything else is a defect of ours and ends with its stack trace in the
+    log and ``Type: message`` as ErrorMessage.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout, force=True)
     logging.getLogger("py4j").setLevel(logging.WARNING)
@@ -87,6 +89,5 @@ def run_job(name: str, job: Callable[[], object]) -> None:
         job()
     except TidemarkError as error:
         sys.stdout.flush()
-        sys.stderr.write(f"{error}\n")
-        sys.exit(1)
+        sys.exit(f"\t{error}")
     _log.info("%s: done", name)

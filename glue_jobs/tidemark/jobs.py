@@ -5,8 +5,9 @@ their arguments by :func:`arguments_of`, so that what is deployed, what runs on 
 drift apart.
 
 An argument is either *fixed* (set when the job is created: buckets, secrets, model) or *per run* (set by the state
-machine when it starts the job: run id, accepted deletes, full compare). The time limits of the steps are here too: they
-are parts of the interval between two ticks.
+machine when it starts the job: run id, accepted deletes, full compare). No value is ever empty, for Glue passes the
+name on and drops the value: what has nothing to say is left out, or says a word (:data:`NO_DELETES`). The time limits
+of the steps are here too: they are parts of the interval between two ticks.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 PENDING_PREFIX: Final = "pending/"
+NO_DELETES: Final = "none"
+"""What ``accept_deletes`` says when no table may shrink beyond its guard."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,10 @@ class Deployment:
         machine's own.
     interval_minutes
         Time between two ticks: the steps' limits are parts of it.
+    source_host, source_port, source_dbname, warehouse_host, warehouse_port, warehouse_dbname
+        What a secret lacks (one that RDS manages has user and password only); None if it says all.
+    start_spark
+        Every job starts a SparkContext before its work, also where it needs none: YARN, under Glue, fails one without.
     """
 
     model_name: str
@@ -54,6 +61,13 @@ class Deployment:
     stage: str = ""
     ca_file: str = "system"
     interval_minutes: int = 15
+    source_host: str | None = None
+    source_port: int | None = None
+    source_dbname: str | None = None
+    warehouse_host: str | None = None
+    warehouse_port: int | None = None
+    warehouse_dbname: str | None = None
+    start_spark: bool = False
 
     @property
     def prefix(self) -> str:
@@ -104,11 +118,18 @@ _FIXED: Final[dict[str, tuple[str, ...]]] = {
     "transform": ("pipeline", "model_uri", "landing_uri", "processed_uri", "lake_name"),
     "load": ("pipeline", "model_uri", "landing_uri", "processed_uri", "lake_name", "warehouse_secret", "ca_file"),
 }
+_IF_SET: Final[dict[str, tuple[str, ...]]] = {
+    "extract": ("source_host", "source_port", "source_dbname", "start_spark"),
+    "transform": ("start_spark",),
+    "load": ("warehouse_host", "warehouse_port", "warehouse_dbname", "start_spark"),
+}
 _PER_RUN: Final[dict[str, tuple[str, ...]]] = {
     "extract": ("run_id", "accept_deletes", "full_compare"),
     "transform": ("run_id",),
     "load": ("run_id",),
 }
+# What holds if an execution's input says "": then Glue drops the value on the way.
+_DEFAULTS: Final = {"accept_deletes": NO_DELETES, "full_compare": "false"}
 _STEPS: Final = {"extract": "ExtractSource", "transform": "TransformToLake", "load": "LoadWarehouse"}
 # Of a 15-minute interval; they leave room for start-up retries, the look for markers and the failure report, so that a
 # slow step always ends at NotifyFailure and never in a silent time-out of the whole machine.
@@ -118,8 +139,14 @@ _FIXED_SECONDS: Final = 175
 
 
 def arguments_of(job: str) -> tuple[str, ...]:
-    """Names of all arguments, fixed and per run, of one job (``extract``, ``transform``, ``load``)."""
+    """Names of the arguments, fixed and per run, that one job (``extract``, ``transform``, ``load``) always gets."""
     return _FIXED[job] + _PER_RUN[job]
+
+
+def optional_arguments_of(job: str) -> dict[str, str | None]:
+    """Names of the arguments that one job can do without, and what holds then."""
+    defaults = {name: text for name, text in _DEFAULTS.items() if name in _PER_RUN[job]}
+    return {**defaults, **dict.fromkeys(_IF_SET[job])}
 
 
 def job_definitions(deployment: Deployment) -> tuple[JobDefinition, ...]:
@@ -130,11 +157,18 @@ def job_definitions(deployment: Deployment) -> tuple[JobDefinition, ...]:
             name=f"{deployment.prefix}-{key}",
             script=f"{key}.py",
             timeout_minutes=math.ceil(step_seconds(key, deployment.interval_minutes) / 60) + 1,
-            arguments={f"--{name}": str(getattr(deployment, name)) for name in fixed},
+            arguments=_arguments(deployment, fixed, _IF_SET[key]),
             run_arguments=tuple(f"--{name}" for name in _PER_RUN[key]),
         )
         for key, fixed in _FIXED.items()
     )
+
+
+def _arguments(deployment: Deployment, always: tuple[str, ...], if_set: tuple[str, ...]) -> dict[str, str]:
+    """Say an optional argument only where it says something; ``true`` as text, which is all that Glue takes."""
+    values = {name: getattr(deployment, name) for name in always}
+    values |= {name: value for name in if_set if (value := getattr(deployment, name))}
+    return {f"--{name}": "true" if value is True else str(value) for name, value in values.items()}
 
 
 def step_seconds(job: str, interval_minutes: int) -> int:

@@ -1,21 +1,36 @@
 """The Spark session of a job: one place for every setting that data depends on.
 
 Promises: the same session on Glue and on a laptop. Where the services are (endpoints, jars, master, memory) is not
-said here: Glue, or the local stack in its place, gives it to the process from outside.
+said here: Glue, or the local stack in its place, gives it to the process from outside. Whoever starts no session
+imports no Spark.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import contextlib
+from typing import TYPE_CHECKING, Final
 
-from pyspark.sql import SparkSession
+import boto3
+
+from tidemark.errors import TidemarkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import SparkSession
 
 CATALOG: Final = "lake"
 _EXTENSIONS: Final = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
 
 
 def spark_settings(processed_uri: str | None) -> dict[str, str]:
-    """Settings of a job's session; with ``processed_uri`` (``s3://…``), of one that uses the lake."""
+    """Settings of a job's session; with ``processed_uri`` (``s3://…``), of one that uses the lake.
+
+    Raises
+    ------
+    TidemarkError
+        If the process does not know its AWS region.
+    """
     settings = {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",
@@ -28,6 +43,8 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.sources.useV1SourceList": "parquet,csv",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        # S3A would ask us-east-2 where a bucket is, which a network with endpoints of its own region cannot reach.
+        "spark.hadoop.fs.s3a.endpoint.region": _region(),
         # A manifest, not a rename, makes files visible: the one-step committer loses nothing and is twice as fast.
         "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
         "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
@@ -47,11 +64,42 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
     return settings
 
 
+def _region() -> str:
+    region = boto3.session.Session().region_name
+    if region is None:
+        raise TidemarkError(
+            "the job does not know its AWS region",
+            expected="AWS_REGION or AWS_DEFAULT_REGION, which Glue and the local stack set",
+            do="set AWS_DEFAULT_REGION",
+        )
+    return region
+
+
 def spark_session(name: str, processed_uri: str | None = None) -> SparkSession:
     """Start (or, in tests, join) the process' Spark session."""
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - takes a second that the load does not need
+
     builder = SparkSession.builder.appName(name)
     for key, value in spark_settings(processed_uri).items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
     return spark
+
+
+@contextlib.contextmanager
+def spark_throughout(job: str, wanted: str | None, processed_uri: str | None = None) -> Iterator[None]:
+    """Keep a job's session from before its work to its end, if ``wanted`` is ``true``.
+
+    On Glue a script is the main program of a YARN application, and YARN fails one that has started no SparkContext
+    within 100 seconds, or when it ends. The load, and an extract that finds nothing, need none; on a laptop, where
+    nobody insists, they do not pay for one.
+    """
+    if wanted != "true":
+        yield
+        return
+    spark = spark_session(f"tidemark-{job}", processed_uri)
+    try:
+        yield
+    finally:
+        spark.stop()

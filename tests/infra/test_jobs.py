@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import replace
 from typing import Any, Final
 
 import pytest
-from tidemark.jobs import arguments_of, job_definitions
+from tidemark.jobs import arguments_of, job_definitions, optional_arguments_of
 
 from cdk_app.settings import REPO
 from tests.templates import ACCOUNT, REGION, Synthesis, arn
@@ -40,9 +41,34 @@ def job(stage: Synthesis, key: str) -> dict[str, Any]:
 def test_every_argument_is_one_that_the_script_or_glue_knows(stage: Synthesis, key: str) -> None:
     per_run = {f"--{name}" for name in ("run_id", "accept_deletes", "full_compare")}
     ours = {f"--{name}" for name in arguments_of(key)} - per_run
+    optional = {f"--{name}" for name in optional_arguments_of(key)} - per_run
     given = set(job(stage, key)["DefaultArguments"])
-    assert given - GLUES_OWN == ours, "none missing, none unknown"
+    assert ours <= given - GLUES_OWN <= ours | optional, "none missing, none unknown"
     assert given & GLUES_OWN == GLUES_OWN - ({"--extra-files"} if "--extra-files" not in given else set())
+
+
+@pytest.mark.parametrize("key", JOBS)
+def test_no_argument_is_empty_for_glue_drops_such_values(stage: Synthesis, key: str) -> None:
+    """Of Glue's own, ``--enable-metrics`` is a name without a value by Glue's documentation."""
+    assert all(text for name, text in job(stage, key)["DefaultArguments"].items() if name not in GLUES_OWN)
+    machine = json.loads(stage.pipeline.one("AWS::StepFunctions::StateMachine")["DefinitionString"])
+    assert all(machine["States"]["Begin"]["Parameters"]["constants"]["input"].values())
+
+
+@pytest.mark.parametrize("key", JOBS)
+def test_every_job_starts_spark_first_for_yarn_fails_one_without(stage: Synthesis, key: str) -> None:
+    assert job(stage, key)["DefaultArguments"]["--start_spark"] == "true"
+
+
+@pytest.mark.parametrize(("key", "database"), [("extract", "source"), ("transform", ""), ("load", "warehouse")])
+def test_a_job_is_told_what_its_secret_may_lack(dev: Synthesis, prod: Synthesis, key: str, database: str) -> None:
+    names = ("host", "port", "dbname")
+    for stage in (dev, prod):
+        arguments, settings = job(stage, key)["DefaultArguments"], stage.settings
+        wanted = {f"--{database}_{name}": getattr(settings, f"{database}_{name}") for name in names if database}
+        found = {name: text for name, text in arguments.items() if name.endswith(("_host", "_port", "_dbname"))}
+        assert found == {name: str(value) for name, value in wanted.items() if value}
+    assert bool(found) is bool(database), "the port is always known"
 
 
 @pytest.mark.parametrize("key", JOBS)
@@ -52,7 +78,9 @@ def test_the_state_machine_adds_exactly_the_arguments_of_a_run(stage: Synthesis,
     names = {step["Parameters"]["JobName"]: step["Parameters"]["Arguments"] for step in steps}
     passed = {name.removesuffix(".$") for name in names[f"${{{key.capitalize()}JobName}}"]}
     fixed = set(job(stage, key)["DefaultArguments"])
-    assert passed | (fixed - GLUES_OWN) == {f"--{name}" for name in arguments_of(key)}
+    optional = {f"--{name}" for name in optional_arguments_of(key)}
+    assert (passed | (fixed - GLUES_OWN)) - optional == {f"--{name}" for name in arguments_of(key)} - optional
+    assert passed == {f"--{name}" for name in arguments_of(key)} - fixed
     assert not passed & fixed
 
 
@@ -82,7 +110,6 @@ def test_a_job_is_small_starts_once_and_is_never_retried_by_glue(stage: Synthesi
         "JobRunQueuingEnabled": False,
         "Role": f"<Roles/{key.capitalize()}>",
         "Connections": {"Connections": ["<Network/Connection>"]},
-        "SecurityConfiguration": "<Jobs/Security>",
     }
     assert {name: found[name] for name in expected} == expected
     assert found["Command"]["Name"] == "glueetl"
@@ -141,22 +168,32 @@ def test_without_a_bundle_the_machines_own_authorities_are_trusted(prod: Synthes
     assert "--extra-files" not in arguments
 
 
-def test_logs_results_and_bookmarks_are_encrypted(stage: Synthesis) -> None:
-    lake, operations = arn("kms", "key/<Lake/Key>"), arn("kms", "key/<Operations/Key>")
-    assert stage.pipeline.one("AWS::Glue::SecurityConfiguration")["EncryptionConfiguration"] == {
-        "S3Encryptions": [{"S3EncryptionMode": "SSE-KMS", "KmsKeyArn": lake}],
-        "CloudWatchEncryption": {"CloudWatchEncryptionMode": "SSE-KMS", "KmsKeyArn": operations},
-        "JobBookmarksEncryption": {"JobBookmarksEncryptionMode": "CSE-KMS", "KmsKeyArn": operations},
-    }
+@pytest.mark.parametrize("key", JOBS)
+def test_no_job_has_a_security_configuration_for_it_would_log_elsewhere(stage: Synthesis, key: str) -> None:
+    assert "SecurityConfiguration" not in job(stage, key)
+    assert not stage.pipeline.resources("AWS::Glue::SecurityConfiguration")
+    arguments = job(stage, key)["DefaultArguments"]
+    assert arguments.get("--job-bookmark-option", "job-bookmark-disable") == "job-bookmark-disable"
 
 
+@pytest.mark.parametrize("key", JOBS)
 @pytest.mark.parametrize("stream", ["output", "error"])
-def test_the_jobs_write_into_log_groups_that_are_made_beforehand(stage: Synthesis, stream: str) -> None:
-    name = f"/aws-glue/{stage.settings.name}"
-    group = stage.pipeline.one("AWS::Logs::LogGroup", LogGroupName=f"{name}/{stream}")
+def test_the_jobs_write_into_log_groups_that_are_made_beforehand(stage: Synthesis, key: str, stream: str) -> None:
+    """Their names are Glue's: the prefix, then /output or /error."""
+    prefix = job(stage, key)["DefaultArguments"]["--custom-logGroup-prefix"]
+    group = stage.pipeline.one("AWS::Logs::LogGroup", LogGroupName=f"{prefix}/{stream}")
     assert group["KmsKeyId"] == arn("kms", "key/<Operations/Key>")
     assert group["RetentionInDays"] >= stage.settings.retention_days
-    assert {job(stage, key)["DefaultArguments"]["--custom-logGroup-prefix"] for key in JOBS} == {name}
+
+
+def test_the_runbook_sends_people_to_those_groups_and_to_output_first(stage: Synthesis) -> None:
+    text = (REPO / "docs" / "runbook.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(/aws-glue/[^`]+)`", text)
+    model, name = stage.settings.model, stage.settings.stage
+    groups = [each.replace("<model>", model.replace("_", "-")).replace("<stage>", name) for each in named]
+    made = [group["LogGroupName"] for group in stage.pipeline.of("AWS::Logs::LogGroup")]
+    assert set(groups) == {group for group in made if group.startswith("/aws-glue/")}
+    assert groups[0].endswith("/output"), "stdout and stderr are there; /error has Spark's own lines"
 
 
 def test_the_jobs_reach_each_other_aws_and_the_databases_and_nothing_else(stage: Synthesis) -> None:

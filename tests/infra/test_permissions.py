@@ -97,11 +97,8 @@ def of_every_job(stage: Synthesis, job: str) -> set[Row]:
     return {
         row(READ, *assets(stage, job)),
         row(USE_KEY, LAKE_KEY),
-        row(USE_KEY, OPERATIONS_KEY),
-        row(
-            {"logs:AssociateKmsKey", "logs:CreateLogStream", "logs:PutLogEvents"},
-            arn("logs", f"log-group:/aws-glue/{name}/*"),
-        ),
+        row({"logs:CreateLogStream", "logs:PutLogEvents"}, arn("logs", f"log-group:/aws-glue/{name}/*")),
+        row({"glue:GetJob"}, arn("glue", f"job/{name}-{job}")),
         row({action for action in ANYWHERE if action.startswith("ec2:")}, "*"),
         row({"glue:GetConnection"}, arn("glue", "catalog"), arn("glue", f"connection/{name}-network")),
         row(

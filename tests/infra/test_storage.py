@@ -85,8 +85,16 @@ def test_what_is_replaced_goes_after_the_retention_and_the_lake_itself_never(sta
 def test_data_keys_and_catalogue_stay_when_the_stack_goes(stage: Synthesis, kind: str) -> None:
     found = stage.storage.resources(kind)
     assert found
-    assert {(item["DeletionPolicy"], item["UpdateReplacePolicy"]) for item in found} == {("Retain", "Retain")}
+    policies = {(item["DeletionPolicy"], item["UpdateReplacePolicy"]) for item in found}
+    assert policies == {("RetainExceptOnCreate", "Retain")}
     assert stage.stage.storage.termination_protection
+
+
+@pytest.mark.parametrize("which", ["storage", "pipeline"])
+def test_nothing_that_a_failed_first_deployment_leaves_is_in_the_next_ones_way(stage: Synthesis, which: str) -> None:
+    """``Retain`` holds in a rollback too: a resource with a fixed name would then be there already."""
+    resources = getattr(stage, which).content["Resources"].values()
+    assert {found.get("DeletionPolicy", "Delete") for found in resources} == {"RetainExceptOnCreate", "Delete"}
 
 
 def test_keys_rotate(stage: Synthesis) -> None:
@@ -190,7 +198,6 @@ NAMED: Final = {
     "AWS::CloudWatch::Dashboard": "DashboardName",
     "AWS::Glue::Database": "DatabaseInput",
     "AWS::Glue::Job": "Name",
-    "AWS::Glue::SecurityConfiguration": "Name",
     "AWS::Logs::LogGroup": "LogGroupName",
     "AWS::S3::Bucket": "BucketName",
     "AWS::SNS::Topic": "TopicName",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from moto.glue.exceptions import GlueClientError
+from moto.glue.responses import GlueResponse
 
 from local_stack.aws import STATE_MACHINE_FILE
 from local_stack.executions import wait
@@ -25,6 +26,8 @@ START_UP_ERRORS = (
     "ResourceNotReadyException",
     "ResourceNumberLimitExceededException",
     "ThrottlingException",
+    "OperationTimeoutException",
+    "AWSGlueException",
 )
 
 
@@ -95,11 +98,11 @@ def test_what_an_earlier_run_left_pending_is_taken(pipeline: Pipeline) -> None:
 @pytest.mark.parametrize(
     ("given", "accept_deletes", "full_compare"),
     [
-        ({}, "", "false"),
+        ({}, "none", "false"),
         ({"accept_deletes": "payment,address"}, "payment,address", "false"),
-        ({"full_compare": "true"}, "", "true"),
+        ({"full_compare": "true"}, "none", "true"),
         ({"accept_deletes": "*", "full_compare": "true", "reason": "ignored"}, "*", "true"),
-        ({"full_compare": True}, "", "true"),
+        ({"full_compare": True}, "none", "true"),
     ],
 )
 def test_input_is_merged_with_defaults(
@@ -119,6 +122,29 @@ def test_input_is_merged_with_defaults(
         "--accept_deletes": accept_deletes,
         "--full_compare": full_compare,
     }
+
+
+TELLS_ITS_ARGUMENTS = """
+from tidemark.arguments import accepted_deletes, parse_arguments
+found = parse_arguments("extract")
+raise ValueError(f"{sorted(accepted_deletes(found.accept_deletes))} {found.full_compare}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "[] false"),
+        ({"accept_deletes": ""}, "[] false"),
+        ({"accept_deletes": "", "full_compare": ""}, "[] false"),
+        ({"accept_deletes": "none"}, "[] false"),
+        ({"accept_deletes": "payment, address", "full_compare": "true"}, "['address', 'payment'] true"),
+    ],
+)
+def test_an_empty_input_reaches_the_script_as_if_left_out(pipeline: Pipeline, given: dict[str, Any], told: str) -> None:
+    """The runner drops empty values as Glue does, and the name stays: that must not confuse the script."""
+    pipeline.provision({"extract": TELLS_ITS_ARGUMENTS})
+    assert pipeline.run(given).cause.splitlines()[1] == f"ValueError: {told}"
 
 
 @pytest.mark.parametrize("key", STEPS)
@@ -145,6 +171,27 @@ def test_start_up_errors_are_tried_again(
     assert {state.status for state in execution.states} == {"SUCCEEDED"}
     assert len(pipeline.delays) == len(errors)
     assert all(0 <= pause <= most for pause, most in zip(pipeline.delays, (5, 10, 20), strict=False))
+
+
+def test_a_start_that_was_answered_too_late_is_met_by_the_next_try(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OperationTimeoutException does not say that nothing has started: one job, and no failure."""
+    pipeline.provision({"extract": SLOW})
+    errors, original = ["OperationTimeoutException"], GlueResponse.start_job_run
+
+    def answer_late(response: GlueResponse) -> Any:
+        found = original(response)
+        if errors:
+            raise GlueClientError(errors.pop(), "no answer in time")
+        return found
+
+    monkeypatch.setattr(GlueResponse, "start_job_run", answer_late)
+    execution = pipeline.run()
+    assert (execution.status, execution.final_state) == ("SUCCEEDED", "SkippedOverlap")
+    (run,) = pipeline.job_runs("extract")
+    assert run["JobRunState"] == "RUNNING"
+    pipeline.aws.client("glue").batch_stop_job_run(JobName=pipeline.job_name("extract"), JobRunIds=[run["Id"]])
 
 
 def test_start_up_errors_that_last_are_reported(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

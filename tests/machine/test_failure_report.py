@@ -36,6 +36,9 @@ def job_run(**fields: Any) -> str:
 
 
 FAILED = "States.TaskFailed"
+# What Glue 6.0 puts before an exception that it has looked at, as seen in public reports.
+GLUES_WORDS = "Error Category: UNCLASSIFIED_ERROR; Failed Line Number: 1362; "
+GONE = "The table a: b is gone."
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,26 @@ FAILED = "States.TaskFailed"
     [
         ({"Error": FAILED, "Cause": job_run(ErrorMessage="ValueError: bad")}, "ValueError: bad", "job run jr_1"),
         ({"Error": FAILED, "Cause": job_run(ErrorMessage="one\ntwo\r\nthree")}, "one", "job run jr_1"),
+        (
+            {"Error": FAILED, "Cause": job_run(ErrorMessage="SystemExit: \tThe table a: b is gone.")},
+            GONE,
+            "job run jr_1",
+        ),
+        (
+            {
+                "Error": FAILED,
+                "Cause": job_run(ErrorMessage=f"{GLUES_WORDS}SystemExit: \tThe table a: b is gone.\nmore"),
+            },
+            GONE,
+            "job run jr_1",
+        ),
+        ({"Error": FAILED, "Cause": job_run(ErrorMessage="SystemExit: \t")}, "SystemExit: ", "job run jr_1"),
+        ({"Error": FAILED, "Cause": job_run(ErrorMessage="SystemExit: 1")}, "SystemExit: 1", "job run jr_1"),
+        (
+            {"Error": FAILED, "Cause": job_run(ErrorMessage=f"{GLUES_WORDS}KeyError: a\tb")},
+            f"{GLUES_WORDS}KeyError: a\tb",
+            "job run jr_1",
+        ),
         ({"Error": FAILED, "Cause": job_run(ErrorMessage="\n\nthird")}, "third", "job run jr_1"),
         ({"Error": FAILED, "Cause": job_run(ErrorMessage="\n")}, "(no message)", "job run jr_1"),
         (
@@ -117,6 +140,41 @@ def test_a_long_message_of_many_lines_is_cut_to_its_beginning(pipeline: Pipeline
     assert line.endswith("x…")
 
 
-def test_exit_with_a_word_is_the_message(pipeline: Pipeline) -> None:
+OF_A_JOB = """
+import sys
+from tidemark.errors import TidemarkError, run_job
+
+def main():
+    sys.stderr.write("Traceback (most recent call last):\\nOSError: a lie on stderr\\n")
+    raise TidemarkError("the table payment\\tis missing", do="mend it")
+
+run_job("extract", main)
+"""
+
+
+def test_the_message_is_the_jobs_own_sentence_and_nothing_else(pipeline: Pipeline) -> None:
+    pipeline.provision({"extract": OF_A_JOB})
+    execution = pipeline.run()
+    (run,) = pipeline.job_runs("extract")
+    sentence = "the table payment is missing; to do: mend it."
+    assert run["ErrorMessage"] == f"SystemExit: \t{sentence}"
+    assert pipeline.notification(execution).message.split("\n")[1] == sentence
+
+
+def test_a_script_without_its_arguments_says_which(pipeline: Pipeline) -> None:
+    pipeline.provision({"extract": "from tidemark.errors import run_job\n" + WITHOUT_ARGUMENTS})
+    line = pipeline.notification(pipeline.run()).message.split("\n")[1]
+    assert line.startswith("load.py: the following arguments are required: --landing_uri, ")
+    assert "to do: deploy again" in line
+
+
+WITHOUT_ARGUMENTS = """
+from tidemark.arguments import parse_arguments
+run_job("extract", lambda: parse_arguments("load", ["--run_id", "r", "--pipeline", "p", "--model_uri", "m"]))
+"""
+
+
+def test_exit_with_a_word_is_shown_as_glue_shows_it(pipeline: Pipeline) -> None:
     pipeline.provision({"extract": "import sys; sys.exit('the table payment is missing')"})
-    assert pipeline.notification(pipeline.run()).message.split("\n")[1] == "the table payment is missing"
+    line = pipeline.notification(pipeline.run()).message.split("\n")[1]
+    assert line == "SystemExit: the table payment is missing"

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tidemark.arguments import parse_arguments
+from tidemark.arguments import accepted_deletes, given_credentials, parse_arguments
+from tidemark.errors import TidemarkError
 from tidemark.jobs import (
     Deployment,
     arguments_of,
     job_definitions,
+    optional_arguments_of,
     state_machine_definition,
     state_machine_substitutions,
     step_seconds,
@@ -51,26 +53,62 @@ def test_agrees_with_glues_own_parser(job: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("job", JOBS)
 def test_glues_further_arguments_are_left_alone(job: str) -> None:
     given_values = {name: f"value of {name}" for name in arguments_of(job)}
-    extra = ["--JOB_NAME", "x", "--enable-metrics", "true", "--TempDir", "s3://t/"]
-    found = parse_arguments(job, [*extra, *command_line(job, given_values)])
-    assert vars(found) == given_values
+    extra = ["--JOB_NAME", "x", "--enable-metrics", "--TempDir", "s3://t/", "--enable-metrics", "true"]
+    found = parse_arguments(job, [*extra, *command_line(job, given_values), "--enable-metrics"])
+    assert vars(found) == optional_arguments_of(job) | given_values
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_missing_arguments_are_named(job: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as failed:
+def test_missing_arguments_are_named(job: str) -> None:
+    """By an exception: Glue shows nothing of a usage text on stderr."""
+    with pytest.raises(TidemarkError) as failed:
         parse_arguments(job, ["--run_id", "r1"])
-    assert failed.value.code == 2
-    message = capsys.readouterr().err
-    for name in set(arguments_of(job)) - {"run_id"}:
-        assert f"--{name}" in message
+    assert str(failed.value).startswith(f"{job}.py: the following arguments are required: ")
+    for name in set(arguments_of(job)) - {"run_id"} - optional_arguments_of(job).keys():
+        assert f"--{name}" in str(failed.value)
+    assert "docs/deploy.md" in str(failed.value)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_value_that_glue_dropped_is_named(job: str) -> None:
+    argv = command_line(job, dict.fromkeys(arguments_of(job), "x"))
+    del argv[argv.index("--landing_uri") + 1]
+    with pytest.raises(TidemarkError, match=rf"^{job}\.py: argument --landing_uri: expected one argument; "):
+        parse_arguments(job, argv)
+
+
+@pytest.mark.parametrize("dropped", ["the value", "name and value", "nothing"])
+def test_an_empty_optional_argument_is_as_if_left_out(dropped: str) -> None:
+    required = [name for name in arguments_of("extract") if name not in ("accept_deletes", "full_compare")]
+    argv = [part for name in required for part in (f"--{name}", "x")]
+    if dropped != "name and value":
+        empty = [""] if dropped == "nothing" else []
+        argv = ["--accept_deletes", *empty, "--full_compare", *empty, *argv]
+    found = parse_arguments("extract", argv)
+    assert accepted_deletes(found.accept_deletes) == frozenset()
+    assert found.full_compare in ("false", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("none", set()),
+        ("", set()),
+        (" , ", set()),
+        ("*", {"*"}),
+        ("payment, address,", {"payment", "address"}),
+        ("none,payment", {"none", "payment"}),
+    ],
+)
+def test_accepted_deletes(text: str, names: set[str]) -> None:
+    assert accepted_deletes(text) == names
 
 
 def test_abbreviations_are_not_accepted() -> None:
     given_values = dict.fromkeys(arguments_of("transform"), "x")
     argv = command_line("transform", given_values)
     argv[argv.index("--landing_uri")] = "--landing"
-    with pytest.raises(SystemExit):
+    with pytest.raises(TidemarkError, match="required: --landing_uri"):
         parse_arguments("transform", argv)
 
 
@@ -114,6 +152,27 @@ def test_a_stage_is_part_of_every_name() -> None:
     assert load.arguments["--lake_name"] == "my_shop_dev"
     assert extract.arguments["--ca_file"] == load.arguments["--ca_file"] == "rds.pem"
     assert "--ca_file" not in transform.arguments, "it speaks to no database"
+
+
+def test_what_a_secret_lacks_is_given_to_the_job_that_reads_it_and_never_empty() -> None:
+    told = replace(DEPLOYMENT, source_host="db.example.org", source_port=5433, warehouse_dbname="dwh", start_spark=True)
+    extract, transform, load = job_definitions(told)
+    before = job_definitions(DEPLOYMENT)
+    added = [
+        job.arguments.items() - old.arguments.items()
+        for job, old in zip((extract, transform, load), before, strict=True)
+    ]
+    assert [dict(found) for found in added] == [
+        {"--source_host": "db.example.org", "--source_port": "5433", "--start_spark": "true"},
+        {"--start_spark": "true"},
+        {"--warehouse_dbname": "dwh", "--start_spark": "true"},
+    ]
+    for job in (extract, load):
+        rest = {f"--{name}": "x" for name in arguments_of(job.key)}
+        argv = [part for pair in (rest | job.arguments).items() for part in pair]
+        kind = "source" if job is extract else "warehouse"
+        wanted = {"host": "db.example.org", "port": "5433"} if job is extract else {"dbname": "dwh"}
+        assert given_credentials(parse_arguments(job.key, argv), kind) == wanted  # type: ignore[arg-type]
 
 
 @settings(deadline=None)  # a whole state machine each

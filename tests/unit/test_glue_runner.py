@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from local_stack.glue_launcher import ScriptEnd, describe
 from local_stack.glue_runner import (
     GlueRunner,
     JobRun,
     RunnerSettings,
     command_line,
-    error_line,
     job_environment,
     log_path,
     outcome,
@@ -25,63 +24,63 @@ from local_stack.glue_runner import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-TRACEBACK = """Traceback (most recent call last):
-  File "extract.py", line 1, in <module>
-ValueError: first line
-second line"""
-JVM_GOING_DOWN = """26/11/22 17:00:00 WARN ShutdownHookManager: failed to delete
-java.io.IOException: gone
-\tat org.apache.spark.util.Utils.deleteRecursively(Utils.scala:1)
-"""
+
+class Odd(Exception):  # noqa: N818 - a name of its own
+    """An exception of a module."""
 
 
 @pytest.mark.parametrize(
-    ("stderr", "expected"),
+    ("error", "expected"),
     [
-        ("", ""),
-        ("\n \n", ""),
-        ("the table is missing\n\n", "the table is missing"),
-        ("  indented only  ", "indented only"),
-        (TRACEBACK, "ValueError: first line"),
-        (f"{TRACEBACK}\n{JVM_GOING_DOWN}", "ValueError: first line"),
-        (
-            f"{TRACEBACK}\n\nDuring handling, another:\n\n{TRACEBACK.replace('first', 'other')}",
-            "ValueError: other line",
-        ),
-        ("the reason\n26/11/22 17:00:00 WARN Utils: noise\n\tat a.b.C(D.java:1)", "the reason"),
-        ("26/11/22 17:00:00 ERROR Utils: only noise", "26/11/22 17:00:00 ERROR Utils: only noise"),
-        ("Traceback (most recent call last):\n  cut off", "Traceback (most recent call last):"),
-        ("x" * 2000, "x" * 999 + "…"),
+        (ValueError("first line\nsecond line"), "ValueError: first line\nsecond line"),
+        (ValueError(), "ValueError"),
+        (KeyError("a"), "KeyError: 'a'"),
+        (SystemExit("\tthe table is missing"), "SystemExit: \tthe table is missing"),
+        (SystemExit(2), "SystemExit: 2"),
+        (Odd("x"), f"{__name__}.Odd: x"),
+        (ValueError("x" * 2000), "ValueError: " + "x" * 987 + "…"),
     ],
 )
-def test_error_line(stderr: str, expected: str) -> None:
-    assert error_line(stderr.split("\n")) == expected
+def test_an_exception_is_described_as_glue_does(error: BaseException, expected: str) -> None:
+    assert describe(error) == expected
 
 
 @pytest.mark.parametrize(
-    ("code", "stderr", "timed_out", "stopped", "expected"),
+    ("code", "error", "timed_out", "stopped", "expected"),
     [
-        (0, ["noise"], False, False, ("SUCCEEDED", "")),
-        (1, ["why"], False, False, ("FAILED", "why")),
-        (3, [], False, False, ("FAILED", "The script ended with exit code 3 and said nothing.")),
-        (-9, ["half a li"], False, False, ("FAILED", "The process was killed by SIGKILL (out of memory?)")),
-        (-11, [], False, False, ("FAILED", "The process was killed by SIGSEGV")),
-        (-15, [], True, False, ("TIMEOUT", "The job run took longer than its time limit.")),
-        (-15, [], False, True, ("STOPPED", "The job run was stopped.")),
+        (0, "", False, False, ("SUCCEEDED", "")),
+        (1, "why", False, False, ("FAILED", "why")),
+        (3, "", False, False, ("FAILED", "The script ended with exit code 3 and said nothing.")),
+        (-9, "", False, False, ("FAILED", "The process was killed by SIGKILL (out of memory?)")),
+        (-11, "", False, False, ("FAILED", "The process was killed by SIGSEGV")),
+        (-15, "", True, False, ("TIMEOUT", "The job run took longer than its time limit.")),
+        (-15, "", False, True, ("STOPPED", "The job run was stopped.")),
     ],
 )
-def test_outcome(code: int, stderr: list[str], timed_out: bool, stopped: bool, expected: tuple[str, str]) -> None:
-    assert outcome(code, stderr, timed_out, stopped) == expected
+def test_outcome(code: int, error: str, timed_out: bool, stopped: bool, expected: tuple[str, str]) -> None:
+    assert outcome(code, ScriptEnd(error), timed_out, stopped) == expected
+
+
+@pytest.mark.parametrize(
+    ("spark", "insists", "state"), [(False, False, "SUCCEEDED"), (False, True, "FAILED"), (True, True, "SUCCEEDED")]
+)
+def test_a_runner_that_insists_fails_a_script_without_spark(spark: bool, insists: bool, state: str) -> None:
+    found, error = outcome(0, ScriptEnd(spark=spark), timed_out=False, stopped=False, insists=insists)
+    assert found == state
+    assert ("spark context" in error) is (state == "FAILED")
 
 
 def test_command_line_is_glues() -> None:
-    assert command_line("/jobs/extract.py", {"--run_id": "r", "--accept_deletes": ""}) == [
-        sys.executable,
+    """Glue passes the name of an empty argument on and drops its value."""
+    arguments = {"--run_id": "r", "--accept_deletes": "", "--full_compare": "false"}
+    assert command_line("/jobs/extract.py", arguments, 7)[-7:] == [
+        "7",
         "/jobs/extract.py",
         "--run_id",
         "r",
         "--accept_deletes",
-        "",
+        "--full_compare",
+        "false",
     ]
 
 
@@ -132,6 +131,7 @@ def test_spark_submit_args(tmp_path: Path) -> None:
     conf = dict(words[at + 1].split("=", 1) for at, word in enumerate(words) if word == "--conf")
     assert conf["spark.hadoop.fs.s3a.endpoint"] == "http://127.0.0.1:7"
     assert conf["spark.sql.catalog.lake.glue.endpoint"] == "http://127.0.0.1:7"
+    assert not [name for name in conf if "region" in name], "a session says it itself, here as on Glue"
     java = shlex.split(words[words.index("--driver-java-options") + 1])
     assert f"-Djava.io.tmpdir={tmp_path}/t t" in java
 
@@ -154,13 +154,44 @@ def run(tmp_path: Path, text: str, minutes: float = 1.0, run_id: str = "jr_1") -
 def test_output_is_kept_and_argument_values_are_not(tmp_path: Path) -> None:
     _, job_run = run(tmp_path, "import sys; print('out'); print('err', file=sys.stderr); sys.exit('why')")
     assert job_run.done.wait(20)
-    assert (job_run.state, job_run.error) == ("FAILED", "why")
+    assert (job_run.state, job_run.error) == ("FAILED", "SystemExit: why")
     first, *lines, last = job_run.log.read_text().splitlines()
     assert first.startswith("# job run jr_1 started 20")
     assert first.endswith("arguments --password --run_id")
     assert set(lines) == {"out", "err", "why"}
     assert "FAILED after" in last
     assert "hunter2" not in job_run.log.read_text()
+
+
+def test_the_exception_is_the_message_whatever_else_is_written(tmp_path: Path) -> None:
+    text = """
+import atexit, sys
+atexit.register(sys.stderr.write, "Traceback (most recent call last):\\nOSError: JVM going down\\n")
+raise ValueError("the cause\\nsecond line")
+"""
+    _, job_run = run(tmp_path, text)
+    assert job_run.done.wait(20)
+    assert (job_run.state, job_run.error) == ("FAILED", "ValueError: the cause\nsecond line")
+    assert "OSError: JVM going down" in job_run.log.read_text()
+
+
+@pytest.mark.parametrize("code", ["", "0", "None"])
+def test_a_script_may_end_itself_well(tmp_path: Path, code: str) -> None:
+    _, job_run = run(tmp_path, f"import sys; sys.exit({code})")
+    assert job_run.done.wait(20)
+    assert (job_run.state, job_run.error) == ("SUCCEEDED", "")
+
+
+def test_a_script_is_the_main_program_and_finds_its_neighbours_only(tmp_path: Path) -> None:
+    (tmp_path / "neighbour.py").write_text("")
+    text = """
+import sys, neighbour
+assert __name__ == "__main__" and sys.argv == [__file__, "--run_id", "e1", "--password", "hunter2"], sys.argv
+assert not [name for name in sys.path if name.endswith("local_stack")], sys.path
+"""
+    _, job_run = run(tmp_path, text)
+    assert job_run.done.wait(20)
+    assert (job_run.state, job_run.error) == ("SUCCEEDED", "")
 
 
 def test_a_script_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Path) -> None:

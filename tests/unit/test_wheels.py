@@ -55,6 +55,11 @@ def test_the_closure_follows_extras_and_markers_and_stops_at_what_glue_has() -> 
     assert closure(["b"], needs.__getitem__) == {"a", "b", "c-lib"}
 
 
+def test_the_authorities_travel_whatever_else_needs_them() -> None:
+    assert closure([root for root in wheels.ROOTS if root == "certifi"], lambda _: []) == {"certifi"}
+    assert "certifi" in {pin.name for pin in wheels.wanted_pins(wheels.LOCK)}
+
+
 def test_what_the_lock_lacks_is_named(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text(LOCK, encoding="utf-8")
     with pytest.raises(WheelsError, match=r"pydantic, .*: not in requirements\.txt for Python 3\.13; run 'make lock'"):

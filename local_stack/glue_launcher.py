@@ -1,0 +1,71 @@
+"""What Glue puts around a script: its arguments, and the one thing that Glue learns of its failure, the exception.
+
+Runs in the job's process, started by :mod:`local_stack.glue_runner` as ``glue_launcher.py FD SCRIPT --name value …``.
+Promises: the script sees itself as the main program, and nothing of this one; how it ended (:class:`ScriptEnd`) is
+written to the file descriptor.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+# More would be cut off anyway, and a pipe takes 64 KiB before anybody reads.
+_MESSAGE_LENGTH: Final = 1000
+_MOST_BYTES: Final = 65536
+
+
+@dataclass(frozen=True)
+class ScriptEnd:
+    """The exception that ended a script, as ``Type: message``, and whether it has ever started a SparkContext."""
+
+    error: str = ""
+    spark: bool = False
+
+
+def read_end(source: int) -> ScriptEnd:
+    """Read what the launcher of an ended process told, and close the descriptor; nothing if it was killed before."""
+    with os.fdopen(source, "rb", buffering=0) as pipe:
+        os.set_blocking(source, False)
+        found = pipe.read(_MOST_BYTES)
+    return ScriptEnd(**json.loads(found)) if found else ScriptEnd()
+
+
+def describe(error: BaseException) -> str:
+    """Describe an exception as the last lines of its traceback would: ``Type: message``."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    text = f"{name}: {error}" if str(error) else name
+    return text if len(text) <= _MESSAGE_LENGTH else f"{text[: _MESSAGE_LENGTH - 1]}…"
+
+
+def has_started_spark() -> bool:
+    """Whether this process has ever started a SparkContext: its gateway to Java stays when the context is stopped."""
+    pyspark = sys.modules.get("pyspark")
+    return pyspark is not None and pyspark.SparkContext._gateway is not None  # noqa: SLF001 - nothing public says it
+
+
+def main() -> None:
+    """Run the script, and tell how it ended."""
+    told, script = int(sys.argv[1]), sys.argv[2]
+    os.set_inheritable(told, False)  # a child that outlives the script must not keep it open
+    del sys.argv[:2]
+    sys.path.insert(0, str(Path(script).parent))
+    error = ""
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except BaseException as raised:
+        # By sys.exit() or sys.exit(0) a script succeeds.
+        error = "" if isinstance(raised, SystemExit) and raised.code in (None, 0) else describe(raised)
+        raise
+    finally:
+        os.write(told, json.dumps({"error": error, "spark": has_started_spark()}).encode())
+
+
+if __name__ == "__main__":
+    main()

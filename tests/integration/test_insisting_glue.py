@@ -1,0 +1,125 @@
+"""The real scripts under a Glue that insists on a SparkContext, as YARN does; and secrets as Amazon RDS manages them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from tidemark.jobs import Deployment, job_definitions
+
+from local_stack.aws import REPO
+from local_stack.glue_runner import GlueRunner, JobRun, RunnerSettings
+from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
+
+if TYPE_CHECKING:
+    from tidemark.credentials import Credentials
+
+WITHOUT_SPARK = ("FAILED", "User did not initialize spark context!")
+WELL = ("SUCCEEDED", "")
+
+
+def put_secret(name: str, found: Credentials) -> str:
+    """A secret as Amazon RDS manages it: who, and nothing of where."""
+    content = {"username": found.username, "password": found.password.get_secret_value()}
+    boto3.client("secretsmanager").create_secret(Name=name, SecretString=json.dumps(content))
+    return name
+
+
+@dataclass
+class Glue:
+    """Runs a deployment's scripts as processes, on a runner that insists."""
+
+    runner: GlueRunner
+    deployment: Deployment
+    runs: count[int]
+
+    def run(self, key: str, *, start_spark: bool = True) -> JobRun:
+        deployment = replace(self.deployment, start_spark=start_spark)
+        (job,) = [each for each in job_definitions(deployment) if each.key == key]
+        run_id = f"jr_{next(self.runs)}"
+        given = dict.fromkeys(job.run_arguments, "") | {"--run_id": f"{self.deployment.model_name}-{run_id}"}
+        found = self.runner.start(run_id, str(REPO / "glue_jobs" / job.script), job.arguments | given, 5)
+        assert found.done.wait(300)
+        return found
+
+
+@pytest.fixture
+def runner(job_variables: dict[str, str], tmp_path: Path) -> GlueRunner:
+    endpoint = job_variables["AWS_ENDPOINT_URL"]
+    return GlueRunner(RunnerSettings(state_dir=tmp_path, endpoint=endpoint, insists_on_spark=True))
+
+
+@pytest.fixture
+def glue(shop: Pipeline, runner: GlueRunner) -> Glue:
+    warehouse, name = credentials_of(shop.warehouse()), shop.model.name
+    deployment = Deployment(
+        model_name=name,
+        model_uri=str(shop.folder),
+        landing_uri=shop.landing.uri,
+        processed_uri=PROCESSED,
+        source_secret=put_secret(f"{name}-source", shop.reader),
+        warehouse_secret=put_secret(f"{name}-warehouse", warehouse),
+        source_host=shop.reader.host,
+        source_port=shop.reader.port,
+        source_dbname=shop.reader.dbname,
+        warehouse_host=warehouse.host,
+        warehouse_port=warehouse.port,
+        warehouse_dbname=warehouse.dbname,
+    )
+    return Glue(runner, deployment, count(1))
+
+
+def ended(run: JobRun) -> tuple[str, str]:
+    assert run.state in ("SUCCEEDED", "FAILED")
+    return run.state, run.error
+
+
+def test_every_job_succeeds_where_spark_is_insisted_on(shop: Pipeline, glue: Glue) -> None:
+    for key in ("extract", "transform", "load", "extract"):
+        run = glue.run(key)
+        assert ended(run) == WELL, run.log.read_text()
+    assert "nothing has changed since manifest 1" in run.log.read_text()
+    ((rows,),) = shop.query(f"SELECT count(*) FROM {shop.model.name}.fact_order", shop.warehouse())
+    assert rows == shop.query("SELECT count(*) FROM orders")[0][0]
+
+
+def test_the_runner_does_insist(shop: Pipeline, glue: Glue) -> None:
+    shop.tick()
+    assert ended(glue.run("extract", start_spark=False)) == WITHOUT_SPARK
+    assert ended(glue.run("load", start_spark=False)) == WITHOUT_SPARK
+
+
+STOPS = """
+import os
+from pyspark import SparkContext
+from tidemark.errors import TidemarkError, run_job
+from tidemark.session import spark_session, spark_throughout
+
+def main():
+    with spark_throughout("test", "true"):
+        context = SparkContext._active_spark_context
+        assert spark_session("later").sparkContext is context, "the work gets the session that is there"
+        region = context._jsc.hadoopConfiguration().get("fs.s3a.endpoint.region")
+        assert region == os.environ["AWS_REGION"], region
+    assert SparkContext._active_spark_context is None
+    try:
+        with spark_throughout("test", "true"):
+            raise TidemarkError("the job's own sentence")
+    finally:
+        assert SparkContext._active_spark_context is None
+
+run_job("test", main)
+"""
+
+
+def test_a_session_is_there_throughout_and_stopped_whatever_happens(runner: GlueRunner, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(STOPS, encoding="utf-8")
+    run = runner.start("jr_1", str(script), {}, 5)
+    assert run.done.wait(300)
+    assert ended(run) == ("FAILED", "SystemExit: \tthe job's own sentence."), run.log.read_text()

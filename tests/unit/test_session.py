@@ -1,0 +1,47 @@
+"""Settings of the Spark session, and who pays for Spark at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from tidemark.errors import TidemarkError
+from tidemark.session import spark_settings, spark_throughout
+
+from local_stack.aws import REPO
+
+REGION = "spark.hadoop.fs.s3a.endpoint.region"
+
+
+@pytest.fixture
+def no_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+
+
+@pytest.mark.parametrize("processed", [None, "s3://lake/processed"])
+def test_s3a_works_in_the_region_that_boto3_knows(
+    no_region: None, monkeypatch: pytest.MonkeyPatch, processed: str | None
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "ap-southeast-2")
+    assert spark_settings(processed)[REGION] == "ap-southeast-2"
+
+
+def test_a_job_without_a_region_says_so(no_region: None) -> None:
+    """S3A would ask us-east-2, and hang in a network that cannot reach it."""
+    with pytest.raises(TidemarkError, match=r"^the job does not know its AWS region; expected: AWS_REGION or"):
+        spark_settings(None)
+
+
+@pytest.mark.parametrize("wanted", [None, "false"])
+def test_a_job_that_is_not_told_to_starts_no_spark(no_region: None, wanted: str | None) -> None:
+    with spark_throughout("load", wanted):
+        pass
+
+
+def test_the_load_imports_no_spark() -> None:
+    command = [sys.executable, "-c", "import sys, load; sys.exit('pyspark' in sys.modules)"]
+    run = subprocess.run(command, cwd=REPO / "glue_jobs", check=False)  # noqa: S603 - this Python
+    assert run.returncode == 0
