@@ -16,6 +16,8 @@ from tidemark.types import PgType
 
 from tests.integration.conftest import Pipeline
 
+pytestmark = pytest.mark.servers
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "types.md"
 FORMS = (
     "SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET timezone = 'UTC'; SET bytea_output = 'hex'; "

@@ -18,6 +18,8 @@ from tidemark.source import readers, snapshot
 
 from tests.integration.conftest import Pipeline, credentials_of
 
+pytestmark = pytest.mark.servers
+
 INSERT = "INSERT INTO orders VALUES ({0}, 1, 9.99, '2026-03-01', 'new', '2026-02-02 10:00', '2026-02-02 10:00')"
 
 

@@ -10,6 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.integration.conftest import Pipeline
 
+pytestmark = pytest.mark.servers
+
 DAYS = ["0044-03-15", "0044-03-15 BC", "0001-12-31 BC", "0001-01-01", "20240-02-29", "2024-02-29"]
 STAR = """\
   fact_event:

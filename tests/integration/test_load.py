@@ -19,6 +19,8 @@ from tidemark.warehouse.postgres import PostgresWarehouse, _PostgresLoad
 from local_stack.databases import Credentials as Database
 from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
 
+pytestmark = pytest.mark.servers
+
 SECRET = "n0t-the-p@ssword"
 
 

@@ -10,6 +10,8 @@ from tidemark.errors import ContractError
 if TYPE_CHECKING:
     from tests.integration.conftest import Pipeline
 
+pytestmark = pytest.mark.servers
+
 
 def add_table(shop: Pipeline, definition: str, columns: dict[str, str], more: str = "") -> None:
     """Create table ``odd`` in the source and name it, with these columns, in the model."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tidemark.source.server import Server
 
 # A try for the locks is short, for whoever comes behind it waits as well; there are many.
-LOCK_TRY = "400ms"
+LOCK_TRY = "300ms"
 LOCK_PATIENCE_SECONDS = 30.0
 LOCK_PAUSE_SECONDS = 0.3
 STATEMENT_TIMEOUT = "10min"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tidemark.model import Model, StarTable
 
-LOCK_TRY = "300ms"
+LOCK_TRY = "200ms"
 LOCK_PATIENCE_SECONDS = 45.0
 LOCK_PAUSE_SECONDS = 0.5
 _HOLDERS: Final = """
