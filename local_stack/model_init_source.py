@@ -16,6 +16,7 @@ from tidemark.types import PgType
 
 from local_stack import model_init_names as names
 from local_stack.model_init_catalog import Database, FoundColumn, Relation
+from local_stack.model_init_zones import ServerZone
 
 KINDS: Final = {
     "r": "table",
@@ -24,6 +25,7 @@ KINDS: Final = {
     "m": "materialized view",
     "f": "foreign table",
 }
+_MOST_NAMED: Final = 5
 _NAME_A_KEY: Final = "name the columns that are unique and never NULL under key"
 
 
@@ -64,6 +66,7 @@ class SourceDraft:
     name: str
     description: str
     database: str
+    zone: ServerZone = ServerZone()
     tables: list[Drafted] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -93,6 +96,7 @@ def draft_source(
         name=name,
         description=names.one_line(database.comment) or f"Tables of database {names.one_line(database.name)}",
         database=database.name,
+        zone=database.zone,
     )
     called = _model_names(database.relations)
     for relation in database.relations:
@@ -107,6 +111,7 @@ def draft_source(
             made.notes += _notes(table)
         else:
             made.left_out.append(missing)
+    made.notes += zone_notes(made)
     return made
 
 
@@ -229,26 +234,61 @@ def _notes(table: Drafted) -> list[str]:
     return found
 
 
-def table_entry(table: Drafted, schema: str, described: dict[tuple[int, str], str]) -> dict[str, Any]:
+def table_entry(table: Drafted, draft: SourceDraft, described: dict[tuple[int, str], str]) -> dict[str, Any]:
     """Return a table's entry in ``source.yml``; ``described`` has plain descriptions for columns without a comment."""
     relation = table.relation
     entry: dict[str, Any] = {"description": _table_description(relation)}
-    if relation.schema != schema:
+    if relation.schema != draft.schema:
         entry["schema"] = relation.schema
     if relation.name != table.name:
         entry["relation"] = relation.name
     entry["key"] = list(table.key)
     if table.strategy != "snapshot":
         entry["incremental"] = table.strategy
-    entry["columns"] = {
-        column.name: {
-            "type": column_type(column),
-            "nullable": not (column.not_null or column.name in table.key),
-            "description": column_description(table, column, described),
-        }
-        for column in table.columns
-    }
+    entry["columns"] = {column.name: _column_entry(table, column, draft, described) for column in table.columns}
     return entry
+
+
+def _column_entry(
+    table: Drafted, column: FoundColumn, draft: SourceDraft, described: dict[tuple[int, str], str]
+) -> dict[str, Any]:
+    entry: dict[str, Any] = {"type": column_type(column)}
+    if column.time_zone != draft.zone.name and column.time_zone:
+        entry["time_zone"] = column.time_zone
+    entry["nullable"] = not (column.not_null or column.name in table.key)
+    return entry | {"description": column_description(table, column, described)}
+
+
+def zone_notes(draft: SourceDraft) -> list[str]:
+    """Say which zone the ``timestamp`` columns are taken to hold, and how that is known; nothing if there are none."""
+    every = [(table, column) for table in draft.tables for column in table.columns if is_wall_clock(column)]
+    silent = [names.shown(table.name, column.name) for table, column in every if not column.says_zone]
+    said: dict[str, list[str]] = defaultdict(list)
+    for table, column in every:
+        if column.says_zone:
+            said[column.time_zone].append(names.shown(table.name, column.name))
+    found = []
+    if silent:
+        seen = f", but role {', '.join(draft.zone.roles)} another" if draft.zone.roles else ""
+        taken = f"are taken to hold {draft.zone.name}" if draft.zone.name else "hold a zone that has no name of IANA's"
+        found.append(
+            f"timestamp columns without time zone {taken}: {draft.zone.how}{seen}. If the application writes another "
+            f"zone's time, mend time_zone ({_some(silent)})"
+        )
+    for zone, columns in sorted(said.items()):
+        held = f"hold {zone}" if zone else "hold a zone that has no name of IANA's"
+        found.append(f"{_some(columns)} {held}: the default says so (… AT TIME ZONE …)")
+    return found
+
+
+def is_wall_clock(column: FoundColumn) -> bool:
+    """Whether a column says what a clock showed, but not where it hung."""
+    return column.builtin and PgType.parse(column.type).base == "timestamp"
+
+
+def _some(columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - _MOST_NAMED} more" if len(columns) > _MOST_NAMED else ""
+    return ", ".join(columns[:_MOST_NAMED]) + more
 
 
 def _table_description(relation: Relation) -> str:

@@ -18,7 +18,7 @@ from tidemark.types import STAR_TYPES, PgType
 
 from local_stack import model_init_names as names
 from local_stack.model_init_catalog import FoundColumn
-from local_stack.model_init_source import Drafted, column_description
+from local_stack.model_init_source import Drafted, column_description, is_wall_clock
 
 ROUNDED: Final = "numeric(38,10)"  # what a star makes of numeric without a precision
 _UNBOUNDED: Final = PgType("numeric")
@@ -59,6 +59,7 @@ class StarTableDraft:
     record_id: str = ""
     partition_by: str = ""
     updated_at: str = ""
+    timeless: str = ""
 
     def entry(self) -> dict[str, Any]:
         """Return the table's entry in ``star.yml``."""
@@ -81,6 +82,11 @@ class StarTableDraft:
             found.append(f"{self.name} leaves out what a star cannot hold: {', '.join(self.skipped)}")
         if self.rounded:
             found.append(f"{self.name} rounds to {ROUNDED}, write the real precision: {', '.join(self.rounded)}")
+        if self.timeless:
+            found.append(
+                f"{self.name}: versions begin when a tick sees them, for the zone of {self.timeless} has no name of "
+                "IANA's: give the column a time_zone in source.yml, and the SQL a line <column> AS _updated_at"
+            )
         return found
 
     def sql(self) -> str:
@@ -223,7 +229,8 @@ def _fill(made: StarTableDraft, described: dict[tuple[int, str], str], dimension
         if not made.partition_by:
             made.partition_by = _date_in_key(made)
         updated = _first(table, _TIMES, _UPDATED.__contains__)
-        made.updated_at = updated.name if updated else ""
+        made.updated_at = updated.name if updated and _is_moment(updated) else ""
+        made.timeless = names.shown(updated.name) if updated and not _is_moment(updated) else ""
 
 
 def _first(table: Drafted, kinds: Sequence[str], fits: Callable[[str], bool]) -> FoundColumn | None:
@@ -233,6 +240,11 @@ def _first(table: Drafted, kinds: Sequence[str], fits: Callable[[str], bool]) ->
         if right_type and column.name not in table.key and fits(_letters(column.name)):
             return column
     return None
+
+
+def _is_moment(column: FoundColumn) -> bool:
+    """Whether it is known which moment a time means."""
+    return not is_wall_clock(column) or bool(column.time_zone)
 
 
 def _letters(name: str) -> str:
@@ -270,7 +282,8 @@ def _day_and_time(made: StarTableDraft, column: FoundColumn, text: str, taken: l
     if PgType.parse(column.type).base in _TIMES:
         time = names.star_column(f"{stem or 'created'}_time", 1, _others(made, column, taken))
         taken.append(time)
-        result.append(StarColumn(time, column.name, "time", nullable, f"{text}: time of day (UTC)"))
+        zone = f" ({'UTC' if not is_wall_clock(column) else column.time_zone or 'as the source has it'})"
+        result.append(StarColumn(time, column.name, "time", nullable, f"{text}: time of day{zone}"))
     return result
 
 

@@ -14,7 +14,8 @@ from local_stack.model_init_star import StarDraft, draft_star, star_type
 
 
 def column(name: str, kind: str = "integer", **changes: Any) -> FoundColumn:
-    facts: dict[str, Any] = {"not_null": False, "comment": "", "builtin": True, "is_text": kind in ("text", "uuid")}
+    facts: dict[str, Any] = {"not_null": False, "comment": "", "builtin": True, "is_text": kind in ("text", "uuid"),
+                             "time_zone": "UTC"}
     return FoundColumn(name=name, type=kind, **(facts | changes))
 
 
