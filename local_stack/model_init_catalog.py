@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg
 from psycopg import sql
 from tidemark.errors import SourceError
 from tidemark.source.catalog import BASE_TYPES
+from tidemark.source.equality import Spelling, spellings
 from tidemark.types import PgType
 
 from local_stack.connections import Credentials
@@ -97,7 +98,8 @@ class FoundColumn:
     """One column; ``type`` is a domain's base type, ``builtin`` whether PostgreSQL itself has that type.
 
     ``is_text`` marks strings, enums and uuids: what a star can hold as ``varchar``. ``time_zone`` is that of a
-    ``timestamp``, empty if it is not known; ``says_zone`` whether its default says it.
+    ``timestamp``, empty if it is not known; ``says_zone`` whether its default says it; ``spelling`` how its values are
+    written.
     """
 
     name: str
@@ -108,6 +110,7 @@ class FoundColumn:
     is_text: bool
     time_zone: str = ""
     says_zone: bool = False
+    spelling: Spelling = field(default_factory=Spelling)
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ class Database:
     version: int
     schemas: tuple[str, ...]
     relations: tuple[Relation, ...]
-    zone: ServerZone = ServerZone()
+    zone: ServerZone = field(default_factory=ServerZone)
 
 
 @contextmanager
@@ -210,8 +213,9 @@ class _Parts:
     def __init__(self, connection: psycopg.Connection, oids: list[int], zone: ServerZone) -> None:
         asked = {"oids": oids}
         self.columns: dict[int, list[FoundColumn]] = defaultdict(list)
+        written = spellings(connection, oids)
         for oid, *facts in connection.execute(_COLUMNS.encode(), asked):
-            self.columns[oid].append(_column(facts, zone))
+            self.columns[oid].append(_column(facts, zone, written[oid, facts[0]]))
         self.primary: dict[int, tuple[str, ...]] = {}
         self.uniques: dict[int, list[tuple[str, ...]]] = defaultdict(list)
         for oid, is_primary, columns in connection.execute(_KEYS.encode(), asked):
@@ -224,7 +228,7 @@ class _Parts:
             self.references[oid].append(Reference(tuple(columns), target, tuple(target_columns)))
 
 
-def _column(facts: Sequence[Any], zone: ServerZone) -> FoundColumn:
+def _column(facts: Sequence[Any], zone: ServerZone, spelling: Spelling) -> FoundColumn:
     name, not_null, comment, kind, builtin, is_text, default = facts
     said = zone_of_default(default or "")
     is_wall_clock = builtin and PgType.parse(kind).base == "timestamp"
@@ -237,6 +241,7 @@ def _column(facts: Sequence[Any], zone: ServerZone) -> FoundColumn:
         is_text=is_text,
         time_zone=(zone.name if said is None else said) if is_wall_clock else "",
         says_zone=said is not None,
+        spelling=spelling,
     )
 
 

@@ -13,7 +13,7 @@ from tidemark.model import Model
 from tidemark.model_loader import load_model
 
 from local_stack import model_init_names as names
-from local_stack.model_init_source import LeftOut, SourceDraft, plain_descriptions, table_entry, zone_notes
+from local_stack.model_init_source import LeftOut, SourceDraft, plain_descriptions, table_entry
 from local_stack.model_init_star import StarDraft
 
 _SOURCE_HEAD: Final = """\
@@ -58,12 +58,12 @@ def source_yml(draft: SourceDraft) -> str:
     every = [*draft.tables, *(left.draft for left in draft.left_out if left.draft)]
     described = plain_descriptions(every)
     content: dict[str, Any] = {"name": draft.name, "description": draft.description, "schema": draft.schema}
-    zones = zone_notes(draft)
+    zones = draft.zone_notes
     if zones and draft.zone.name:
         content["time_zone"] = draft.zone.name
     content["tables"] = {table.name: _flowing(table_entry(table, draft, described)) for table in draft.tables}
     text = _SOURCE_HEAD.format(database=names.shown(draft.database))
-    text += "".join(f"# time_zone: {names.one_line(note)}\n" for note in zones) + _dump(content)
+    text += "".join(f"# time_zone: {note}\n" for note in zones) + _dump(content)
     if draft.left_out:
         text += _LEFT_OUT_HEAD + "".join(_left_out(left, draft, described) for left in draft.left_out)
     return text

@@ -16,7 +16,7 @@ from tidemark.types import PgType
 
 from local_stack import model_init_names as names
 from local_stack.model_init_catalog import Database, FoundColumn, Relation
-from local_stack.model_init_zones import ServerZone
+from local_stack.model_init_zones import ServerZone, zone_notes
 
 KINDS: Final = {
     "r": "table",
@@ -25,7 +25,6 @@ KINDS: Final = {
     "m": "materialized view",
     "f": "foreign table",
 }
-_MOST_NAMED: Final = 5
 _NAME_A_KEY: Final = "name the columns that are unique and never NULL under key"
 
 
@@ -66,10 +65,16 @@ class SourceDraft:
     name: str
     description: str
     database: str
-    zone: ServerZone = ServerZone()
+    zone: ServerZone = field(default_factory=ServerZone)
     tables: list[Drafted] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def zone_notes(self) -> list[str]:
+        """Which zone the ``timestamp`` columns are taken to hold, and how that is known; nothing if there are none."""
+        columns = [(names.shown(table.name, one.name), one) for table in self.tables for one in table.columns]
+        return zone_notes(self.zone, columns)
 
     @property
     def schema(self) -> str:
@@ -111,7 +116,7 @@ def draft_source(
             made.notes += _notes(table)
         else:
             made.left_out.append(missing)
-    made.notes += zone_notes(made)
+    made.notes += made.zone_notes
     return made
 
 
@@ -257,38 +262,6 @@ def _column_entry(
         entry["time_zone"] = column.time_zone
     entry["nullable"] = not (column.not_null or column.name in table.key)
     return entry | {"description": column_description(table, column, described)}
-
-
-def zone_notes(draft: SourceDraft) -> list[str]:
-    """Say which zone the ``timestamp`` columns are taken to hold, and how that is known; nothing if there are none."""
-    every = [(table, column) for table in draft.tables for column in table.columns if is_wall_clock(column)]
-    silent = [names.shown(table.name, column.name) for table, column in every if not column.says_zone]
-    said: dict[str, list[str]] = defaultdict(list)
-    for table, column in every:
-        if column.says_zone:
-            said[column.time_zone].append(names.shown(table.name, column.name))
-    found = []
-    if silent:
-        seen = f", but role {', '.join(draft.zone.roles)} another" if draft.zone.roles else ""
-        taken = f"are taken to hold {draft.zone.name}" if draft.zone.name else "hold a zone that has no name of IANA's"
-        found.append(
-            f"timestamp columns without time zone {taken}: {draft.zone.how}{seen}. If the application writes another "
-            f"zone's time, mend time_zone ({_some(silent)})"
-        )
-    for zone, columns in sorted(said.items()):
-        held = f"hold {zone}" if zone else "hold a zone that has no name of IANA's"
-        found.append(f"{_some(columns)} {held}: the default says so (… AT TIME ZONE …)")
-    return found
-
-
-def is_wall_clock(column: FoundColumn) -> bool:
-    """Whether a column says what a clock showed, but not where it hung."""
-    return column.builtin and PgType.parse(column.type).base == "timestamp"
-
-
-def _some(columns: Sequence[str]) -> str:
-    more = f" and {len(columns) - _MOST_NAMED} more" if len(columns) > _MOST_NAMED else ""
-    return ", ".join(columns[:_MOST_NAMED]) + more
 
 
 def _table_description(relation: Relation) -> str:

@@ -1,20 +1,26 @@
 """Which time zone a stranger's ``timestamp`` columns hold, as far as its database says.
 
 A default like ``now() AT TIME ZONE 'UTC'`` says it of its column. Of all others, the best guess is what the server
-calls local time when the application's sessions ask it: ``now()`` put into a ``timestamp`` is that. Promises: how a zone
-is known stands beside it; a name that is not everywhere the same zone is none.
+calls local time when the application's sessions ask it: ``now()`` put into a ``timestamp`` is that. Promises: how a
+zone is known stands beside it; a name that is not everywhere the same zone is none.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zoneinfo import available_timezones
 
 import psycopg
 from tidemark.time_zones import is_time_zone
+from tidemark.types import PgType
+
+if TYPE_CHECKING:
+    from local_stack.model_init_catalog import FoundColumn
 
 _SETTINGS: Final = """
 SELECT s.setdatabase <> 0, s.setrole::regrole::text, substr(c.value, length('timezone=') + 1)
@@ -28,6 +34,8 @@ _NOBODY: Final = "-"  # how regrole writes no role: the setting is everyone's
 _OWN: Final = ("client", "user", "database user", "session", "interactive")
 _NOW: Final = r"(?:now\(\)|CURRENT_TIMESTAMP(?:\(\d\))?|(?:clock|statement|transaction)_timestamp\(\))"
 _SAYS: Final = re.compile(rf"{_NOW} AT TIME ZONE '([^']+)'|timezone\('([^']+)'(?:::text)?, {_NOW}\)", re.IGNORECASE)
+_NO_NAME: Final = "a zone that has no name of IANA's"
+_MOST_NAMED: Final = 5
 _UTC: Final = frozenset({"Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "UCT", "Universal", "Zulu"})
 
 
@@ -61,6 +69,35 @@ def zone_of_default(expression: str) -> str | None:
     """Return the zone that a column's default says, empty if that is none of IANA's, or None if it says nothing."""
     said = {canonical(match[1] or match[2]) for match in _SAYS.finditer(expression)}
     return said.pop() if len(said) == 1 else None if not said else ""
+
+
+def is_wall_clock(column: FoundColumn) -> bool:
+    """Whether a column says what a clock showed, but not where it hung."""
+    return column.builtin and PgType.parse(column.type).base == "timestamp"
+
+
+def zone_notes(server: ServerZone, columns: Sequence[tuple[str, FoundColumn]]) -> list[str]:
+    """Say which zone the ``timestamp`` columns (with their names) are taken to hold, and how that is known."""
+    silent: list[str] = []
+    said: dict[str, list[str]] = defaultdict(list)
+    for name, column in columns:
+        if is_wall_clock(column):
+            (said[column.time_zone] if column.says_zone else silent).append(name)
+    found = []
+    if silent:
+        seen = f", but role {', '.join(server.roles)} has another" if server.roles else ""
+        found.append(
+            f"{_some(silent)}, timestamps without time zone, are taken to hold {server.name or _NO_NAME}: "
+            f"{server.how}{seen}. If the application writes another zone's time, mend time_zone in source.yml"
+        )
+    for zone, names in sorted(said.items()):
+        found.append(f"{_some(names)} hold {zone or _NO_NAME}: the default says so (… AT TIME ZONE …)")
+    return found
+
+
+def _some(columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - _MOST_NAMED} more" if len(columns) > _MOST_NAMED else ""
+    return ", ".join(columns[:_MOST_NAMED]) + more
 
 
 def canonical(name: str) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemark.errors import ContractError
+from tidemark.source import equality
 from tidemark.types import PgType
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def describe(connection: psycopg.Connection[Any], model: Model) -> dict[str, Fou
     result: dict[str, FoundTable] = {}
     for table in tables:
         result[table.name] = _check_table(table, by_name[table.name], problems)
+    problems += equality.problems(connection, model)
     if problems:
         more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""  # noqa: PLR2004 - what fits a phone
         raise ContractError(
