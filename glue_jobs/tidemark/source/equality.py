@@ -79,14 +79,15 @@ SELECT a.attrelid::pg_catalog.int8, a.attname::pg_catalog.text, pg_catalog.forma
 """
 _OIDS: Final = """
 SELECT w.name, c.oid::pg_catalog.int8
-  FROM pg_catalog.unnest(%(names)s::text[], %(schemas)s::text[], %(relations)s::text[]) AS w (name, schema, relation)
+  FROM ROWS FROM (pg_catalog.unnest(%(names)s::text[]), pg_catalog.unnest(%(schemas)s::text[]),
+                  pg_catalog.unnest(%(relations)s::text[])) AS w (name, schema, relation)
   JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema
   JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.relation
 """
 _REFERENCES: Final = """
 SELECT o.conrelid::pg_catalog.int8, a.attname::pg_catalog.text, o.confrelid::pg_catalog.int8, b.attname::pg_catalog.text
   FROM pg_catalog.pg_constraint o
- CROSS JOIN LATERAL pg_catalog.unnest(o.conkey, o.confkey) AS k (here, there)
+ CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(o.conkey), pg_catalog.unnest(o.confkey)) AS k (here, there)
   JOIN pg_catalog.pg_attribute a ON a.attrelid = o.conrelid AND a.attnum = k.here
   JOIN pg_catalog.pg_attribute b ON b.attrelid = o.confrelid AND b.attnum = k.there
  WHERE o.contype = 'f' AND o.conrelid = ANY (%(oids)s::pg_catalog.int8[]::pg_catalog.oid[])
