@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg
 from psycopg import sql
 from tidemark.errors import SourceError
 from tidemark.source.catalog import BASE_TYPES
+from tidemark.source.equality import Spelling, spellings
+from tidemark.types import PgType
 
 from local_stack.connections import Credentials
+from local_stack.model_init_zones import ServerZone, read_server_zone, zone_of_default
 
 OLDEST: Final = 110_000
 EXTRACTION_NEEDS: Final = 130_000
@@ -55,7 +58,9 @@ WITH RECURSIVE columns AS (
 ), {BASE_TYPES}
 SELECT a.attrelid::bigint, a.attname::text, a.attnotnull, col_description(a.attrelid, a.attnum),
        format_type(b.typid, b.typmod), t.typnamespace = 'pg_catalog'::regnamespace,
-       t.typcategory IN ('S', 'E') OR t.oid = 'uuid'::regtype
+       t.typcategory IN ('S', 'E') OR t.oid = 'uuid'::regtype,
+       (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
+         WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum AND t.oid = 'timestamp'::regtype)
   FROM columns a
   JOIN base b ON b.relid = a.attrelid AND b.attnum = a.attnum
   JOIN pg_type t ON t.oid = b.typid AND t.typbasetype = 0
@@ -92,7 +97,9 @@ SELECT current_database()::text, shobj_description(oid, 'pg_database') FROM pg_d
 class FoundColumn:
     """One column; ``type`` is a domain's base type, ``builtin`` whether PostgreSQL itself has that type.
 
-    ``is_text`` marks strings, enums and uuids: what a star can hold as ``varchar``.
+    ``is_text`` marks strings, enums and uuids: what a star can hold as ``varchar``. ``time_zone`` is that of a
+    ``timestamp``, empty if it is not known; ``says_zone`` whether its default says it; ``spelling`` how its values are
+    written.
     """
 
     name: str
@@ -101,6 +108,9 @@ class FoundColumn:
     comment: str
     builtin: bool
     is_text: bool
+    time_zone: str = ""
+    says_zone: bool = False
+    spelling: Spelling = field(default_factory=Spelling)
 
 
 @dataclass(frozen=True)
@@ -147,6 +157,7 @@ class Database:
     version: int
     schemas: tuple[str, ...]
     relations: tuple[Relation, ...]
+    zone: ServerZone = field(default_factory=ServerZone)
 
 
 @contextmanager
@@ -183,7 +194,8 @@ def read_database(connection: psycopg.Connection, schemas: Sequence[str] = ()) -
         )
     wanted = [name for name, of_extension in known.items() if (name in schemas if schemas else not of_extension)]
     rows = connection.execute((_TREE + _RELATIONS).encode(), {"schemas": wanted}).fetchall()
-    parts = _Parts(connection, [row[0] for row in rows])
+    zone = read_server_zone(connection)
+    parts = _Parts(connection, [row[0] for row in rows], zone)
     name, comment = connection.execute(_DATABASE.encode()).fetchone() or (connection.info.dbname, None)
     return Database(
         name=name,
@@ -191,21 +203,19 @@ def read_database(connection: psycopg.Connection, schemas: Sequence[str] = ()) -
         version=connection.info.server_version,
         schemas=tuple(wanted),
         relations=tuple(_relation(row, parts) for row in rows),
+        zone=zone,
     )
 
 
 class _Parts:
     """Columns, keys and references by relation."""
 
-    def __init__(self, connection: psycopg.Connection, oids: list[int]) -> None:
+    def __init__(self, connection: psycopg.Connection, oids: list[int], zone: ServerZone) -> None:
         asked = {"oids": oids}
         self.columns: dict[int, list[FoundColumn]] = defaultdict(list)
-        for oid, name, not_null, comment, kind, builtin, is_text in connection.execute(_COLUMNS.encode(), asked):
-            self.columns[oid].append(
-                FoundColumn(
-                    name=name, type=kind, not_null=not_null, comment=comment or "", builtin=builtin, is_text=is_text
-                )
-            )
+        written = spellings(connection, oids)
+        for oid, *facts in connection.execute(_COLUMNS.encode(), asked):
+            self.columns[oid].append(_column(facts, zone, written[oid, facts[0]]))
         self.primary: dict[int, tuple[str, ...]] = {}
         self.uniques: dict[int, list[tuple[str, ...]]] = defaultdict(list)
         for oid, is_primary, columns in connection.execute(_KEYS.encode(), asked):
@@ -216,6 +226,23 @@ class _Parts:
         self.references: dict[int, list[Reference]] = defaultdict(list)
         for oid, target, columns, target_columns in connection.execute(_REFERENCES.encode(), asked):
             self.references[oid].append(Reference(tuple(columns), target, tuple(target_columns)))
+
+
+def _column(facts: Sequence[Any], zone: ServerZone, spelling: Spelling) -> FoundColumn:
+    name, not_null, comment, kind, builtin, is_text, default = facts
+    said = zone_of_default(default or "")
+    is_wall_clock = builtin and PgType.parse(kind).base == "timestamp"
+    return FoundColumn(
+        name=name,
+        type=kind,
+        not_null=not_null,
+        comment=comment or "",
+        builtin=builtin,
+        is_text=is_text,
+        time_zone=(zone.name if said is None else said) if is_wall_clock else "",
+        says_zone=said is not None,
+        spelling=spelling,
+    )
 
 
 def _relation(row: tuple[Any, ...], parts: _Parts) -> Relation:

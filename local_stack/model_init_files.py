@@ -58,10 +58,14 @@ def source_yml(draft: SourceDraft) -> str:
     every = [*draft.tables, *(left.draft for left in draft.left_out if left.draft)]
     described = plain_descriptions(every)
     content: dict[str, Any] = {"name": draft.name, "description": draft.description, "schema": draft.schema}
-    content["tables"] = {table.name: _flowing(table_entry(table, draft.schema, described)) for table in draft.tables}
-    text = _SOURCE_HEAD.format(database=names.shown(draft.database)) + _dump(content)
+    zones = draft.zone_notes
+    if zones and draft.zone.name:
+        content["time_zone"] = draft.zone.name
+    content["tables"] = {table.name: _flowing(table_entry(table, draft, described)) for table in draft.tables}
+    text = _SOURCE_HEAD.format(database=names.shown(draft.database))
+    text += "".join(f"# time_zone: {note}\n" for note in zones) + _dump(content)
     if draft.left_out:
-        text += _LEFT_OUT_HEAD + "".join(_left_out(left, draft.schema, described) for left in draft.left_out)
+        text += _LEFT_OUT_HEAD + "".join(_left_out(left, draft, described) for left in draft.left_out)
     return text
 
 
@@ -145,9 +149,9 @@ def _dump(content: Any) -> str:
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=inf)
 
 
-def _left_out(left: LeftOut, schema: str, described: dict[tuple[int, str], str]) -> str:
+def _left_out(left: LeftOut, draft: SourceDraft, described: dict[tuple[int, str], str]) -> str:
     said = f"#\n# {left.where}: {left.why}. To do: {left.do}.\n"
     if left.draft is None:
         return said
-    stanza = _dump({left.draft.name: _flowing(table_entry(left.draft, schema, described))})
+    stanza = _dump({left.draft.name: _flowing(table_entry(left.draft, draft, described))})
     return said + "".join(f"#   {line}\n" for line in stanza.splitlines())

@@ -16,6 +16,7 @@ from tidemark.types import PgType
 
 from local_stack import model_init_names as names
 from local_stack.model_init_catalog import Database, FoundColumn, Relation
+from local_stack.model_init_zones import ServerZone, zone_notes
 
 KINDS: Final = {
     "r": "table",
@@ -64,9 +65,16 @@ class SourceDraft:
     name: str
     description: str
     database: str
+    zone: ServerZone = field(default_factory=ServerZone)
     tables: list[Drafted] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def zone_notes(self) -> list[str]:
+        """Which zone the ``timestamp`` columns are taken to hold, and how that is known; nothing if there are none."""
+        columns = [(names.shown(table.name, one.name), one) for table in self.tables for one in table.columns]
+        return zone_notes(self.zone, columns)
 
     @property
     def schema(self) -> str:
@@ -93,6 +101,7 @@ def draft_source(
         name=name,
         description=names.one_line(database.comment) or f"Tables of database {names.one_line(database.name)}",
         database=database.name,
+        zone=database.zone,
     )
     called = _model_names(database.relations)
     for relation in database.relations:
@@ -107,6 +116,7 @@ def draft_source(
             made.notes += _notes(table)
         else:
             made.left_out.append(missing)
+    made.notes += made.zone_notes
     return made
 
 
@@ -229,26 +239,29 @@ def _notes(table: Drafted) -> list[str]:
     return found
 
 
-def table_entry(table: Drafted, schema: str, described: dict[tuple[int, str], str]) -> dict[str, Any]:
+def table_entry(table: Drafted, draft: SourceDraft, described: dict[tuple[int, str], str]) -> dict[str, Any]:
     """Return a table's entry in ``source.yml``; ``described`` has plain descriptions for columns without a comment."""
     relation = table.relation
     entry: dict[str, Any] = {"description": _table_description(relation)}
-    if relation.schema != schema:
+    if relation.schema != draft.schema:
         entry["schema"] = relation.schema
     if relation.name != table.name:
         entry["relation"] = relation.name
     entry["key"] = list(table.key)
     if table.strategy != "snapshot":
         entry["incremental"] = table.strategy
-    entry["columns"] = {
-        column.name: {
-            "type": column_type(column),
-            "nullable": not (column.not_null or column.name in table.key),
-            "description": column_description(table, column, described),
-        }
-        for column in table.columns
-    }
+    entry["columns"] = {column.name: _column_entry(table, column, draft, described) for column in table.columns}
     return entry
+
+
+def _column_entry(
+    table: Drafted, column: FoundColumn, draft: SourceDraft, described: dict[tuple[int, str], str]
+) -> dict[str, Any]:
+    entry: dict[str, Any] = {"type": column_type(column)}
+    if column.time_zone != draft.zone.name and column.time_zone:
+        entry["time_zone"] = column.time_zone
+    entry["nullable"] = not (column.not_null or column.name in table.key)
+    return entry | {"description": column_description(table, column, described)}
 
 
 def _table_description(relation: Relation) -> str:

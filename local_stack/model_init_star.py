@@ -14,14 +14,14 @@ from typing import Any, Final
 
 from tidemark.model_loader import FACTS_OWN
 from tidemark.names import spark
-from tidemark.types import STAR_TYPES, PgType
+from tidemark.types import PgType
 
 from local_stack import model_init_names as names
 from local_stack.model_init_catalog import FoundColumn
+from local_stack.model_init_references import DATES, ROUNDED, TIMES, UNBOUNDED, has_star_key, pointers, star_type
 from local_stack.model_init_source import Drafted, column_description
+from local_stack.model_init_zones import is_wall_clock
 
-ROUNDED: Final = "numeric(38,10)"  # what a star makes of numeric without a precision
-_UNBOUNDED: Final = PgType("numeric")
 MOST_COLUMNS: Final = 1500  # PostgreSQL ends at 1,600, and a fact has some of Tidemark's own
 _CREATED: Final = frozenset(
     ("created", "createdat", "createdon", "createddate", "createdtime", "createdate", "createtime")
@@ -29,8 +29,6 @@ _CREATED: Final = frozenset(
 _UPDATED: Final = frozenset(
     ("updated", "updatedat", "updatedon", "lastupdated", "lastupdate", "lastupdatedat", "modified", "modifiedat")
 ) | {"modifiedon", "modifieddate", "lastmodified", "lastmodifiedat", "updatedate", "dateupdated"}
-_TIMES: Final = ("timestamp", "timestamptz")
-_DATES: Final = (*_TIMES, "date")
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,8 @@ class StarTableDraft:
     record_id: str = ""
     partition_by: str = ""
     updated_at: str = ""
+    timeless: str = ""
+    unlike: list[str] = field(default_factory=list)
 
     def entry(self) -> dict[str, Any]:
         """Return the table's entry in ``star.yml``."""
@@ -81,6 +81,16 @@ class StarTableDraft:
             found.append(f"{self.name} leaves out what a star cannot hold: {', '.join(self.skipped)}")
         if self.rounded:
             found.append(f"{self.name} rounds to {ROUNDED}, write the real precision: {', '.join(self.rounded)}")
+        if self.unlike:
+            found.append(
+                f"{self.name}: {'; '.join(self.unlike)}. To refer to it all the same, join the table in the SQL and "
+                "take its key"
+            )
+        if self.timeless:
+            found.append(
+                f"{self.name}: versions begin when a tick sees them, for the zone of {self.timeless} has no name of "
+                "IANA's: give the column a time_zone in source.yml, and the SQL a line <column> AS _updated_at"
+            )
         return found
 
     def sql(self) -> str:
@@ -108,8 +118,8 @@ class StarDraft:
 
 def draft_star(tables: Sequence[Drafted], described: dict[tuple[int, str], str]) -> StarDraft:
     """Draft dimensions and facts."""
-    able = {table.relation.oid: table for table in tables if _has_star_key(table)}
-    pointing = {oid: _pointers(table, able) for oid, table in able.items()}
+    able = {table.relation.oid: table for table in tables if has_star_key(table)}
+    pointing = {oid: pointers(table, able) for oid, table in able.items()}
     referred = {ref.target for table in tables for ref in table.relation.references if ref.target != table.relation.oid}
     facts = [oid for oid, table in able.items() if pointing[oid] and (oid not in referred or _is_event(table))]
     star, taken = StarDraft(), {"dim_date"}
@@ -120,8 +130,15 @@ def draft_star(tables: Sequence[Drafted], described: dict[tuple[int, str], str])
         dimensions[oid] = made
     for oid in facts:
         made = _star_table(able[oid], taken, is_fact=True)
-        pointers = pointing[oid].items()
-        _fill(made, described, {column: dimensions[target] for column, target in pointers if target in dimensions})
+        to_dimensions = {name: one for name, one in pointing[oid].items() if one.target in dimensions}
+        made.unlike = [
+            f"{names.shown(name)} does not refer to {dimensions[one.target].name}, for equal values may be written "
+            f"differently ({one.why_not})"
+            for name, one in to_dimensions.items()
+            if one.why_not
+        ]
+        referring = {name: dimensions[one.target] for name, one in to_dimensions.items() if not one.why_not}
+        _fill(made, described, referring)
         entity = made.name.removeprefix("fact_")[: names.STAR_NAME - len("_record_id")]
         made.record_id = names.unique(f"{entity}_record_id", (column.name for column in made.columns), names.STAR_NAME)
         star.tables.append(made)
@@ -130,55 +147,12 @@ def draft_star(tables: Sequence[Drafted], described: dict[tuple[int, str], str])
     return star
 
 
-def star_type(column: FoundColumn) -> str | None:
-    """Return the type by which a star holds the column, or None if it cannot."""
-    kind = PgType.parse(column.type)
-    if column.is_text:
-        return "varchar"
-    if kind == _UNBOUNDED:
-        return ROUNDED
-    if not column.builtin or kind.base not in STAR_TYPES or (kind.base == "numeric" and not kind.precision_scale):
-        return None
-    return str(kind)
-
-
-def _has_star_key(table: Drafted) -> bool:
-    return bool(table.key) and all(_is_exact(table.column(name)) for name in table.key)
-
-
-def _is_exact(column: FoundColumn) -> bool:
-    """Whether a key of this type is the same value in the star as in the mirror."""
-    kind = PgType.parse(column.type)
-    native = kind.is_integer or kind.base in (*_DATES, "boolean") or kind.precision_scale is not None
-    return column.is_text or (column.builtin and native)
-
-
 def _is_event(table: Drafted) -> bool:
     """Whether a table has a date of its own name: what happened, not what there is."""
     return any(
-        column.builtin and PgType.parse(column.type).base in _DATES and _is_named_after(_letters(column.name), table)
+        column.builtin and PgType.parse(column.type).base in DATES and _is_named_after(_letters(column.name), table)
         for column in table.columns
     )
-
-
-def _pointers(table: Drafted, able: dict[int, Drafted]) -> dict[str, int]:
-    """Return which columns hold the key of which other table; the first foreign key of a column counts."""
-    result: dict[str, int] = {}
-    here = {column.name for column in table.columns}
-    for reference in table.relation.references:
-        target = able.get(reference.target)
-        if target is None or target is table or reference.target_columns != target.key or len(reference.columns) > 1:
-            continue
-        name = reference.columns[0]
-        family = _family(target.column(target.key[0]))
-        if name in here and family in ("integer", "text") and _family(table.column(name)) == family:
-            result.setdefault(name, reference.target)
-    return result
-
-
-def _family(column: FoundColumn) -> str:
-    kind = star_type(column)
-    return PgType.parse(kind).family if kind else ""
 
 
 def _star_table(table: Drafted, taken: set[str], *, is_fact: bool) -> StarTableDraft:
@@ -197,7 +171,7 @@ def _star_table(table: Drafted, taken: set[str], *, is_fact: bool) -> StarTableD
 def _fill(made: StarTableDraft, described: dict[tuple[int, str], str], dimensions: dict[str, StarTableDraft]) -> None:
     """Give a star table its columns, the key first."""
     table = made.table
-    created = _first(table, _DATES, lambda name: _is_own_date(name, table)) if made.is_fact else None
+    created = _first(table, DATES, lambda name: _is_own_date(name, table)) if made.is_fact else None
     taken: list[str] = []
     place = {name: index for index, name in enumerate(table.key)}
     for column in sorted(table.columns, key=lambda column: place.get(column.name, len(place))):
@@ -211,7 +185,7 @@ def _fill(made: StarTableDraft, described: dict[tuple[int, str], str], dimension
             made.columns += _day_and_time(made, column, text, taken)
             continue
         name = names.star_column(column.name, table.columns.index(column) + 1, taken)
-        if PgType.parse(column.type) == _UNBOUNDED:
+        if PgType.parse(column.type) == UNBOUNDED:
             made.rounded.append(names.shown(column.name))
         target = dimensions.get(column.name)
         if target:  # its foreign key says that it holds no other values
@@ -222,8 +196,9 @@ def _fill(made: StarTableDraft, described: dict[tuple[int, str], str], dimension
     if made.is_fact:
         if not made.partition_by:
             made.partition_by = _date_in_key(made)
-        updated = _first(table, _TIMES, _UPDATED.__contains__)
-        made.updated_at = updated.name if updated else ""
+        updated = _first(table, TIMES, _UPDATED.__contains__)
+        made.updated_at = updated.name if updated and _is_moment(updated) else ""
+        made.timeless = names.shown(updated.name) if updated and not _is_moment(updated) else ""
 
 
 def _first(table: Drafted, kinds: Sequence[str], fits: Callable[[str], bool]) -> FoundColumn | None:
@@ -233,6 +208,11 @@ def _first(table: Drafted, kinds: Sequence[str], fits: Callable[[str], bool]) ->
         if right_type and column.name not in table.key and fits(_letters(column.name)):
             return column
     return None
+
+
+def _is_moment(column: FoundColumn) -> bool:
+    """Whether it is known which moment a time means."""
+    return not is_wall_clock(column) or bool(column.time_zone)
 
 
 def _letters(name: str) -> str:
@@ -252,7 +232,7 @@ def _is_named_after(name: str, table: Drafted) -> bool:
 def _date_in_key(made: StarTableDraft) -> str:
     """Return the date that is part of the key, as that of a partitioned table must be; it stays a column as it is."""
     for column in made.columns[: len(made.table.key)]:
-        if PgType.parse(column.type).base in _DATES:
+        if PgType.parse(column.type).base in DATES:
             return column.name
     return ""
 
@@ -267,10 +247,11 @@ def _day_and_time(made: StarTableDraft, column: FoundColumn, text: str, taken: l
     taken.append(day)
     made.partition_by = day
     result = [StarColumn(day, column.name, "date", nullable, f"{text}: day", "dim_date")]
-    if PgType.parse(column.type).base in _TIMES:
+    if PgType.parse(column.type).base in TIMES:
         time = names.star_column(f"{stem or 'created'}_time", 1, _others(made, column, taken))
         taken.append(time)
-        result.append(StarColumn(time, column.name, "time", nullable, f"{text}: time of day (UTC)"))
+        zone = f" ({'UTC' if not is_wall_clock(column) else column.time_zone or 'as the source has it'})"
+        result.append(StarColumn(time, column.name, "time", nullable, f"{text}: time of day{zone}"))
     return result
 
 

@@ -30,6 +30,8 @@ REASON: Final = "_reason"
 RAW: Final = "_row"
 KEY_TEXT: Final = "_key_text"
 UPDATED: Final = "_updated_at"
+WALL_CLOCK_KINDS: Final = ("timestamp_ntz", "date", "string")
+_OWN_OFFSET: Final = r":\d{2}(\.\d+)?\s*[A-Za-z+-]"
 _LONGEST_VALUE: Final = 60
 _CLOCK: Final = "HH:mm:ss.SSSSSS"
 _MICROSECONDS: Final = 6
@@ -71,7 +73,7 @@ def evaluate(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFra
     return found
 
 
-def conform(found: DataFrame, table: StarTable, unknown: Collection[str] = ()) -> DataFrame:
+def conform(found: DataFrame, table: StarTable, unknown: Collection[str] = (), zone: str = "UTC") -> DataFrame:
     """Cast every column to its declared type; say what does not fit.
 
     Added are ``_reason`` (NULL if good), ``_row`` (JSON, of bad rows), ``_key_text`` and ``_updated_at``.
@@ -80,6 +82,8 @@ def conform(found: DataFrame, table: StarTable, unknown: Collection[str] = ()) -
     ----------
     unknown
         Columns whose inputs were not landed yet: they may be NULL for now.
+    zone
+        That of ``_updated_at``, if it is a wall clock.
     """
     kinds = dict(found.dtypes)
     cast = {column.name: _cast(column, column.name, kinds[column.name]) for column in table.columns}
@@ -88,14 +92,29 @@ def conform(found: DataFrame, table: StarTable, unknown: Collection[str] = ()) -
     problems = [_problem(column, cast[column.name], column.name in required) for column in table.columns]
     reason = F.nullif(F.concat_ws("; ", *problems), F.lit(""))
     raw = F.to_json(F.struct(*(F.col(names.spark(name)) for name in found.columns if name != UPDATED)))
-    updated = F.col(UPDATED) if UPDATED in found.columns else F.lit(None)
+    updated = moment(F.col(UPDATED), kinds[UPDATED], zone) if UPDATED in kinds else F.lit(None).cast("timestamp")
     return found.select(
         *(expression.alias(name) for name, expression in cast.items()),
         reason.alias(REASON),
         F.when(reason.isNotNull(), raw).alias(RAW),
         key_text(found, table, table.key).alias(KEY_TEXT),
-        updated.try_cast("timestamp").alias(UPDATED),
+        updated.alias(UPDATED),
     )
+
+
+def moment(value: SparkColumn, kind: str, zone: str) -> SparkColumn:
+    """Return the moment that a value of the source means; the only place where a wall clock becomes one.
+
+    Where clocks are set back, an hour is there twice: the first is meant (so nothing lies in the future). Where they
+    are set forward, an hour is not there: its times are those of a clock that was not set. Python and Java say the
+    same. A text that names its own offset keeps it.
+    """
+    if kind not in WALL_CLOCK_KINDS:
+        return value.try_cast("timestamp")
+    there = F.to_utc_timestamp(value.try_cast("timestamp_ntz").cast("timestamp"), zone)
+    if kind != "string":
+        return there
+    return F.when(value.rlike(_OWN_OFFSET), value.try_cast("timestamp")).otherwise(there)
 
 
 def key_text(frame: DataFrame, table: StarTable, key: Sequence[str]) -> SparkColumn:

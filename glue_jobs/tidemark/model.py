@@ -22,7 +22,8 @@ UNKNOWN_TEXT = "Unknown"
 class Column:
     """One column of a source or star table.
 
-    ``references`` names the dimension that a fact's column points at.
+    ``references`` names the dimension that a fact's column points at; ``time_zone`` the zone of a source column that is
+    a wall clock (see :mod:`tidemark.time_zones`).
     """
 
     name: str
@@ -30,6 +31,7 @@ class Column:
     nullable: bool
     description: str
     references: str | None = None
+    time_zone: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from tidemark.errors import ModelError
 from tidemark.model import Column, Dimension, Fact, Model, SourceTable
 from tidemark.model_folder import Folder, parse
+from tidemark.time_zones import check_plain, zone_of_column
 from tidemark.types import PgType, star_type
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=63)]
@@ -45,10 +46,14 @@ class _ColumnFile(_Strict):
     references: Name | None = None
 
 
+class _SourceColumnFile(_ColumnFile):
+    time_zone: str | None = None
+
+
 class _SourceTableFile(_Strict):
     description: str = Field(min_length=1)
     key: list[Name] = Field(min_length=1)
-    columns: dict[Name, _ColumnFile] = Field(min_length=1)
+    columns: dict[Name, _SourceColumnFile] = Field(min_length=1)
     db_schema: Name | None = Field(default=None, alias="schema")
     relation: Name | None = None
     incremental: Literal["snapshot", "full", "cursor"] = "snapshot"
@@ -61,6 +66,7 @@ class _SourceFile(_Strict):
     name: Name
     description: str = Field(min_length=1)
     db_schema: Name = Field(default="public", alias="schema")
+    time_zone: str | None = None
     tables: dict[Name, _SourceTableFile] = Field(min_length=1)
 
 
@@ -121,24 +127,26 @@ def load_model(uri: str, lake_name: str = "") -> Model:
     )
 
 
-def _columns(folder: Folder, file: str, table: str, spec: _SourceTableFile | _DimensionFile) -> tuple[Column, ...]:
-    star = file == "star.yml"
-    return tuple(
-        Column(
-            name=name,
-            type=star_type(column.type, f"{folder.at(file)}: {table}.{name}") if star else PgType.parse(column.type),
-            nullable=column.nullable,
-            description=" ".join(column.description.split()),
-            references=column.references,
-        )
-        for name, column in spec.columns.items()
+def _column(name: str, kind: PgType, spec: _ColumnFile, time_zone: str | None = None) -> Column:
+    return Column(
+        name=name,
+        type=kind,
+        nullable=spec.nullable,
+        description=" ".join(spec.description.split()),
+        references=spec.references,
+        time_zone=time_zone,
     )
+
+
+def _source_column(source: _SourceFile, name: str, spec: _SourceColumnFile, where: str) -> Column:
+    kind = PgType.parse(spec.type)
+    return _column(name, kind, spec, zone_of_column(kind, spec.time_zone, source.time_zone, where))
 
 
 def _source_table(folder: Folder, source: _SourceFile, name: str) -> SourceTable:
     spec = source.tables[name]
     where = f"{folder.at('source.yml')}: {name}"
-    columns = _columns(folder, "source.yml", name, spec)
+    columns = tuple(_source_column(source, own, found, f"{where}.{own}") for own, found in spec.columns.items())
     known = {column.name for column in columns}
     _need(
         _TABLE_NAME.fullmatch(name) is not None,
@@ -177,7 +185,7 @@ def _star_fields(folder: Folder, tables: dict[str, SourceTable], name: str, spec
     where = f"{folder.at('star.yml')}: {name}"
     for table in (spec.driver, *spec.joins):
         _need(table in tables, f"{where}: {table!r} is not a table of source.yml", tables)
-    columns = _columns(folder, "star.yml", name, spec)
+    columns = tuple(_column(own, star_type(found.type, f"{where}.{own}"), found) for own, found in spec.columns.items())
     for column in columns:
         _need_star_column(where, "column", column.name)
     known = [column.name for column in columns]
@@ -218,6 +226,8 @@ def _dimension(folder: Folder, tables: dict[str, SourceTable], name: str, spec: 
 def _fact(folder: Folder, tables: dict[str, SourceTable], name: str, spec: _FactFile) -> Fact:
     fields = _star_fields(folder, tables, name, spec)
     where = f"{folder.at('star.yml')}: {name}"
+    inputs = [tables[table] for table in (spec.driver, *spec.joins)]
+    check_plain(folder.at("source.yml"), folder.at(f"{name}.sql"), fields["sql"], inputs)
     known = [column.name for column in fields["columns"]]
     if spec.partition_by is not None:
         what = f"{where}: partition_by {spec.partition_by!r}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import candidates as cand
-from tidemark import keys, names, star_sql, versions
+from tidemark import keys, names, star_sql, time_zones, versions
 from tidemark.lake_reader import LEFT_ALONE
 from tidemark.mirror import within
 from tidemark.model import Dimension, Fact
@@ -85,15 +85,25 @@ def refresh(
     found = cand.evaluate(lake.spark, table, frames)
     decide = _decide_fact if isinstance(table, Fact) else _decide_dimension
     with cand.values_that_fit(table):
-        rows = _as_before(cand.conform(found, table, unknown), lake.spark.table(target), table, unknown)
+        zone = _zone(lake, table, found, shape)
+        rows = _as_before(cand.conform(found, table, unknown, zone), lake.spark.table(target), table, unknown)
         _check_keys(rows, table, shape, frames[table.driver])
         decided = settle(decide(lake, table, manifest, rows, scope, fresh))
     seen = tally(decided, versions.DECISION, keys.key_names(table.key))
     looked_at = None if scope.everything else _keys(lake, table, manifest, decided)
     change = StarChange(seen.counts, _bad(decided, seen.counts), looked_at, unknown=unknown)
     if any(seen.counts.get(kind) for kind in WRITES):
+        if cand.UPDATED in shape.columns:
+            change.counts |= versions.ahead(decided, F.lit(manifest.cut.time).cast("timestamp"))
         _write(lake, table, manifest, decided, seen, change, fresh)
     return change
+
+
+def _zone(lake: Lake, table: Dimension | Fact, found: DataFrame, shape: Shape) -> str:
+    """Return the time zone of ``_updated_at``, where the SQL gives it and it is a wall clock."""
+    kind = dict(found.dtypes).get(cand.UPDATED, "")
+    is_wall_clock = kind in cand.WALL_CLOCK_KINDS
+    return time_zones.zone_of(lake.model, table, shape.columns[cand.UPDATED], kind) if is_wall_clock else "UTC"
 
 
 def _check_keys(rows: DataFrame, table: Dimension | Fact, shape: Shape, driver: DataFrame) -> None:

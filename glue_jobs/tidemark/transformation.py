@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import members, mirror, quarantine, star_tables
+from tidemark import members, mirror, quarantine, star_tables, versions
 from tidemark.errors import LandingError
 from tidemark.lake import DIMENSION_COLUMNS, FACT_COLUMNS, RUN_COLUMNS, Lake
 from tidemark.lake_reader import LakeReader
@@ -165,6 +165,13 @@ def _apply_to_stars(
     for name, change in changes.items():
         counts = ", ".join(f"{n} {kind}" for kind, n in sorted(change.counts.items())) or "as before"
         _log.info("%-22s %s", name, counts)
+        if ahead := change.counts.get(versions.AHEAD):
+            _log.warning(
+                "%-22s %d new versions say that they changed after the cut, they begin at it: "
+                "see time_zone in source.yml, and the clock of whatever writes them",
+                name,
+                ahead,
+            )
         if change.unknown:
             unknown = ", ".join(sorted(change.unknown))
             _log.info("%-22s manifest %d is older than the model, as before: %s", name, manifest.seq, unknown)

@@ -212,6 +212,9 @@ def document() -> str:
         "and for `NaN` in `numeric(p,s)`, which no native type of the lake has. Declared natively, such a value stops the",
         "extract before anything is landed, with a message that says so.",
         "",
+        "Some types have values that are equal and written differently: [model.md](model.md#equal-and-written-differently) says",
+        "what that means for keys and references. A `timestamp` says no zone; the model does: [model.md](model.md#time-zones).",
+        "",
         "| Type in the source | Declared as | In the lake | In a star as | Values tried |",
         "| --- | --- | --- | --- | --- |",
     ]

@@ -479,3 +479,112 @@ class TestCommand:
         said = plain(call(command, "--help").output)
         assert f"Example: tidemark model {command}" in said
         assert "hunter2" not in said
+
+
+class TestTimeZones:
+    """What a drafted model says of clocks, and how it knows."""
+
+    TABLE = """CREATE TABLE thing (id int PRIMARY KEY, other int REFERENCES thing,
+        created_at timestamp(3) NOT NULL DEFAULT {default}, updated_at timestamp NOT NULL, due date, at timestamptz);
+        CREATE TABLE part (id int PRIMARY KEY, thing_id int REFERENCES thing, updated_at timestamp DEFAULT {default})"""
+
+    def draft(self, database: Credentials, folder: Path, default: str) -> tuple[Draft, str]:
+        execute(database, self.TABLE.format(default=default))
+        made = drafted(database, folder, name="clocks")
+        return made, folder.joinpath("source.yml").read_text()
+
+    @pytest.mark.parametrize(
+        ("setting", "default", "of_all", "of_created", "said"),
+        [
+            ("America/New_York", "now()", "America/New_York", "America/New_York",
+             "part.updated_at, thing.created_at, thing.updated_at, timestamps without time zone, are taken to hold "
+             "America/New_York: ALTER DATABASE has set timezone = 'America/New_York'"),
+            ("europe/berlin", "LOCALTIMESTAMP", "Europe/Berlin", "Europe/Berlin", "are taken to hold Europe/Berlin"),
+            ("Etc/UTC", "CURRENT_TIMESTAMP(3)", "UTC", "UTC", "are taken to hold UTC"),
+            ("Asia/Tokyo", "(now() AT TIME ZONE 'utc')", "Asia/Tokyo", "UTC",
+             "part.updated_at, thing.created_at hold UTC: the default says so"),
+            ("Asia/Tokyo", "date_trunc('second', timezone('europe/paris', clock_timestamp()))", "Asia/Tokyo", "Europe/Paris",
+             "thing.updated_at, timestamps without time zone, are taken to hold Asia/Tokyo"),
+        ],
+    )  # fmt: skip
+    def test_from_settings_and_defaults(
+        self, new_database: Callable[..., Credentials], tmp_path: Path,
+        setting: str, default: str, of_all: str, of_created: str, said: str,
+    ) -> None:  # fmt: skip
+        database = new_database("clocks")
+        execute(database, f"ALTER DATABASE {database.dbname} SET timezone = '{setting}'")
+        made, text = self.draft(database, tmp_path / "clocks", default)
+        table = made.model.tables["thing"]
+        assert table.column("updated_at").time_zone == of_all
+        assert table.column("created_at").time_zone == of_created
+        assert table.column("at").time_zone is None
+        assert f"\ntime_zone: {of_all}\n" in text
+        assert said in text
+        assert any(said in note for note in made.source.notes)
+        assert "`updated_at` AS `_updated_at`" in made.model.facts["fact_part"].sql
+
+    def test_the_servers_own_and_that_a_role_has_another(
+        self, new_database: Callable[..., Credentials], tmp_path: Path, postgres: EmbeddedPostgres
+    ) -> None:
+        database = new_database("clocks")
+        server = postgres_zone(database)
+        role = postgres.create_reader(database.dbname, "far_reader").username
+        execute(database, f"ALTER ROLE {role} IN DATABASE {database.dbname} SET timezone = 'Asia/Tokyo'")
+        try:
+            _, text = self.draft(database, tmp_path / "clocks", "now()")
+        finally:
+            execute(database, f"ALTER ROLE {role} IN DATABASE {database.dbname} RESET timezone")
+        assert f"the server has timezone = '{server}', but role {role} has another" in text
+
+    def test_a_zone_without_a_name_gives_no_times_of_change(
+        self, new_database: Callable[..., Credentials], tmp_path: Path
+    ) -> None:
+        database = new_database("clocks")
+        execute(database, f"ALTER DATABASE {database.dbname} SET timezone = '<+0545>-5:45'")
+        made, text = self.draft(database, tmp_path / "clocks", "now()")
+        assert "\ntime_zone:" not in text
+        assert "_updated_at" not in made.model.facts["fact_part"].sql
+        assert any("versions begin when a tick sees them" in note for note in made.source.notes)
+
+    def test_without_wall_clocks_nothing_is_said(
+        self, new_database: Callable[..., Credentials], tmp_path: Path
+    ) -> None:
+        database = new_database("clocks")
+        execute(database, "CREATE TABLE t (id int PRIMARY KEY, at timestamptz DEFAULT now(), day date)")
+        assert drafted(database, tmp_path / "clocks", name="clocks").source.notes == [
+            "no foreign key joins two tables whose keys a star can hold: it has no fact, write it by hand"
+        ]
+        assert "time_zone" not in (tmp_path / "clocks" / "source.yml").read_text()
+
+
+def postgres_zone(database: Credentials) -> str:
+    with database.connect() as connection:
+        row = connection.execute("SHOW timezone").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def test_references_that_equal_values_would_miss_are_left_out(
+    new_database: Callable[..., Credentials], tmp_path: Path
+) -> None:
+    database = new_database("equal")
+    execute(
+        database,
+        "CREATE EXTENSION IF NOT EXISTS citext; CREATE DOMAIN mail AS citext;"
+        "CREATE TABLE account (email mail PRIMARY KEY); CREATE TABLE item (code char(4) PRIMARY KEY);"
+        "CREATE TABLE place (code varchar(9) PRIMARY KEY);"
+        "CREATE TABLE purchase (id int PRIMARY KEY, email citext REFERENCES account, code varchar(9) REFERENCES item,"
+        " same char(9) REFERENCES item, place varchar(4) REFERENCES place, either varchar(4) REFERENCES item REFERENCES place)",
+    )
+    made = drafted(database, tmp_path / "equal", name="equal")
+    fact = made.model.facts["fact_purchase"]
+    refers = {column.name: column.references for column in fact.columns}
+    assert refers == {
+        "id": None, "email": None, "code": None, "same": "dim_item", "place": "dim_place", "either": "dim_place",
+    }  # fmt: skip
+    (note,) = made.source.notes
+    assert "email does not refer to dim_account, for equal values may be written differently" in note
+    assert "citext: the type says itself what is equal" in note
+    assert "code does not refer to dim_item" in note
+    assert "keeps blanks at the end, which do not count in character(4)" in note
+    assert f"# {note}\n" in (tmp_path / "equal" / "star.yml").read_text()

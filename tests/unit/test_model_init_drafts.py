@@ -9,12 +9,19 @@ import pytest
 
 from local_stack import model_init_names as names
 from local_stack.model_init_catalog import Database, FoundColumn, Reference, Relation
+from local_stack.model_init_references import star_type
 from local_stack.model_init_source import SourceDraft, column_type, draft_source
-from local_stack.model_init_star import StarDraft, draft_star, star_type
+from local_stack.model_init_star import StarDraft, draft_star
 
 
 def column(name: str, kind: str = "integer", **changes: Any) -> FoundColumn:
-    facts: dict[str, Any] = {"not_null": False, "comment": "", "builtin": True, "is_text": kind in ("text", "uuid")}
+    facts: dict[str, Any] = {
+        "not_null": False,
+        "comment": "",
+        "builtin": True,
+        "is_text": kind in ("text", "uuid"),
+        "time_zone": "UTC",
+    }
     return FoundColumn(name=name, type=kind, **(facts | changes))
 
 

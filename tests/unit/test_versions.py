@@ -246,6 +246,21 @@ def histories(spark: SparkSession) -> State:
     return state
 
 
+def test_what_says_that_it_changed_after_the_cut_is_counted(spark: SparkSession) -> None:
+    state: State = {}
+    minute = HOUR // 60
+    known = {"as before": Row("a", NOW + 9 * HOUR), "gone": A}
+    tick(spark, state, known, NOW - HOUR, 1)
+    source = {
+        "as before": known["as before"], "new": Row("a", NOW + 6 * minute), "little": Row("a", NOW + 4 * minute),
+        "never": Row("a", None), "bad": Row("x", NOW + HOUR, bad=True), "past": A,
+    }  # fmt: skip
+    decided = decide(spark, state, source)
+    cut = F.timestamp_micros(F.lit(NOW))
+    assert versions.ahead(decided, cut) == {versions.AHEAD: 1}
+    assert versions.ahead(decided.where("_key0 <> 'new'"), cut) == {}
+
+
 def chain_of(state: State, key: str) -> list[Version]:
     return [version for (name, _), version in sorted(state.items()) if name == key]
 

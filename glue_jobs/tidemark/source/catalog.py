@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemark.errors import ContractError
+from tidemark.source import equality
 from tidemark.types import PgType
 
 if TYPE_CHECKING:
@@ -114,8 +115,13 @@ class FoundTable:
         return self.kind in ("r", "p")
 
 
-def describe(connection: psycopg.Connection[Any], model: Model) -> dict[str, FoundTable]:
+def describe(connection: psycopg.Connection[Any], model: Model, *, references: bool = True) -> dict[str, FoundTable]:
     """Look the model's tables up, in the connection's snapshot, and hold them against the model.
+
+    Parameters
+    ----------
+    references
+        Whether to hold the facts' references against it too; in rare cases, that needs a job's Spark.
 
     Raises
     ------
@@ -137,6 +143,8 @@ def describe(connection: psycopg.Connection[Any], model: Model) -> dict[str, Fou
     result: dict[str, FoundTable] = {}
     for table in tables:
         result[table.name] = _check_table(table, by_name[table.name], problems)
+    if references:
+        problems += equality.problems(connection, model)
     if problems:
         more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""  # noqa: PLR2004 - what fits a phone
         raise ContractError(
