@@ -9,7 +9,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
-from tidemark import lake
+from tidemark import lake, lake_batches
 from tidemark.model_loader import load_model
 
 from cdk_app.athena import saved_queries
@@ -141,7 +141,7 @@ def test_the_saved_queries_are_in_the_workgroup(dev: Synthesis) -> None:
 
 def lake_schema() -> dict[str, Any]:
     """Columns of all tables of the star's lake database, from the model and the transform's own lists."""
-    tables = {"etl_runs": lake.RUN_COLUMNS, "quarantine": lake.QUARANTINE_COLUMNS}
+    tables = {"etl_runs": lake_batches.COLUMNS, "quarantine": lake.QUARANTINE_COLUMNS}
     for table in MODEL.star_tables:
         own = {column.name: (column.type.spark, "") for column in table.columns}
         tables[table.name] = own | (lake.FACT_COLUMNS if table.name in MODEL.facts else lake.DIMENSION_COLUMNS)

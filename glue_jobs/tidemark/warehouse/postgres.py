@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tidemark.credentials import Credentials
-    from tidemark.lake_reader import Run
+    from tidemark.lake_batches import Run
     from tidemark.warehouse import LoadTransaction
 
 LOCK_TIMEOUT = "60s"
