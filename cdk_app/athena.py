@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Final
@@ -66,7 +67,7 @@ class AthenaWorkgroup(Construct):
         for title, text in saved_queries(load_model(str(model_dir)), database):
             query = athena.CfnNamedQuery(
                 self,
-                "Query" + "".join(part.capitalize() for part in title.replace(":", " ").split()).replace("_", ""),
+                self._query_id(title),
                 database=database,
                 name=title,
                 description=text.splitlines()[0].removeprefix("-- "),
@@ -74,6 +75,12 @@ class AthenaWorkgroup(Construct):
                 work_group=name,
             )
             query.add_resource_dependency(self.workgroup)
+
+    def _query_id(self, title: str) -> str:
+        """Return a query's construct id; facts whose names differ only in ``_`` get numbers."""
+        plain = "Query" + "".join(part.capitalize() for part in title.replace(":", " ").split()).replace("_", "")
+        others = (f"{plain}{number}" for number in count(2))
+        return next(one for one in chain([plain], others) if self.node.try_find_child(one) is None)
 
     @property
     def console_url(self) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tidemark.model_loader import FACTS_OWN
+from tidemark.model_names import FACTS_OWN, TABLES_OWN
 from tidemark.names import spark
 from tidemark.types import STAR_TYPES, PgType
 
@@ -187,7 +187,7 @@ def _star_table(table: Drafted, taken: set[str], *, is_fact: bool) -> StarTableD
     refused: set[str] = set()
     while True:
         name = names.unique(wanted, refused, names.STAR_NAME)
-        derived = {name + ending for ending in ("", *FACTS_OWN)}
+        derived = {name + ending for ending in ("", *TABLES_OWN, *FACTS_OWN)}
         if not derived & taken:
             taken |= derived
             return StarTableDraft(name=name, table=table, is_fact=is_fact)

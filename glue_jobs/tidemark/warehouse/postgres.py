@@ -240,7 +240,7 @@ class _PostgresLoad:
 
     def _stage(self, name: str, kinds: dict[str, str], rows: pa.Table) -> str:
         """COPY Arrow rows into a staging table of their own; return its quoted name."""
-        stage = f"stage_{self._model.name}_{name}"[:63]
+        stage = ddl.stage_name(self._model.name, name)
         quoted = pg(ddl.ETL_SCHEMA, stage)
         self._run(f"DROP TABLE IF EXISTS {quoted}")
         columns = ", ".join(f"{pg(column)} {kind}" for column, kind in kinds.items())
