@@ -195,7 +195,7 @@ class AnyNames:
             },
         }
         for file, content in (("source.yml", source), ("star.yml", star)):
-            text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+            text = yaml.safe_dump(content, sort_keys=False)
             (folder / file).write_text(text, encoding="utf-8")
         for name, sql in self._selects(late=late):
             (folder / f"{name}.sql").write_text(sql, encoding="utf-8")

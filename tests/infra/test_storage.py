@@ -12,7 +12,7 @@ from sqlglot.optimizer.qualify import qualify
 from tidemark import lake, lake_batches
 from tidemark.model_loader import load_model
 
-from cdk_app.athena import saved_queries
+from cdk_app.athena import construct_ids, saved_queries
 from cdk_app.settings import REPO
 from tests.templates import ACCOUNT, REGION, Synthesis, arn
 
@@ -137,6 +137,16 @@ def test_the_saved_queries_are_in_the_workgroup(dev: Synthesis) -> None:
     for words in ("as of", "current", "history"):
         assert {f"{fact}: {words}" for fact in MODEL.facts} <= SAVED.keys()
     assert {"lake: runs", "lake: quarantine", "lake: freshness"} <= SAVED.keys()
+
+
+def test_facts_that_differ_in_underscores_have_queries_of_their_own() -> None:
+    titles = ["fact_order: as of", "fact_o_rder: as of", "factorder: as of", "lake: runs"]
+    assert construct_ids(titles) == [
+        "QueryFactorderAsOf",
+        "QueryFactorderAsOf2",
+        "QueryFactorderAsOf3",
+        "QueryLakeRuns",
+    ]
 
 
 def lake_schema() -> dict[str, Any]:
