@@ -262,7 +262,7 @@ def _check_references(
 def _check_partitions(folder: Folder, facts: dict[str, Fact]) -> None:
     for fact in facts.values():
         if fact.partition_by is not None:
-            kind, months = fact.column(fact.partition_by).type, model_names.partition_name(fact.partition_by)
+            kind, months = fact.column(fact.partition_by).type, fact.partition_by + model_names.MONTHS
             what = f"{folder.at('star.yml')}: {fact.name}: partition_by {fact.partition_by!r} is {kind}"
             _need(kind.base in ("date", "timestamp", "timestamptz"), what, ["a date or a timestamp"])
             _need(

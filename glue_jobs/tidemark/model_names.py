@@ -32,6 +32,8 @@ STAR_DATABASES_OWN: Final = frozenset({"etl_runs", "quarantine"})
 # What the warehouse makes beside each table, and besides beside each fact.
 TABLES_OWN: Final = ("_pkey",)
 FACTS_OWN: Final = ("_current", "_as_of", "_one")
+# What Iceberg puts behind the name of a fact's ``partition_by`` to name its months.
+MONTHS: Final = "_month"
 _MODEL_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _STAR_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,54}")
 _TABLE_NAME: Final = re.compile(r"[a-z0-9_]{1,63}")
@@ -102,11 +104,6 @@ def star_column_problem(column: str) -> str:
     if not _STAR_NAME.fullmatch(column) or column[0] == "_":
         return "lower-case letters, digits and _, beginning with a letter, at most 55"
     return "another name: every star table has this one of Tidemark's or PostgreSQL's" if column in STARS_OWN else ""
-
-
-def partition_name(partition_by: str) -> str:
-    """Return the name that Iceberg gives the months of a fact's ``partition_by``."""
-    return f"{partition_by}_month"
 
 
 def taken(tables: Sequence[str], facts: Iterable[FactNames]) -> frozenset[str]:
