@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Final
@@ -13,7 +14,7 @@ from tidemark import names
 from tidemark.model_loader import load_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from aws_cdk import aws_kms as kms
     from aws_cdk import aws_s3 as s3
@@ -63,10 +64,11 @@ class AthenaWorkgroup(Construct):
             ),
         )
         database = catalog.star.database_name
-        for title, text in saved_queries(load_model(str(model_dir)), database):
+        saved = dict(saved_queries(load_model(str(model_dir)), database))
+        for (title, text), construct in zip(saved.items(), construct_ids(saved), strict=True):
             query = athena.CfnNamedQuery(
                 self,
-                "Query" + "".join(part.capitalize() for part in title.replace(":", " ").split()).replace("_", ""),
+                construct,
                 database=database,
                 name=title,
                 description=text.splitlines()[0].removeprefix("-- "),
@@ -89,6 +91,16 @@ def saved_queries(model: Model, database: str) -> Iterator[tuple[str, str]]:
             yield f"{fact.name}: {kind.replace('_', ' ')}", _query(kind, database, fact)
     for kind in _PER_LAKE:
         yield f"lake: {kind}", _query(kind, database)
+
+
+def construct_ids(titles: Iterable[str]) -> list[str]:
+    """Return the construct ids of saved queries; those of facts whose names differ only in ``_`` are numbered."""
+    result: list[str] = []
+    for title in titles:
+        plain = "Query" + "".join(part.capitalize() for part in title.replace(":", " ").split()).replace("_", "")
+        others = (f"{plain}{number}" for number in count(2))
+        result.append(next(one for one in chain([plain], others) if one not in result))
+    return result
 
 
 def _query(kind: str, database: str, fact: Fact | None = None) -> str:

@@ -177,7 +177,7 @@ def _late_tick(story: Story, day: Day) -> None:
     changes = _changes(done)
     expected = {"fact_sales_order": {"new": 1}, "fact_payment": {"new": 1}, "dim_transaction": {"new": 1}}
     story.checks.equal("changes by the third tick", changes, expected)
-    said = "; ".join(f"{name}: {show.words(counts)}" for name, counts in changes.items())
+    said = "; ".join(f"{name}: {done.changes[name].words}" for name in changes)
     story.out.print(f"  third tick: {said}", soft_wrap=True)
     story.figures["third_tick"] = {"changes": changes}
 
@@ -196,12 +196,7 @@ def _idle_tick(story: Story) -> None:
 
 def _changes(done: Tick) -> dict[str, dict[str, int]]:
     """Return what a tick changed in the star, without what stayed as it was."""
-    found: dict[str, dict[str, int]] = {}
-    for run in done.runs:
-        for name, counts in run.changes.items():
-            if name != "members" and any(counts.values()):
-                found[name] = {kind: number for kind, number in counts.items() if number}
-    return found
+    return {name: change.counts for name, change in done.changes.items() if change.counts}
 
 
 def _totals(running: Stack) -> dict[str, int]:

@@ -52,13 +52,13 @@ class Day:
         return sum(order.kind == "sales" for order in self.orders)
 
     def expected_changes(self) -> dict[str, dict[str, int]]:
-        """Rows that the star must show as new, changed and gone after the day."""
+        """Rows that the star must show as new, changed and deleted after the day."""
         everything = len(self.orders)
         return {
-            "fact_sales_order": {"new": self.sales, "changed": 1, "gone": 1},
+            "fact_sales_order": {"new": self.sales, "changed": 1, "deleted": 1},
             "fact_purchase_order": {"new": everything - self.sales},
-            "fact_payment": {"new": everything, "changed": len(self.due), "gone": 1},
-            "dim_transaction": {"new": everything, "gone": 1},
+            "fact_payment": {"new": everything, "changed": len(self.due), "deleted": 1},
+            "dim_transaction": {"new": everything, "deleted": 1},
         }
 
     def happened(self) -> list[str]:

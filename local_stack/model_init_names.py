@@ -12,18 +12,11 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
-from tidemark.model_loader import MIRRORS_OWN, STARS_OWN
+from tidemark.model_names import SCHEMAS_TAKEN, STARS_OWN, breaks_lines
 
 LONGEST_COMMENT: Final = 250  # the Glue Catalog takes 255 characters for a column
 STAR_NAME: Final = 55
 _PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]*")
-_LINE_BREAKERS: Final = ("Cc", "Zl", "Zp", "Cs")
-
-# Besides what the loader refuses: names that Iceberg gives a meaning in some of its readers.
-_MIRRORS_OWN: Final = MIRRORS_OWN | {
-    *("_row_id", "_last_updated_sequence_number"),
-    *("_change_type", "_change_ordinal", "_commit_snapshot_id"),
-}
 
 
 def slug(text: str, fallback: str, limit: int = 63) -> str:
@@ -57,17 +50,7 @@ def star_column(text: str, place: int, taken: Iterable[str]) -> str:
 def model_name(text: str) -> str:
     """Return the name of a model after a database's name; never one that a warehouse schema cannot have."""
     name = slug(text, "source", 41).lstrip("_0123456789") or "source"
-    return f"my_{name}"[:41] if name.startswith("pg_") or name in ("etl", "information_schema") else name
-
-
-def is_mirrors_own(column: str) -> bool:
-    """Whether a mirror cannot have a column of that name."""
-    return column.lower() in _MIRRORS_OWN or column.lower().startswith("_old_")
-
-
-def breaks_lines(name: str) -> bool:
-    """Whether a name holds control characters, which no catalogue takes."""
-    return any(unicodedata.category(letter) in _LINE_BREAKERS for letter in name)
+    return f"my_{name}"[:41] if name.startswith("pg_") or name in SCHEMAS_TAKEN else name
 
 
 def shown(*parts: str) -> str:
@@ -78,7 +61,7 @@ def shown(*parts: str) -> str:
 
 def one_line(text: str) -> str:
     """Return a comment as one line that every catalogue holds."""
-    clean = "".join(" " if unicodedata.category(letter) in _LINE_BREAKERS else letter for letter in text)
+    clean = "".join(" " if breaks_lines(letter) else letter for letter in text)
     words = " ".join(clean.split())
     return words if len(words) <= LONGEST_COMMENT else words[: LONGEST_COMMENT - 1].rstrip() + "…"
 

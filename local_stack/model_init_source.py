@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from tidemark.model_names import breaks_lines, folded, is_mirrors_own
 from tidemark.types import PgType
 
 from local_stack import model_init_names as names
@@ -156,7 +157,7 @@ def _refused(relation: Relation, role: str) -> LeftOut | None:
             f"GRANT USAGE ON SCHEMA {schema} TO {names.shown(role)}; GRANT SELECT ON {where} TO {names.shown(role)}"
         )
         return LeftOut(where=where, why=f"{names.shown(role)} may not read it", do=grants)
-    if names.breaks_lines(relation.schema) or names.breaks_lines(relation.name):
+    if breaks_lines(relation.schema) or breaks_lines(relation.name):
         return LeftOut(where=where, why="its name holds control characters", do="read it through a view")
     return None
 
@@ -167,16 +168,16 @@ def _drafted(relation: Relation, name: str, left_out: list[LeftOut]) -> Drafted:
     refused: dict[str, str] = {}
     key = _key(relation)
     for column in sorted(relation.columns, key=lambda column: column.name not in key):
-        if names.breaks_lines(column.name):
+        if breaks_lines(column.name):
             refused[column.name] = "its name holds control characters"
-        elif names.is_mirrors_own(column.name):
+        elif is_mirrors_own(column.name):
             refused[column.name] = "the lake needs that name itself"
-        elif column.name.lower() in taken:
+        elif folded(column.name) in taken:
             refused[column.name] = (
                 "another column differs only in upper and lower case, which Spark does not tell apart"
             )
         else:
-            taken.add(column.name.lower())
+            taken.add(folded(column.name))
     left_out += [
         LeftOut(where=names.shown(relation.schema, relation.name, column), why=why, do="read it through a view")
         for column, why in refused.items()

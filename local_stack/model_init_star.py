@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tidemark.model_loader import FACTS_OWN
+from tidemark.model_names import FACTS_OWN, MONTHS, TABLES_OWN
 from tidemark.names import spark
 from tidemark.types import PgType
 
@@ -161,7 +161,7 @@ def _star_table(table: Drafted, taken: set[str], *, is_fact: bool) -> StarTableD
     refused: set[str] = set()
     while True:
         name = names.unique(wanted, refused, names.STAR_NAME)
-        derived = {name + ending for ending in ("", *FACTS_OWN)}
+        derived = {name + ending for ending in ("", *TABLES_OWN, *FACTS_OWN)}
         if not derived & taken:
             taken |= derived
             return StarTableDraft(name=name, table=table, is_fact=is_fact)
@@ -232,7 +232,8 @@ def _is_named_after(name: str, table: Drafted) -> bool:
 def _date_in_key(made: StarTableDraft) -> str:
     """Return the date that is part of the key, as that of a partitioned table must be; it stays a column as it is."""
     for column in made.columns[: len(made.table.key)]:
-        if PgType.parse(column.type).base in DATES:
+        clash = any(other.name == column.name + MONTHS for other in made.columns)
+        if PgType.parse(column.type).base in DATES and not clash:
             return column.name
     return ""
 
@@ -257,8 +258,8 @@ def _day_and_time(made: StarTableDraft, column: FoundColumn, text: str, taken: l
 
 def _others(made: StarTableDraft, column: FoundColumn, taken: list[str]) -> list[str]:
     """Return the names that the day and the time must leave to other columns."""
-    coming = [other.name.lower() for other in made.table.columns if other is not column]
-    return [*taken, *coming]
+    others = [*taken, *(other.name.lower() for other in made.table.columns if other is not column)]
+    return [*others, *(name.removesuffix(MONTHS) for name in others if name.endswith(MONTHS))]
 
 
 def _one_or_list(key: tuple[str, ...]) -> str | list[str]:

@@ -21,7 +21,8 @@ from tidemark.model import Dimension, Fact, Model, SourceTable
 from local_stack.deep_comparison import compare_star
 
 if TYPE_CHECKING:
-    from tidemark.lake_reader import LakeReader, Run
+    from tidemark.lake_batches import Run
+    from tidemark.lake_reader import LakeReader
 
     from local_stack.stack import Stack
 

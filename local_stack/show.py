@@ -122,17 +122,11 @@ def executions(ran: Sequence[tuple[str, Execution]], title: str = "Executions (s
 def landed(tick: Tick, model: Model) -> Table:
     """One row for each source table that had something new: rows landed, and what became of them in the star."""
     made = table("Rows", "source table", "in source", "landed", "star table", "change", right=("in source", "landed"))
-    changes: dict[str, dict[str, int]] = {}
-    for run in tick.runs:
-        for name, counts in run.changes.items():
-            kinds = changes.setdefault(name, {})
-            for kind, number in counts.items():
-                kinds[kind] = kinds.get(kind, 0) + number
-    added = changes.pop("members", {})
+    changes = tick.changes
     for name in model.tables:
         entry = tick.manifest.tables.get(name) if tick.manifest else None
         stars = [star.name for star in model.star_tables if star.driver == name]
-        said = {star: words(changes.get(star, {})) for star in stars}
+        said = {star: changes[star].words for star in stars if star in changes}
         if (entry is None or not entry.changed) and not any(said.values()):
             continue
         count, rows = (f"{entry.count:,}", f"{entry.rows:,}") if entry else ("", "")
@@ -140,14 +134,9 @@ def landed(tick: Tick, model: Model) -> Table:
         for number, star in enumerate(stars or [f"(part of {', '.join(users)})" if users else "(not in the star)"]):
             first = (name, count, rows) if number == 0 else ("", "", "")
             made.add_row(*first, star, said.get(star) or "")
-    for name, number in added.items():
+    for name, number in tick.inferred_members.items():
         made.add_row("", "", "", name, f"{number:,} added for facts that refer to them")
     return made
-
-
-def words(counts: dict[str, int]) -> str:
-    """Put counts by kind into words: ``3 new, 1 changed``."""
-    return ", ".join(f"{number:,} {kind}" for kind, number in counts.items() if number)
 
 
 def failure(tick: Tick) -> list[str]:
@@ -284,7 +273,7 @@ def status(state_dir: Path, aws: LocalAws, record: Record, found: Status, now: d
         if seconds is not None
         else "",
         "pending": ", ".join(f"run {seq}" for seq in found.pending) or "nothing",
-        "quarantine": words(found.quarantined) or "empty",
+        "quarantine": ", ".join(f"{number:,} {name}" for name, number in found.quarantined.items()) or "empty",
         "logs": str(state_dir / "logs") + (f", last run in {run.name}" if run else ""),
     }
     for name, text in rows.items():

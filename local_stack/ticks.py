@@ -7,12 +7,13 @@ the lake's run ledger; a tick that failed says which step, why, and where its lo
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tidemark.lake_reader import Run
+from tidemark.lake_batches import Run, TableChange
 from tidemark.landing import Manifest
 
 from local_stack.aws import STATE_MACHINE_FILE, Notification
@@ -51,6 +52,20 @@ class Tick:
     def succeeded(self) -> bool:
         """Whether the execution ended well (idle and skipped ones do)."""
         return self.execution.status == "SUCCEEDED"
+
+    @property
+    def changes(self) -> dict[str, TableChange]:
+        """What all its runs together did to each star table."""
+        changes: dict[str, TableChange] = {}
+        for run in self.runs:
+            for name, change in run.changes.items():
+                changes[name] = changes[name] + change if name in changes else change
+        return changes
+
+    @property
+    def inferred_members(self) -> dict[str, int]:
+        """Rows that its runs added per dimension because facts refer to them, the calendar included."""
+        return dict(sum((Counter(run.inferred_members) for run in self.runs), Counter()))
 
 
 def run_tick(

@@ -210,7 +210,7 @@ def check_one_row_per_key(rows: DataFrame, table: StarTable) -> None:
     """
     quoted = [names.spark(name) for name in table.key]
     there = rows.dropna(subset=list(table.key))  # the others wait in quarantine
-    twice = there.groupBy(*quoted).count().where("count > 1").limit(1).collect()
+    twice = there.groupBy(*quoted).agg(F.count(F.lit(1)).alias("_rows")).where("_rows > 1").limit(1).collect()
     if twice:
         *key, count = twice[0]
         raise ModelError(

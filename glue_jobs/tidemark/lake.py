@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from tidemark import names
+from tidemark import lake_batches, names
 from tidemark.errors import LakeError, ModelError
 from tidemark.model import DATE_COLUMNS, Dimension, Fact, Model
 from tidemark.session import CATALOG
@@ -50,19 +50,6 @@ FACT_COLUMNS: Final[Columns] = {
     "recorded_seq": ("bigint", "Run that wrote this version"),
     "closed_seq": ("bigint", "Run that closed this version; NULL while current"),
     "_updated_at": ("timestamp", "The source's own time of change, to tell whether it moved"),
-}
-RUN_COLUMNS: Final[Columns] = {
-    "seq": ("bigint", "Manifest that was applied"),
-    "run_id": ("string", "Execution that applied it"),
-    "lake_id": ("string", "Identity of the landing area"),
-    "model_digest": ("string", "Digest of the model folder that was used"),
-    "cut_time": ("timestamp", "Time of the cut (the source's clock, UTC)"),
-    "applied_at": ("timestamp", "When the transform ended"),
-    "changes": ("string", "JSON: rows written per table"),
-    "held_back": ("string", "JSON: rows per star table that only quarantine holds"),
-    "open_quarantine": ("bigint", "Quarantine entries open after this run"),
-    "snapshots": ("string", "JSON: Iceberg snapshot of every star table after this run"),
-    "columns": ("string", "JSON: per star table and column, the last run after which it held what its SQL says"),
 }
 QUARANTINE_COLUMNS: Final[Columns] = {
     "table_name": ("string", "Star table the row was meant for"),
@@ -118,10 +105,8 @@ class Lake:
         found, had = dict(self.spark.table(name).dtypes), self._iceberg(name).properties().get(_KEY)
         said = json.dumps(list(key))
         another = any(_is_another(found[column], kind) for column, kind in columns.items() if column in found)
-        if another or had not in (None, said):
+        if another or had != said:
             self.drop(name)
-        elif had is None:  # made by an old version
-            self.spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('{_KEY}'={names.spark_literal(said)})")
 
     def ensure_star(self, table: Dimension | Fact) -> str:
         """Create or evolve a dimension or fact.
@@ -152,7 +137,7 @@ class Lake:
 
     def ensure_runs(self) -> str:
         """Create the run ledger."""
-        self._ensure(self.star("etl_runs"), RUN_COLUMNS, "One row per manifest that was applied to this lake")
+        self._ensure(self.star("etl_runs"), lake_batches.COLUMNS, "One row per manifest that was applied to this lake")
         return self.star("etl_runs")
 
     def ensure_quarantine(self) -> str:
@@ -168,11 +153,6 @@ class Lake:
         """Return the id of the table's current Iceberg snapshot, or None while it never had data."""
         snapshot = self._iceberg(name).currentSnapshot()
         return None if snapshot is None else int(snapshot.snapshotId())
-
-    def columns_at(self, name: str, snapshot: int) -> list[str]:
-        """Return the columns that a table had at one of its snapshots."""
-        table = self._iceberg(name)
-        return [column.name() for column in table.schemas().get(table.snapshot(snapshot).schemaId()).columns()]
 
     def _iceberg(self, name: str) -> Any:
         jvm: Any = self.spark._jvm  # noqa: SLF001 - Iceberg's API has no Python side in Spark

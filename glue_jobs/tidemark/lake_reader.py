@@ -6,11 +6,8 @@ the whole star even while a transform is writing the next.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
@@ -18,30 +15,12 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue
 
 from tidemark import storage
+from tidemark.lake_batches import Run
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
     from tidemark.model import Dimension, Fact, Model
-
-# In a run's changes, of a star table whose rows depend on what was not landed yet.
-LEFT_ALONE: Final = "left alone"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One row of ``etl_runs``."""
-
-    seq: int
-    run_id: str
-    lake_id: str
-    cut_time: datetime
-    held_back: dict[str, int]
-    snapshots: dict[str, int | None]
-    changes: dict[str, dict[str, int]]
-    model_digest: str
-    open_quarantine: int
-    columns: dict[str, dict[str, int]] | None
 
 
 class LakeReader:
@@ -62,21 +41,7 @@ class LakeReader:
         if table is None:
             return []
         rows = table.scan(row_filter=condition or AlwaysTrue()).to_arrow().to_pylist()
-        return [
-            Run(
-                row["seq"],
-                row["run_id"],
-                row["lake_id"],
-                row["cut_time"],
-                json.loads(row["held_back"]),
-                json.loads(row["snapshots"]),
-                json.loads(row["changes"]),
-                row["model_digest"],
-                row["open_quarantine"],
-                json.loads(row.get("columns") or "null"),  # runs of old versions have none
-            )
-            for row in sorted(rows, key=lambda row: row["seq"])
-        ]
+        return [Run.from_row(row) for row in sorted(rows, key=lambda row: row["seq"])]
 
     def changed(self, run: Run, before: Run) -> set[str]:
         """Names of the model's star tables, calendar included, whose state differs between two applied runs."""

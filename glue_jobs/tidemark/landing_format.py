@@ -21,6 +21,7 @@ _OPTIONS: Final[dict[str, str]] = {
     "header": "true",
     "escape": '"',
     "nullValue": "%Z",
+    "columnNameOfCorruptRecord": "_" * 64,  # a name that no column has: theirs end at 63 bytes
     "ignoreLeadingWhiteSpace": "false",
     "ignoreTrailingWhiteSpace": "false",
     "encoding": "UTF-8",

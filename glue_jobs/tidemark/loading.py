@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidemark.errors import GaveWayError, ReconcileError, WarehouseError
-from tidemark.lake_reader import LEFT_ALONE, LakeReader
+from tidemark.lake_reader import LakeReader
 from tidemark.metrics import FRESHNESS, Metrics
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from tidemark.lake_reader import Run
+    from tidemark.lake_batches import Run
     from tidemark.landing import Landing, Manifest
     from tidemark.model import Model
     from tidemark.warehouse import LoadTransaction, Warehouse
@@ -123,9 +123,9 @@ def _scope(model: Model, lake: LakeReader, runs: Sequence[Run], after: int, crea
         whole = set(model.star_names)
         return _Scope(after, whole, whole, created)
     later = [former for former in runs if former.seq > after]
-    whole = {*created, *(fact for fact in model.facts if any(one.changes.get(fact, {}).get("filled") for one in later))}
-    held = before.columns or {}
-    whole |= {table.name for table in model.star_tables if after not in held.get(table.name, {}).values()}
+    filled = {name for one in later for name, change in one.changes.items() if change.backfilled}
+    whole = {*created, *(fact for fact in model.facts if fact in filled)}
+    whole |= {table.name for table in model.star_tables if after not in before.columns.get(table.name, {}).values()}
     if model.date_dimension and before.model_digest != run.model_digest:
         whole.add(model.date_dimension)
     return _Scope(after, lake.changed(run, before) | whole, whole, created)
@@ -157,7 +157,7 @@ def _reconcile(
 ) -> None:
     """Compare present rows; a lake table still as at the last load was counted then and is not read again.
 
-    A table that the run left alone, or of whose driver its manifest does not know, waits for the source's next cut.
+    A table that the run skipped, or of whose driver its manifest does not know, waits for the source's next cut.
     """
     differing = []
     for table in model.star_tables:
@@ -165,7 +165,8 @@ def _reconcile(
         there = lake.current_rows(table, run) if table.name in changed else here
         held = run.held_back.get(table.name, 0)
         driver = manifest.tables.get(table.driver)
-        waits = driver is None or LEFT_ALONE in run.changes.get(table.name, {})
+        change = run.changes.get(table.name)
+        waits = driver is None or (change is not None and change.status == "skipped")
         source = driver.count if driver and table.complete and not waits else there + held
         if not here == there == source - held:
             differing.append(f"{table.name}: source {source} less {held} held back, lake {there}, warehouse {here}")

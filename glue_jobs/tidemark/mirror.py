@@ -51,7 +51,7 @@ def ensure(lake: Lake, name: str, manifest: Manifest) -> None:
     wanted = dict(landed)
     if declared and manifest.model_digest == lake.model.digest:  # all were landed, now or before, or there are no rows
         wanted = {column.name: column.type.spark for column in declared.columns} | wanted
-    mirror, key = lake.mirror(name), (entry.key if entry else ()) or (declared.key if declared else ())
+    mirror, key = lake.mirror(name), entry.key if entry else declared.key if declared else ()
     if entry and entry.mode == "full":  # without rows, nothing is known of any column
         lake.drop_unless_it_fits(mirror, wanted, key)
         lake.drop_columns_but(mirror, {*wanted, *key, *MIRROR_COLUMNS})
@@ -64,7 +64,6 @@ def ensure(lake: Lake, name: str, manifest: Manifest) -> None:
 def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
     """Bring one mirror to the manifest's cut, as at most one commit."""
     entry = manifest.tables[name]
-    key = entry.key or lake.model.tables[name].key  # manifests of old versions do not name it
     ensure(lake, name, manifest)
     target = lake.mirror(name)
     landed = landed_rows(lake, entry, manifest.landing_format)
@@ -74,11 +73,11 @@ def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
         lake.append(landed.withColumn("_seq", F.lit(manifest.seq).cast("bigint")), target)
         return MirrorChange(entry.rows, 0)
     current = lake.spark.table(target)
-    changes = settle(_changes(lake, key, entry, landed, current, manifest))
-    found = tally(changes, "_op", key)
+    changes = settle(_changes(lake, entry.key, entry, landed, current, manifest))
+    found = tally(changes, "_op", entry.key)
     inserted, updated, deleted = (found.counts.get(kind, 0) for kind in ("insert", "update", "delete"))
     if updated or deleted:
-        _merge(lake, target, key, changes, [name for name in changes.columns if name != "_op"], found)
+        _merge(lake, target, entry.key, changes, [name for name in changes.columns if name != "_op"], found)
     elif inserted:
         lake.append(changes.drop("_op"), target)
     return MirrorChange(inserted + updated, deleted, found.keys or None)

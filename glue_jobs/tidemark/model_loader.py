@@ -7,12 +7,11 @@ silently ignored.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from tidemark import model_names
 from tidemark.errors import ModelError
 from tidemark.model import Column, Dimension, Fact, Model, SourceTable
 from tidemark.model_folder import Folder, parse
@@ -22,17 +21,6 @@ from tidemark.types import PgType, star_type
 Name = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 # One name, or a list of them.
 Names = Annotated[list[Name], BeforeValidator(lambda found: [found] if isinstance(found, str) else found)]
-_MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
-_STAR_NAME = re.compile(r"[a-z_][a-z0-9_]{0,54}")
-_TABLE_NAME = re.compile(r"[a-z0-9_]{1,63}")
-# The transform's and Iceberg's own columns beside a mirror's, and Tidemark's beside a star's.
-MIRRORS_OWN = frozenset({"_seq", "_op", "_old", "_file", "_pos", "_deleted", "_spec_id", "_partition"})
-STARS_OWN = frozenset(
-    "version valid_from valid_to is_current is_deleted is_inferred recorded_seq closed_seq last".split()  # noqa: SIM905
-)
-# Tidemark's own tables beside a star's, and what the warehouse makes beside each fact.
-STAR_DATABASES_OWN = frozenset({"etl_runs", "quarantine"})
-FACTS_OWN = ("_current", "_as_of", "_one")
 
 
 class _Strict(BaseModel):
@@ -102,12 +90,12 @@ def load_model(uri: str, lake_name: str = "") -> Model:
     folder = Folder(uri)
     source = parse(folder, "source.yml", _SourceFile)
     star = parse(folder, "star.yml", _StarFile)
-    if not _MODEL_NAME.fullmatch(source.name) or source.name == "etl" or source.name.startswith("pg_"):
+    if not model_names.is_model_name(source.name):
         raise ModelError(
             f"{folder.at('source.yml')}: name is {source.name!r}",
             expected="lower-case letters, digits and _, beginning with a letter: it names schemas and databases "
-            "(etl and pg_… are taken)",
-            do="mend name",
+            f"({', '.join(sorted(model_names.SCHEMAS_TAKEN))} and pg_… are taken)",
+            do="give the model another name",
         )
     _check_names(folder, star)
     tables = {name: _source_table(folder, source, name) for name in source.tables}
@@ -149,16 +137,13 @@ def _source_table(folder: Folder, source: _SourceFile, name: str) -> SourceTable
     columns = tuple(_source_column(source, own, found, f"{where}.{own}") for own, found in spec.columns.items())
     known = {column.name for column in columns}
     _need(
-        _TABLE_NAME.fullmatch(name) is not None,
+        model_names.is_source_table(name),
         f"{where}: a name that the lake's catalogue does not take",
         ["lower-case letters, digits and _; the source's own name goes under relation"],
     )
-    folded = [column.casefold() for column in known]
-    for column in known:
-        own = column.casefold() in MIRRORS_OWN or column.casefold().startswith("_old_")
-        _need(not own, f"{where}: column {column!r}", ["another name: the lake uses this one itself"])
-        alone = folded.count(column.casefold()) == 1
-        _need(alone, f"{where}: column {column!r}", ["names that differ in more than their case: Spark sees no other"])
+    for column in spec.columns:
+        problem = model_names.source_column_problem(column, spec.columns)
+        _need(not problem, f"{where}: column {column!r}", [problem])
     _need(not any(column.references for column in columns), f"{where}: references", ["references on facts only"])
     for key in spec.key:
         _need(key in known, f"{where}: key column {key!r} is not among its columns", sorted(known))
@@ -213,8 +198,8 @@ def _star_fields(folder: Folder, tables: dict[str, SourceTable], name: str, spec
 
 
 def _need_star_column(where: str, what: str, name: str) -> None:
-    good = bool(_STAR_NAME.fullmatch(name)) and name not in STARS_OWN and name[0] != "_"
-    _need(good, f"{where}: {what} {name!r}", ["lower-case letters, digits and _, and none of Tidemark's own"])
+    problem = model_names.star_column_problem(name)
+    _need(not problem, f"{where}: {what} {name!r}", [problem])
 
 
 def _dimension(folder: Folder, tables: dict[str, SourceTable], name: str, spec: _DimensionFile) -> Dimension:
@@ -240,17 +225,19 @@ def _fact(folder: Folder, tables: dict[str, SourceTable], name: str, spec: _Fact
 def _check_names(folder: Folder, star: _StarFile) -> None:
     """Every star table, with the views and functions made beside it, needs a name of its own."""
     dates = [] if star.date_dimension is None else [star.date_dimension]
-    derived = [fact + ending for fact in star.facts for ending in FACTS_OWN]
-    count = Counter([*dates, *star.dimensions, *star.facts, *derived, *STAR_DATABASES_OWN])
-    for name in (*dates, *star.dimensions, *star.facts):
-        where = f"{folder.at('star.yml')}: {name}"
-        _need(bool(_STAR_NAME.fullmatch(name)), f"{where}: not a table name", ["lower-case letters, digits and _"])
+    tables = [*dates, *star.dimensions, *star.facts]
+    facts = [model_names.FactNames(name, spec.key, spec.record_id) for name, spec in star.facts.items()]
+    taken = model_names.taken(tables, facts)
+    for name in tables:
+        where, good = f"{folder.at('star.yml')}: {name}", model_names.is_star_table(name)
+        _need(good, f"{where}: not a table name", ["lower-case letters, digits and _, at most 55, no digit first"])
         _need(
-            count[name] == 1,
+            name not in taken,
             f"{where}: the name is taken",
             [
-                "a name that no other star table has, no view or function of a fact (<fact>_current, _as_of, _one), "
-                "and none of Tidemark's own tables (etl_runs, quarantine)"
+                "a name that no other star table has, nor what the warehouse makes beside one (<table>_pkey; "
+                "<fact>_current, _as_of, _one, _<key>_version_key, _<record_id>_seq), "
+                "nor one of Tidemark's own tables (etl_runs, quarantine)"
             ],
         )
 
@@ -285,9 +272,14 @@ def _check_references(
 def _check_partitions(folder: Folder, facts: dict[str, Fact]) -> None:
     for fact in facts.values():
         if fact.partition_by is not None:
-            kind = fact.column(fact.partition_by).type
+            kind, months = fact.column(fact.partition_by).type, fact.partition_by + model_names.MONTHS
             what = f"{folder.at('star.yml')}: {fact.name}: partition_by {fact.partition_by!r} is {kind}"
             _need(kind.base in ("date", "timestamp", "timestamptz"), what, ["a date or a timestamp"])
+            _need(
+                all(column.name != months for column in fact.columns),
+                f"{folder.at('star.yml')}: {fact.name}: column {months!r}",
+                [f"another name: the lake's partitions by {fact.partition_by} have this one"],
+            )
 
 
 def _need(condition: bool, what: str, expected: object) -> None:

@@ -14,7 +14,6 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import candidates
 from tidemark.keys import key_text
-from tidemark.lake_reader import LEFT_ALONE
 from tidemark.tally import settle
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def _bad(changes: Mapping[str, StarChange]) -> DataFrame | None:
 
 def _looked_at(lake: Lake, entries: DataFrame, changes: Mapping[str, StarChange]) -> DataFrame:
     """Open entries whose row this run evaluated again, or whose source row is gone."""
-    changes = {name: change for name, change in changes.items() if LEFT_ALONE not in change.counts}
+    changes = {name: change for name, change in changes.items() if change.done.status != "skipped"}
     whole = [name for name, change in changes.items() if change.looked_at is None]
     parts = [entries.where(F.col("table_name").isin(whole) if whole else F.lit(False))]
     star = {table.name: table for table in lake.model.star_tables}

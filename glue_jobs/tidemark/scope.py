@@ -102,7 +102,7 @@ def within_scope(
 
 
 def not_landed(lake: Lake, table: StarTable, manifest: Manifest) -> frozenset[str]:
-    """Return the input columns (``table.column``) of which nothing is known: the manifest is older than the model."""
+    """Return the input columns (``table.column``; a table: its rows) that are not known: the manifest is too old."""
     if manifest.model_digest == lake.model.digest:
         return frozenset()
     result: set[str] = set()
@@ -112,5 +112,5 @@ def not_landed(lake: Lake, table: StarTable, manifest: Manifest) -> frozenset[st
             here = lake.spark.table(lake.mirror(name)).columns if entry else []
             result |= {f"{name}.{c.name}" for c in lake.model.tables[name].columns if c.name not in here}
         if entry is None:
-            result.add(f"{name}.*")
+            result.add(name)
     return frozenset(result)

@@ -31,7 +31,7 @@ _LEFT_FILTERED: Final = ("Inner", "Cross", "LeftSemi", "LeftAnti")
 
 @dataclass(frozen=True)
 class Shape:
-    """What a star's SQL makes of its inputs: their columns are written ``table.column``, their having rows ``table.*``.
+    """What a star's SQL makes of its inputs: ``table.column`` is a column, ``table`` which rows there are.
 
     Parameters
     ----------
@@ -86,8 +86,8 @@ def shape(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFrame]
     marked = {name: _marked(spark, name, frame.schema) for name, frame in inputs.items()}
     found = evaluate(spark, table, marked)
     plan = found._jdf.queryExecution().optimizedPlan()  # noqa: SLF001 - plans have no Python side
-    everything = frozenset(f"{name}.{column}" for name, frame in inputs.items() for column in (*frame.columns, "*"))
-    flow = _Reader(table, everything).read(plan)
+    everything = frozenset(f"{name}.{column}" for name, frame in inputs.items() for column in frame.columns)
+    flow = _Reader(table, everything.union(inputs)).read(plan)
     output = [(attribute.name(), attribute.exprId().id()) for attribute in _each(plan.output())]
     row_wise = flow.apart and flow.drivers == 1
     return Shape(
@@ -155,7 +155,7 @@ class _Reader:
         marks = {attribute.exprId().id(): attribute.metadata().getString(_MARK) for attribute in attributes}
         (table,) = {mark.split(".", 1)[0] for mark in marks.values()}  # a column may have dots in its name
         depends = {name: frozenset([mark]) for name, mark in marks.items()}
-        return _Flow(depends, frozenset([f"{table}.*"]), copies=marks, drivers=int(table == self._driver))
+        return _Flow(depends, frozenset([table]), copies=marks, drivers=int(table == self._driver))
 
     def _unary(self, plan: Any, kind: str, child: _Flow) -> _Flow:
         rows, apart = child.rows, child.apart

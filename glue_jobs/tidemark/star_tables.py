@@ -7,14 +7,14 @@ model) stays as it is; a table whose rows depend on such inputs is left alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import candidates as cand
 from tidemark import keys, names, star_sql, time_zones, versions
-from tidemark.lake_reader import LEFT_ALONE
+from tidemark.lake_batches import TableChange
 from tidemark.mirror import within
 from tidemark.model import Dimension, Fact
 from tidemark.scope import EVERYTHING, Scope, not_landed, scope_of, whole_inputs, within_scope
@@ -30,18 +30,16 @@ if TYPE_CHECKING:
     from tidemark.mirror import MirrorChange
     from tidemark.star_sql import Shape
 
-WRITES: Final = (versions.NEW, versions.CHANGED, versions.GONE, versions.FILLED)
 
-
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class StarChange:
-    """What happened to one star table.
+    """What happened to one star table: ``done``, and frames for what follows.
 
     ``bad`` and ``looked_at`` (keys as text, None: all) are kept for the quarantine, ``opened`` (a fact's new versions)
     for inferred members and the calendar. ``unknown`` are the columns of which nothing is known yet.
     """
 
-    counts: dict[str, int] = field(default_factory=dict)
+    done: TableChange
     bad: DataFrame | None = None
     looked_at: DataFrame | None = None
     opened: DataFrame | None = None
@@ -78,7 +76,8 @@ def refresh(
     missing = not_landed(lake, table, manifest)
     unknown = frozenset(column.name for column in table.columns if shape.columns[column.name] & missing)
     if shape.rows & missing or unknown.intersection(table.key):
-        return StarChange({LEFT_ALONE: 1}, unknown=frozenset(column.name for column in table.columns))
+        everything_unknown = frozenset(column.name for column in table.columns)
+        return StarChange(done=TableChange(status="skipped"), unknown=everything_unknown)
     everything = empty or model_changed or not shape.row_wise
     scope = EVERYTHING if everything else scope_of(lake, table, manifest, mirrored)
     frames = within_scope(inputs, table, manifest, scope)
@@ -91,12 +90,19 @@ def refresh(
         decided = settle(decide(lake, table, manifest, rows, scope, fresh))
     seen = tally(decided, versions.DECISION, keys.key_names(table.key))
     looked_at = None if scope.everything else _keys(lake, table, manifest, decided)
-    change = StarChange(seen.counts, _bad(decided, seen.counts), looked_at, unknown=unknown)
-    if any(seen.counts.get(kind) for kind in WRITES):
-        if cand.UPDATED in shape.columns:
-            change.counts |= versions.ahead(decided, F.lit(manifest.cut.time).cast("timestamp"))
-        _write(lake, table, manifest, decided, seen, change, fresh)
-    return change
+    done = _done(seen)
+    if done.written and cand.UPDATED in shape.columns:
+        done = replace(done, ahead=versions.ahead(decided, F.lit(manifest.cut.time).cast("timestamp")))
+    opened = _write(lake, table, manifest, decided, seen, fresh) if done.written else None
+    bad = _bad(decided) if done.rejected else None
+    return StarChange(done=done, bad=bad, looked_at=looked_at, opened=opened, unknown=unknown)
+
+
+def _done(seen: Tally) -> TableChange:
+    """Say what was decided, by kind."""
+    kinds = (versions.NEW, versions.CHANGED, versions.GONE, versions.BAD, versions.FILLED)
+    new, changed, deleted, rejected, backfilled = (seen.counts.get(kind, 0) for kind in kinds)
+    return TableChange(new=new, changed=changed, deleted=deleted, rejected=rejected, backfilled=backfilled)
 
 
 def _zone(lake: Lake, table: Dimension | Fact, found: DataFrame, shape: Shape) -> str:
@@ -217,16 +223,15 @@ def _write(
     manifest: Manifest,
     decided: DataFrame,
     seen: Tally,
-    change: StarChange,
     fresh: Collection[str],
-) -> None:
-    """Write what was decided as one commit; rows that are all new need no merge."""
-    target = lake.star(table.name)
+) -> DataFrame | None:
+    """Write what was decided as one commit; return a fact's new versions. Rows that are all new need no merge."""
+    target, opened = lake.star(table.name), None
     columns = [column.name for column in table.columns]
     if isinstance(table, Fact):
         rows = versions.to_write(decided, columns, F.lit(manifest.cut.time).cast("timestamp"), manifest.seq)
         rows = rows.select(*map(names.spark, versions.column_names(columns)))
-        change.opened = rows.where("is_current")
+        opened = rows.where("is_current")
         key, updated = [*table.key, "version"], ["valid_to", "is_current", "is_deleted", "closed_seq", *fresh]
     else:
         rows = _dimension_rows(decided, columns, manifest.seq)
@@ -235,6 +240,7 @@ def _write(
         _merge(lake, rows, target, key, updated, seen.pruning("t", table.key[0]))
     else:
         lake.append(rows, target)
+    return opened
 
 
 def _dimension_rows(decided: DataFrame, columns: list[str], seq: int) -> DataFrame:
@@ -250,10 +256,8 @@ def _dimension_rows(decided: DataFrame, columns: list[str], seq: int) -> DataFra
     )
 
 
-def _bad(decided: DataFrame, counts: dict[str, int]) -> DataFrame | None:
+def _bad(decided: DataFrame) -> DataFrame:
     """Key, reason and row of what goes to quarantine."""
-    if not counts.get(versions.BAD):
-        return None
     bad = decided.where(F.col(versions.DECISION) == versions.BAD)
     return bad.select(
         F.col(cand.KEY_TEXT).alias("key"), F.col(cand.REASON).alias("reason"), F.col(cand.RAW).alias("row")

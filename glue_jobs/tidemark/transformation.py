@@ -8,17 +8,17 @@ whatever a run that was killed, perhaps under another model, has left; so it is 
 
 from __future__ import annotations
 
-import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import members, mirror, quarantine, star_tables, versions
+from tidemark import members, mirror, quarantine, star_tables
 from tidemark.errors import LandingError
-from tidemark.lake import DIMENSION_COLUMNS, FACT_COLUMNS, RUN_COLUMNS, Lake
+from tidemark.lake import DIMENSION_COLUMNS, FACT_COLUMNS, Lake
+from tidemark.lake_batches import BEFORE_FIRST, COLUMNS, Run
 from tidemark.lake_reader import LakeReader
 from tidemark.metrics import ROWS_CHANGED, ROWS_QUARANTINED, Metrics
 from tidemark.model import Dimension, Fact
@@ -38,18 +38,6 @@ CONCURRENT_COMMITS = 4
 _log = logging.getLogger("tidemark.transform")
 
 
-@dataclass(frozen=True)
-class LastRun:
-    """The newest row of ``etl_runs``; all empty before the first."""
-
-    seq: int = 0
-    lake_id: str = ""
-    model_digest: str = ""
-    open_quarantine: int = 0
-    snapshots: dict[str, int | None] = field(default_factory=dict)
-    columns: dict[str, dict[str, int]] | None = field(default_factory=dict)
-
-
 def transform(model: Model, landing: Landing, processed_uri: str, run_id: str, metrics: Metrics) -> list[int]:
     """Apply all pending manifests; return their seqs.
 
@@ -61,9 +49,9 @@ def transform(model: Model, landing: Landing, processed_uri: str, run_id: str, m
         If manifests are missing, or belong to another lake.
     """
     with ThreadPoolExecutor(1) as meanwhile:  # Spark takes seconds to start
-        reading = meanwhile.submit(last_run, LakeReader(model, processed_uri), landing.published())
+        reading = meanwhile.submit(LakeReader(model, processed_uri).last_run, landing.published())
         lake = Lake(spark_session("tidemark-transform", processed_uri), model)
-        last = reading.result()
+        last = reading.result() or BEFORE_FIRST
     applied: list[int] = []
     for seq in landing.after(last.seq):
         manifest = landing.read(seq)
@@ -82,27 +70,16 @@ def transform(model: Model, landing: Landing, processed_uri: str, run_id: str, m
     return applied
 
 
-def last_run(reader: LakeReader, at_least: int) -> LastRun:
-    """Read how far the lake is; ``at_least`` is a seq known to be applied, to skip older files."""
-    run = reader.last_run(at_least)
-    if run is None:
-        return LastRun()
-    return LastRun(run.seq, run.lake_id, run.model_digest, run.open_quarantine, run.snapshots, run.columns)
-
-
-def _set_back(lake: Lake, last: LastRun) -> None:
-    """Undo what a run that died has left beyond the last one's end: rows, tables that no run has named, columns.
-
-    A run of an old version (``columns`` is None) does not say all that it left: there, only rows are undone.
-    """
+def _set_back(lake: Lake, last: Run) -> None:
+    """Undo what a run that died has left beyond the last one's end: rows, tables that no run has named, columns."""
     star = {table.name for table in lake.model.star_tables}
-    unnamed = set() if last.columns is None else {*lake.model.star_names, quarantine.TABLE} - set(last.snapshots)
+    unnamed = {*lake.model.star_names, quarantine.TABLE} - set(last.snapshots)
     names = sorted(unnamed | set(last.snapshots))
 
     def undo(name: str) -> bool:
         if name in unnamed:
             return lake.drop(lake.star(name))
-        held = (last.columns or {}).get(name)
+        held = last.columns.get(name)
         if name in star and held is not None:
             own = {*FACT_COLUMNS, *DIMENSION_COLUMNS, *_partition(lake, name)}
             lake.drop_columns_but(lake.star(name), {*held, *own})
@@ -117,7 +94,7 @@ def _partition(lake: Lake, name: str) -> list[str]:
     return [fact.partition_by] if fact and fact.partition_by else []
 
 
-def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str, metrics: Metrics) -> LastRun:
+def _apply(lake: Lake, manifest: Manifest, last: Run, run_id: str, metrics: Metrics) -> Run:
     model_changed = last.model_digest != lake.model.digest
     if model_changed:
         lake.create_databases()
@@ -127,17 +104,22 @@ def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str, metrics: 
     changes = _apply_to_stars(lake, manifest, mirrored, model_changed, last)
     added = members.complete(lake, _opened(lake, changes, model_changed), manifest.seq)
     quarantined = quarantine.record(lake, changes, manifest.seq, last.open_quarantine)
-    run = LastRun(
-        manifest.seq,
-        manifest.lake_id,
-        lake.model.digest,
-        sum(quarantined.values()),
-        _snapshots(lake, last),
-        _columns(lake, changes, last, manifest.seq),
+    run = Run(
+        seq=manifest.seq,
+        run_id=run_id,
+        lake_id=manifest.lake_id,
+        model_digest=lake.model.digest,
+        cut_time=datetime.fromisoformat(manifest.cut.time),
+        applied_at=datetime.now(UTC),
+        changes={name: change.done for name, change in changes.items()},
+        inferred_members=added,
+        held_back=quarantine.held_back(lake) if quarantined else {},
+        open_quarantine=sum(quarantined.values()),
+        snapshots=_snapshots(lake, last),
+        columns=_columns(lake, changes, last, manifest.seq),
     )
-    counts = {**{name: change.counts for name, change in changes.items()}, "members": added}
-    _commit_run(lake, manifest, run_id, run, counts)
-    metrics.rows(ROWS_CHANGED, {name: _written(change) for name, change in changes.items()})
+    _commit_run(lake, run)
+    metrics.rows(ROWS_CHANGED, {name: change.written for name, change in run.changes.items()})
     metrics.rows(ROWS_QUARANTINED, {**{table.name: 0 for table in lake.model.star_tables}, **quarantined})
     _log.info("applied manifest %d", manifest.seq)
     return run
@@ -145,8 +127,7 @@ def _apply(lake: Lake, manifest: Manifest, last: LastRun, run_id: str, metrics: 
 
 def _apply_to_mirrors(lake: Lake, manifest: Manifest) -> dict[str, MirrorChange]:
     """Mirror all that was landed, also what this model does not have: the one that comes next may."""
-    known = {name for name, entry in manifest.tables.items() if entry.key or name in lake.model.tables}
-    changed = [name for name in manifest.tables if manifest.changed(name) and name in known]
+    changed = [name for name in manifest.tables if manifest.changed(name)]
     mirrored = dict(zip(changed, _each(changed, lambda name: mirror.apply(lake, name, manifest)), strict=True))
     for name, change in mirrored.items():
         _log.info("%-22s %7d written, %d deleted", f"mirror {name}", change.written, change.deleted)
@@ -154,23 +135,22 @@ def _apply_to_mirrors(lake: Lake, manifest: Manifest) -> dict[str, MirrorChange]
 
 
 def _apply_to_stars(
-    lake: Lake, manifest: Manifest, mirrored: Mapping[str, MirrorChange], model_changed: bool, last: LastRun
+    lake: Lake, manifest: Manifest, mirrored: Mapping[str, MirrorChange], model_changed: bool, last: Run
 ) -> dict[str, StarChange]:
     touched = [t for t in lake.model.star_tables if star_tables.is_touched(lake, t, manifest, model_changed)]
 
     def refresh(table: Dimension | Fact) -> StarChange:
-        return star_tables.refresh(lake, table, manifest, mirrored, model_changed, _fresh(lake, table, last))
+        return star_tables.refresh(lake, table, manifest, mirrored, model_changed, _fresh(table, last))
 
     changes = {table.name: change for table, change in zip(touched, _each(touched, refresh), strict=True)}
     for name, change in changes.items():
-        counts = ", ".join(f"{n} {kind}" for kind, n in sorted(change.counts.items())) or "as before"
-        _log.info("%-22s %s", name, counts)
-        if ahead := change.counts.get(versions.AHEAD):
+        _log.info("%-22s %s", name, change.done.words or "as before")
+        if change.done.ahead:
             _log.warning(
                 "%-22s %d new versions say that they changed after the cut, they begin at it: "
                 "see time_zone in source.yml, and the clock of whatever writes them",
                 name,
-                ahead,
+                change.done.ahead,
             )
         if change.unknown:
             unknown = ", ".join(sorted(change.unknown))
@@ -178,30 +158,20 @@ def _apply_to_stars(
     return changes
 
 
-def _held(lake: Lake, name: str, last: LastRun) -> dict[str, int] | None:
-    """Columns of a star table, and the last run after which each held what its SQL says; None if there is no table."""
-    snapshot = last.snapshots.get(name)
-    if last.columns is not None:
-        return last.columns.get(name)
-    if snapshot is None or not lake.exists(lake.star(name)):
-        return None
-    return dict.fromkeys(lake.columns_at(lake.star(name), snapshot), last.seq)  # the run of an old version
-
-
-def _fresh(lake: Lake, table: Dimension | Fact, last: LastRun) -> dict[str, int]:
+def _fresh(table: Dimension | Fact, last: Run) -> dict[str, int]:
     """Columns of a star table that were not held at the last run, and the run after which they last were (0: none)."""
-    held = _held(lake, table.name, last)
+    held = last.columns.get(table.name)
     if held is None:
         return {}
     seqs = {column.name: held.get(column.name, 0) for column in table.columns}
     return {name: seq for name, seq in seqs.items() if seq != last.seq}
 
 
-def _columns(lake: Lake, changes: Mapping[str, StarChange], last: LastRun, seq: int) -> dict[str, dict[str, int]]:
-    """Return what :func:`_held` is to say after this run, also of tables that were taken out of the model."""
+def _columns(lake: Lake, changes: Mapping[str, StarChange], last: Run, seq: int) -> dict[str, dict[str, int]]:
+    """Return the run's ``columns``, also of tables that were taken out of the model."""
     tables = {table.name: table for table in lake.model.star_tables}
-    away = [name for name in last.columns or () if name not in tables and lake.exists(lake.star(name))]
-    result = {name: _held(lake, name, last) or {} for name in (*tables, *away)}
+    away = [name for name in last.columns if name not in tables and lake.exists(lake.star(name))]
+    result = {name: dict(last.columns.get(name, {})) for name in (*tables, *away)}
     for name, table in tables.items():
         before = result[name]
         if name in changes:
@@ -210,10 +180,6 @@ def _columns(lake: Lake, changes: Mapping[str, StarChange], last: LastRun, seq: 
             known = {column.name for column in table.columns if before.get(column.name) == last.seq}
         result[name] = before | dict.fromkeys(known, seq)
     return result
-
-
-def _written(change: StarChange) -> int:
-    return sum(count for kind, count in change.counts.items() if kind in star_tables.WRITES)
 
 
 def _opened(lake: Lake, changes: dict[str, StarChange], model_changed: bool) -> dict[str, DataFrame]:
@@ -230,7 +196,7 @@ def _each(items: Iterable[Any], work: Callable[[Any], Any]) -> list[Any]:
         return list(pool.map(work, items))
 
 
-def _snapshots(lake: Lake, last: LastRun) -> dict[str, int | None]:
+def _snapshots(lake: Lake, last: Run) -> dict[str, int | None]:
     """Return the present snapshots of all tables that the load or the next run starts from.
 
     Tables that were taken out of the model stay as they are, until somebody drops them.
@@ -240,25 +206,13 @@ def _snapshots(lake: Lake, last: LastRun) -> dict[str, int | None]:
     return dict(zip(present, _each(present, lambda name: lake.snapshot_id(lake.star(name))), strict=True))
 
 
-def _commit_run(
-    lake: Lake, manifest: Manifest, run_id: str, run: LastRun, counts: Mapping[str, Mapping[str, int]]
-) -> None:
+def _commit_run(lake: Lake, run: Run) -> None:
     """Append the run's row: from now on the load may read this state."""
-    values = {
-        "seq": run.seq,
-        "run_id": run_id,
-        "lake_id": run.lake_id,
-        "model_digest": run.model_digest,
-        "cut_time": manifest.cut.time,
-        "applied_at": None,
-        "changes": json.dumps(counts),
-        "held_back": json.dumps(quarantine.held_back(lake) if run.open_quarantine else {}),
-        "open_quarantine": run.open_quarantine,
-        "snapshots": json.dumps(run.snapshots),
-        "columns": json.dumps(run.columns),
-    }
-    columns = [
-        (F.current_timestamp() if name == "applied_at" else F.lit(values[name]).cast(kind)).alias(name)
-        for name, (kind, _) in RUN_COLUMNS.items()
-    ]
+    row = run.to_row()
+    columns = [F.lit(_literal(row[name])).cast(kind).alias(name) for name, (kind, _) in COLUMNS.items()]
     lake.append(lake.spark.range(1).select(*columns), lake.ensure_runs())
+
+
+def _literal(value: Any) -> Any:
+    """Return a value as Spark's literal casts it, whatever this process' time zone is."""
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 DECISION: Final = "_decision"
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 NEW, CHANGED, GONE, BAD, FILLED = "new", "changed", "gone", "bad", "filled"
-AHEAD: Final = "ahead"
 _TOLERANCE: Final = "INTERVAL '5' MINUTE"
 _MICROSECOND: Final = "INTERVAL '0.000001' SECOND"
 
@@ -131,14 +130,13 @@ def gone(latest: DataFrame, like: DataFrame) -> DataFrame:
     )
 
 
-def ahead(decided: DataFrame, cut: Column) -> dict[str, int]:
-    """Count new versions whose ``_updated_at`` lies beyond the cut: their zone, or a clock, is wrong; none is empty.
+def ahead(decided: DataFrame, cut: Column) -> int:
+    """Count new versions whose ``_updated_at`` lies beyond the cut: their zone, or a clock, is wrong.
 
     They begin at the cut all the same. A few minutes are nothing: the application's clock need not be the server's.
     """
     begun = decided.where(F.col(DECISION).isin(NEW, CHANGED))
-    count = begun.where(F.col(UPDATED) > cut + F.expr(_TOLERANCE)).count()
-    return {AHEAD: count} if count else {}
+    return begun.where(F.col(UPDATED) > cut + F.expr(_TOLERANCE)).count()
 
 
 def begin(cut: Column) -> Column:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+from tidemark.lake_batches import TableChange
 
 from local_stack import lifecycle
 from local_stack.lifecycle import DEFAULT_MODEL, Wanted
@@ -112,7 +113,7 @@ def test_an_emptied_table_stops_the_run_before_anything_lands(stack: Stack) -> N
     on_source(stack, "INSERT INTO payment TABLE kept; DROP TABLE kept")
     mended = run_tick(stack)
     assert mended.execution.final_state == PUBLISHED, mended.execution.cause
-    assert mended.runs[-1].changes["fact_payment"] == {}, "the same rows again are no new versions"
+    assert mended.runs[-1].changes["fact_payment"] == TableChange(), "the same rows again are no new versions"
     assert run_tick(stack).execution.final_state == IDLE
 
 

@@ -9,10 +9,10 @@ import pytest
 import sqlglot
 from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
-from tidemark import lake
+from tidemark import lake, lake_batches
 from tidemark.model_loader import load_model
 
-from cdk_app.athena import saved_queries
+from cdk_app.athena import construct_ids, saved_queries
 from cdk_app.settings import REPO
 from tests.templates import ACCOUNT, REGION, Synthesis, arn
 
@@ -147,9 +147,19 @@ def test_the_saved_queries_are_in_the_workgroup(dev: Synthesis) -> None:
     assert {"lake: runs", "lake: quarantine", "lake: freshness"} <= SAVED.keys()
 
 
+def test_facts_that_differ_in_underscores_have_queries_of_their_own() -> None:
+    titles = ["fact_order: as of", "fact_o_rder: as of", "factorder: as of", "lake: runs"]
+    assert construct_ids(titles) == [
+        "QueryFactorderAsOf",
+        "QueryFactorderAsOf2",
+        "QueryFactorderAsOf3",
+        "QueryLakeRuns",
+    ]
+
+
 def lake_schema() -> dict[str, Any]:
     """Columns of all tables of the star's lake database, from the model and the transform's own lists."""
-    tables = {"etl_runs": lake.RUN_COLUMNS, "quarantine": lake.QUARANTINE_COLUMNS}
+    tables = {"etl_runs": lake_batches.COLUMNS, "quarantine": lake.QUARANTINE_COLUMNS}
     for table in MODEL.star_tables:
         own = {column.name: (column.type.spark, "") for column in table.columns}
         tables[table.name] = own | (lake.FACT_COLUMNS if table.name in MODEL.facts else lake.DIMENSION_COLUMNS)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tidemark.errors import ModelError
+from tidemark.lake_batches import TableChange
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Pipeline
@@ -32,7 +33,7 @@ def test_valid_from_is_the_moment_and_the_columns_stay_as_they_are(
     assert timedelta(0) < cut - begun["valid_from"] < timedelta(minutes=10)
     run = shop.reader_of_the_lake().last_run()
     assert run is not None
-    assert run.changes["fact_order"] == {"changed": 1}
+    assert run.changes["fact_order"] == TableChange(changed=1)
     assert "changed after the cut" not in caplog.text
 
     shop.edit("source.yml", "time_zone: America/New_York", "time_zone: America/Los_Angeles")
@@ -47,7 +48,7 @@ def test_valid_from_is_the_moment_and_the_columns_stay_as_they_are(
     assert shop.versions(2)[-1]["valid_from"] < cut - timedelta(minutes=30)
     run = shop.reader_of_the_lake().last_run()
     assert run is not None
-    assert run.changes["fact_order"] == {"changed": 2, "ahead": 1}
+    assert run.changes["fact_order"] == TableChange(changed=2, ahead=1)
     assert "fact_order             1 new versions say that they changed after the cut" in caplog.text
     assert len(shop.versions(2)) == 2, "another zone alone makes no version"
     assert not shop.differences()

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 from tidemark import storage
 from tidemark.errors import LandingError
+from tidemark.lake_batches import TableChange
 from tidemark.lake_reader import LakeReader
 
 from tests.integration.conftest import PROCESSED, Pipeline
@@ -136,7 +137,7 @@ def test_a_lake_follows_its_source_tick_by_tick(shop: Pipeline) -> None:
     runs = LakeReader(shop.model, PROCESSED).runs()
     assert [run.seq for run in runs] == [1, 2, 3, 4, 5, 6]
     assert {run.lake_id for run in runs} == {first.lake_id}
-    assert runs[-1].changes["fact_order"] == {"new": 2, "gone": 1}
+    assert runs[-1].changes["fact_order"] == TableChange(new=2, deleted=1)
     assert {name: number for name, number in runs[-1].snapshots.items() if number} == {
         name.removeprefix("star."): number
         for name, number in shop.snapshots().items()

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from rich.console import Console
 from tidemark.errors import TidemarkError
-from tidemark.lake_reader import Run
+from tidemark.lake_batches import BEFORE_FIRST, TableChange
 from tidemark.landing import Cut, Identity, Manifest, TableEntry
 from tidemark.model_loader import load_model
 from tidemark.warehouse import ddl
@@ -400,13 +400,16 @@ class TestTables:
             seq=2, run_id="run-1", lake_id="", model="totesys", model_digest="", landing_format="parquet",
             identity=identity, cut=cut, tables=tables, full_compare_at="",
         )  # fmt: skip
-        changes = {"fact_payment": {"new": 2, "changed": 29}, "members": {"dim_date": 365}}
-        run = Run(2, "run-1", "", T0, {}, {}, changes, "", 0, {})
-        text = drawn(show.landed(ticks.Tick(execution=ran(), manifest=manifest, runs=(run,)), MODEL))
+        payments = TableChange(new=2, changed=20)
+        first = replace(BEFORE_FIRST, seq=1, changes={"fact_payment": payments})
+        done = {"fact_payment": TableChange(changed=9), "fact_sales_order": TableChange(status="skipped")}
+        second = replace(BEFORE_FIRST, seq=2, changes=done, inferred_members={"dim_date": 365})
+        text = drawn(show.landed(ticks.Tick(execution=ran(), manifest=manifest, runs=(first, second)), MODEL))
         assert re.search(r"payment +13,960 +31 +fact_payment +2 new, 29 changed", text)
         assert re.search(r"department +8 +8 +\(part of dim_staff\)", text)
         assert "design" not in text
         assert re.search(r"dim_date +365 added", text)
+        assert re.search(r"fact_sales_order +skipped: it needs inputs", text)
 
     def test_failure_says_where_why_and_who_was_told(self, tmp_path: Path) -> None:
         log = tmp_path / "logs" / "run-1" / "transform.log"

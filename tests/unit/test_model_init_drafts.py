@@ -69,7 +69,7 @@ class TestNames:
 
     @pytest.mark.parametrize(
         ("text", "expected"),
-        [("version", "source_version"), ("last", "source_last"), ("_id", "id"), ("2nd", "c_2nd"), ("注", "column_7"),
+        [("version", "source_version"), ("last", "source_last"), ("_id", "id"), ("2nd", "c_2nd"), ("注", "column_7"), ("xmin", "source_xmin"),
          ("_", "column_7"), ("Total", "total")],
     )  # fmt: skip
     def test_star_columns(self, text: str, expected: str) -> None:
@@ -77,7 +77,7 @@ class TestNames:
 
     @pytest.mark.parametrize(
         ("text", "expected"),
-        [("shop", "shop"), ("My-Shop", "my_shop"), ("etl", "my_etl"), ("pg_stats", "my_pg_stats"), ("9_lives", "lives"),
+        [("shop", "shop"), ("My-Shop", "my_shop"), ("etl", "my_etl"), ("pg_stats", "my_pg_stats"), ("public", "my_public"), ("9_lives", "lives"),
          ("注文", "source"), ("_", "source"), ("x" * 60, "x" * 41)],
     )  # fmt: skip
     def test_model_names(self, text: str, expected: str) -> None:
@@ -176,3 +176,12 @@ class TestStar:
         fact = star(relation(1, "customer"), order).tables[1]
         assert [c.name for c in fact.columns] == expected
         assert fact.partition_by == ("" if name in ("due_date", "created_at") else expected[2])
+
+    def test_a_column_called_as_the_lakes_partitions_keeps_its_name(self) -> None:
+        reference = (Reference(("c",), 1, ("id",)),)
+        columns = (column("id"), column("c"), column("created_at", "date"), column("created_date_month"))
+        fact = star(relation(1, "customer"), relation(2, "orders", *columns, references=reference)).tables[1]
+        assert [c.name for c in fact.columns] == ["id", "c", "created_date_2", "created_date_month"]
+        keyed = (column("day", "date"), column("c"), column("day_month"))
+        parted = relation(2, "orders", *keyed, references=reference, primary_key=("day",))
+        assert star(relation(1, "customer"), parted).tables[1].partition_by == ""

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from tidemark.lake_reader import Run
+    from tidemark.lake_batches import Run
     from tidemark.model import Dimension, Fact
 
 

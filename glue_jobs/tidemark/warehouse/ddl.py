@@ -190,6 +190,12 @@ def _comments(table: str, text: str, columns: tuple[Column, ...], extras: Sequen
     return {f"TABLE {table}": text} | {f"COLUMN {table}.{pg(name)}": words for name, words in described}
 
 
+def stage_name(model: str, table: str) -> str:
+    """Name of a table's staging table: no two have the same, however long or alike model and table are called."""
+    unique = hashlib.sha256(f"{model}.{table}".encode()).hexdigest()[:16]
+    return f"{f'stage_{model}_{table}'[:46]}_{unique}"
+
+
 def stage_type(kind: PgType | str) -> str:
     """Type of a staging column: what Arrow's lake type becomes by binary COPY."""
     spark = kind if isinstance(kind, str) else kind.spark

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tidemark.credentials import Credentials
-    from tidemark.lake_reader import Run
+    from tidemark.lake_batches import Run
     from tidemark.warehouse import LoadTransaction
 
 LOCK_TIMEOUT = "60s"
@@ -225,7 +225,7 @@ class _PostgresLoad:
 
     def _stage(self, name: str, kinds: dict[str, str], rows: pa.Table) -> str:
         """COPY Arrow rows into a staging table of their own; return its quoted name."""
-        stage = f"stage_{self._model.name}_{name}"[:63]
+        stage = ddl.stage_name(self._model.name, name)
         quoted = pg(ddl.ETL_SCHEMA, stage)
         self._run(f"DROP TABLE IF EXISTS {quoted}")
         columns = ", ".join(f"{pg(column)} {kind}" for column, kind in kinds.items())
