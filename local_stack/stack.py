@@ -151,8 +151,7 @@ class Stack:
 
     def _secret(self, name: str) -> Credentials:
         text = self.aws.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
-        values = json.loads(text)
-        return Credentials(**{"sslmode": "prefer", **values, "port": int(values["port"])})
+        return Credentials.model_validate_json(text)
 
 
 def _point_aws_sdks_at(endpoint: str) -> None:

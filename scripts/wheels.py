@@ -34,7 +34,14 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 LOCK: Final = ROOT / "requirements.txt"
 TARGET: Final = ROOT / "build" / "tidemark.gluewheels.zip"
 
-ROOTS: Final = ("pydantic", "psycopg[binary]", "adbc-driver-manager", "adbc-driver-postgresql", "pyiceberg[glue]")
+ROOTS: Final = (
+    "pydantic",
+    "certifi",
+    "psycopg[binary]",
+    "adbc-driver-manager",
+    "adbc-driver-postgresql",
+    "pyiceberg[glue]",
+)
 """What ``glue_jobs`` imports beyond Glue's image (``tests/infra/test_archive.py`` compares both with the imports)."""
 
 IN_GLUE: Final = frozenset(
