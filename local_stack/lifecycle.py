@@ -69,10 +69,11 @@ def up(state_dir: Path, wanted: Wanted, say: Say) -> Stack:
     Raises
     ------
     LocalStackError, DatabaseError, TidemarkError
-        If that cannot be; whatever was started has been stopped again.
+        If that cannot be, or a given database is not reached directly; whatever was started has been stopped again.
     """
     isolation.enter()
     state_dir = state_dir.resolve()
+    own_databases.check_direct(wanted.source, wanted.warehouse)
     with _one_at_a_time(state_dir):
         running = _running(state_dir)
         if running is not None:

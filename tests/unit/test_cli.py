@@ -243,6 +243,7 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeAws:
             raise LocalStackError("no local stack is running; start it with: tidemark up")
         return fake
 
+    monkeypatch.setattr(own_databases, "check_direct", lambda *_: None)
     monkeypatch.setattr(LocalAws, "start", start)
     monkeypatch.setattr(LocalAws, "attach", attach)
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID",
