@@ -15,7 +15,7 @@ version_of() {
 environment_is_good() {
     version=$(version_of .venv/bin/python) || return 1
     case $version in 3.11 | 3.12 | 3.13) ;; *) return 1 ;; esac
-    grep -qF -- "-m venv $(pwd -P)/.venv" .venv/pyvenv.cfg || return 1
+    grep -qF " $(pwd -P)/.venv" .venv/pyvenv.cfg || return 1
     [ -z "${PYTHON:-}" ] || [ "$version" = "$(version_of "$PYTHON")" ]
 }
 
