@@ -198,7 +198,7 @@ def _chosen(option: str, found: Mapping[str, str]) -> bool:
 def _refuse(values: Mapping[str, str], given: Mapping[str, str], found: Mapping[str, str], service: str) -> None:
     """Name the options that some driver of the jobs would drop."""
     built_in = _built_in()
-    said = []
+    said: dict[str, list[str]] = {}
     for name in sorted(values.keys() - HONOURED):
         if values[name] == built_in.get(name, ""):
             continue
@@ -207,11 +207,12 @@ def _refuse(values: Mapping[str, str], given: Mapping[str, str], found: Mapping[
         if name not in given:
             by_variable = variable and os.environ.get(variable) == found[name]
             origin = f"the environment variable {variable}" if by_variable else f"the service {service}"
-        said.append(f"{name} ({origin}): {UNSUPPORTED.get(name, 'leave it out')}")
+        said.setdefault(f"({origin}): {UNSUPPORTED.get(name, 'leave it out')}", []).append(name)
     if said:
+        told = "; ".join(f"{', '.join(names)} {advice}" for advice, names in said.items())
         raise DatabaseUrlError(
             "Not all drivers of the jobs (psycopg, ADBC, JDBC) can honour what is asked of the connection, so it is "
-            f"refused: {'; '.join(said)}."
+            f"refused: {told}."
         )
 
 

@@ -173,7 +173,7 @@ class TestOptions:
         assert "hunter2" not in str(caught.value)
 
     def test_all_at_once(self) -> None:
-        with pytest.raises(DatabaseUrlError, match=r"options \(the.*; sslcert \(the.*; sslkey \(the"):
+        with pytest.raises(DatabaseUrlError, match=r"options \(the.*; sslcert, sslkey \(the database URL\): "):
             parse(f"{URL}?sslcert=a&sslkey=b&options=-cx%3Dy")
 
     @pytest.mark.parametrize(
