@@ -230,6 +230,22 @@ class TestSeveralServers:
             asyncio.run(share())
 
 
+def test_backends_lent_in_turn_do_not_come_out_even() -> None:
+    """As many backends as sessions, each lent after the other: in an unchanging order everybody meets its own again."""
+    turns = itertools.count()
+
+    class Session:
+        async def execute(self, _: bytes) -> Session:
+            return self
+
+        async def fetchone(self) -> tuple[int, str]:
+            return next(turns) % pooling.CONNECTIONS, "2024-03-01"
+
+    sessions: Any = [Session() for _ in range(pooling.CONNECTIONS)]
+    with pytest.raises(pooling._IndirectError, match="a pooler lends"):
+        asyncio.run(pooling._one_backend_each(sessions))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [({"password": "wrong-hunter2"}, "user or password is wrong"), ({"port": 1}, "nothing listens there")],

@@ -195,8 +195,9 @@ def test_a_client_certificate_is_asked_for(
     ours = authorities[0]
     home = tmp_path / ".postgresql"
     home.mkdir()
+    certificate = ours.certify(tmp_path, "shop_reader")
     for name in ("postgresql.crt", "postgresql.key"):
-        shutil.copy(ours.certify(tmp_path, "shop_reader"), home / name)
+        shutil.copy(certificate, home / name)
         (home / name).chmod(0o600)
     monkeypatch.setenv("HOME", str(tmp_path))
     wants = TlsProxy(ours.certify(tmp_path, OURS), postgres.server.port, clients=ours)

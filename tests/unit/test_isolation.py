@@ -27,6 +27,9 @@ isolation.enter(sys.argv[1])
 assert storage.names("s3://lake/nothing-here") == []
 assert boto3.client("secretsmanager").list_secrets()["SecretList"] is not None
 assert boto3.client("glue").meta.endpoint_url == sys.argv[1]
+config = boto3.client("s3").meta.config
+assert not config.use_fips_endpoint and not config.use_dualstack_endpoint
+assert boto3.Session().available_profiles == []
 catalog = lake_reader._catalog("s3://lake/processed")
 assert catalog.list_namespaces() is not None
 assert not {"s3.proxy-uri", "s3.role-arn", "py-io-impl"} & catalog.properties.keys(), catalog.properties
