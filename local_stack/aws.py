@@ -1,8 +1,9 @@
 """The local AWS from outside: start and stop the daemon, talk to it, and put one deployment's resources into it.
 
 Owns the one place where boto3 clients of the local stack are made. Promises that nothing here can reach the real AWS
-(endpoint and dummy credentials are explicit), that :meth:`LocalAws.provision` may be called again at any time, and that
-:meth:`LocalAws.stop` ends the daemon of this state directory or nothing at all.
+(starting and attaching isolate the process; endpoint and dummy credentials are explicit), that
+:meth:`LocalAws.provision` may be called again at any time, and that :meth:`LocalAws.stop` ends the daemon of this state
+directory or nothing at all.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from tidemark.jobs import (
     state_machine_substitutions,
 )
 
-from local_stack.glue_runner import REGION
+from local_stack import isolation
+from local_stack.isolation import REGION
 from local_stack.server import LOCK_FILE, LOG_FILE, NOTIFICATIONS_FILE, STACK_FILE
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ REPO: Final = Path(__file__).resolve().parents[1]
 STATE_MACHINE_FILE: Final = REPO / "state_machines" / "etl.asl.json"
 
 _ROLE: Final = "arn:aws:iam::123456789012:role/tidemark-local"
-_NOT_FOR_THE_DAEMON: Final = ("AWS_", "PG", "TIDEMARK_")
+_NOT_FOR_THE_DAEMON: Final = ("PG", "TIDEMARK_")
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 20.0
 
@@ -100,12 +102,13 @@ class LocalAws:
         if _is_running(state_dir):
             raise LocalStackError(f"a local stack is already running in {state_dir}; stop it with: tidemark down")
         (state_dir / STACK_FILE).unlink(missing_ok=True)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_THE_DAEMON)}
+        isolation.enter()
+        outer = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_THE_DAEMON)}
         with log.open("ab") as output:
             daemon = subprocess.Popen(  # noqa: S603 # nosec B603 # our own module, no shell
                 [sys.executable, "-m", "local_stack.server", "--state", str(state_dir)],
                 cwd=REPO,
-                env=environment,
+                env=outer | isolation.variables(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -134,6 +137,7 @@ class LocalAws:
         with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
             found = json.loads((state_dir / STACK_FILE).read_text())
             if _is_running(state_dir):
+                isolation.enter(found["endpoint"])
                 return cls(state_dir, found["endpoint"], found["pid"])
         raise LocalStackError(
             f"no local stack is running in {state_dir}; start it with: tidemark up --state {state_dir}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess  # nosec B404 # runs this module again as a job
 import sys
 import tempfile
@@ -40,9 +41,8 @@ def build(target: Path) -> None:
             )
             environment = job_environment(settings, os.environ)
             draft = target.with_suffix(".new")
-            environment["PYSPARK_SUBMIT_ARGS"] = environment["PYSPARK_SUBMIT_ARGS"].replace(
-                "-Xshare:auto", f"-Xshare:auto -XX:ArchiveClassesAtExit={draft}"
-            )
+            submit = environment["PYSPARK_SUBMIT_ARGS"]
+            environment["PYSPARK_SUBMIT_ARGS"] = with_java_option(submit, f"-XX:ArchiveClassesAtExit={draft}")
             # Output is a pipe, so this returns when Java has written the archive and ended.
             done = subprocess.run(  # noqa: S603 # nosec B603 # this very module
                 [sys.executable, "-m", "local_stack.class_archive", "--workload", str(state_dir)],
@@ -57,6 +57,14 @@ def build(target: Path) -> None:
             draft.replace(target)
         finally:
             lifecycle.down(state_dir)
+
+
+def with_java_option(submit_args: str, option: str) -> str:
+    """Add an option for Java to a ``PYSPARK_SUBMIT_ARGS``: quoted twice, for pyspark and for Spark's launcher."""
+    words = shlex.split(submit_args)
+    at = words.index("--driver-java-options") + 1
+    words[at] = shlex.join([*shlex.split(words[at]), option])
+    return shlex.join(words)
 
 
 def workload(state_dir: Path) -> None:

@@ -1,86 +1,41 @@
 """From a user's database URL to complete credentials, with libpq as the judge.
 
 A URL may leave out whatever libpq can find elsewhere (``PGPASSWORD``, ``PGPASSFILE`` or ``~/.pgpass``, a service file),
-so that no password need stand in a command line. Nothing of that look-up is rebuilt here: a connection is opened and
-asked what it used. Outside this machine the server's certificate is verified unless the user says otherwise.
+so that no password need stand in a command line. Nothing of that look-up is rebuilt here: libpq is asked what it found,
+and a connection is opened in the very form that the jobs will use. Outside this machine the server's certificate is
+verified unless the user says otherwise.
 
-No message of this module contains a password, not even a part of one that a wrongly written URL put elsewhere.
+Promises: an option that one of the jobs' drivers would drop is refused by name, wherever it comes from; no message
+contains a password, not even a part of one that a wrongly written URL put elsewhere.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
 
 import psycopg
 from psycopg import conninfo, pq
+from pydantic import ValidationError
+from tidemark.connection_errors import explained, said_by
+from tidemark.credentials import SYSTEM, UNSUPPORTED, Credentials, is_local
 
-DEFAULT_PORT: Final = 5432
+__all__ = ["Credentials", "DatabaseUrlError", "is_local", "parse", "resolve"]
+
 _FORM: Final = "postgresql://user@host:5432/database?sslmode=verify-full&sslrootcert=/path/ca.pem"
 _SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+# Options of libpq that are ours by another name, serve only its look-up, or never reach a connection of ours.
+_OTHERWISE: Final = {"user", "passfile", "service", "client_encoding"}
+HONOURED: Final = Credentials.model_fields.keys() - {"username"} | _OTHERWISE
+_HOME_ROOT: Final = Path(".postgresql", "root.crt")
 
 
 class DatabaseUrlError(ValueError):
     """A database URL cannot be used; the message says what was found, what was expected and what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Credentials:
-    """All that is needed to open one PostgreSQL database; ``repr`` hides the password.
-
-    Parameters
-    ----------
-    host, port, dbname, username, password
-        Where, what and who. The password is empty when the server asks for none.
-    sslmode
-        One of libpq's modes.
-    sslrootcert
-        File of the authorities to trust, if not libpq's default one.
-    """
-
-    host: str
-    port: int
-    dbname: str
-    username: str
-    password: str = field(repr=False)
-    sslmode: str = "prefer"
-    sslrootcert: str | None = None
-
-    def secret(self) -> dict[str, str | int]:
-        """Return the content of the database's secret (the jobs read it from Secrets Manager)."""
-        values: dict[str, str | int] = {
-            "host": self.host,
-            "port": self.port,
-            "dbname": self.dbname,
-            "username": self.username,
-            "password": self.password,
-            "sslmode": self.sslmode,
-        }
-        return values | ({"sslrootcert": self.sslrootcert} if self.sslrootcert else {})
-
-    def connect(self, **options: Any) -> psycopg.Connection:
-        """Open an autocommit connection (``psycopg.connect`` keywords may be added or overridden)."""
-        arguments: dict[str, Any] = {
-            "host": self.host,
-            "port": self.port,
-            "dbname": self.dbname,
-            "user": self.username,
-            "password": self.password or None,
-            "sslmode": self.sslmode,
-            "sslrootcert": self.sslrootcert,
-            "connect_timeout": 10,
-            "client_encoding": "utf8",
-            "autocommit": True,
-        }
-        return psycopg.connect(**(arguments | options))
-
-    def __str__(self) -> str:
-        """Return the address as a person would write it, without the password."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"postgresql://{self.username}@{host}:{self.port}/{self.dbname}"
 
 
 def parse(url: str) -> Credentials:
@@ -89,50 +44,30 @@ def parse(url: str) -> Credentials:
     Parameters
     ----------
     url
-        ``postgresql://user[:password]@host:port/db?...`` or ``host=... dbname=...``; what is missing comes from libpq's
-        environment variables.
+        ``postgresql://user[:password]@host:port/db?...``, ``host=... dbname=...`` or ``service=NAME``; what is missing
+        comes from libpq's environment variables.
 
     Returns
     -------
     Credentials
-        The password is empty unless the URL or ``PGPASSWORD`` holds it; :func:`resolve` asks libpq for the rest.
+        The password is empty unless the URL, the service or ``PGPASSWORD`` holds it; :func:`resolve` asks libpq for
+        the rest.
 
     Raises
     ------
     DatabaseUrlError
-        When the text is not a PostgreSQL URL or lacks a database name or host.
+        When the text is not a PostgreSQL URL, lacks a database name, or has an option that not all drivers honour.
     """
-    given = _given(url)
-    values = _environment() | given
-    dbname = values.get("dbname", "")
-    if not dbname:
-        raise DatabaseUrlError(f"The database URL names no database: expected {_FORM}; add /DATABASE after the host.")
-    host = _host(values)
-    sslmode = values.get("sslmode", "")
-    if "sslmode" not in given and not _chosen("sslmode"):
-        sslmode = "prefer" if is_local(host) else "verify-full"
-    if sslmode not in _SSL_MODES:
-        raise DatabaseUrlError(f"The database URL's sslmode is unknown; expected one of {', '.join(_SSL_MODES)}.")
-    return Credentials(
-        host=host,
-        port=_port(values.get("port", "")),
-        dbname=dbname,
-        username=values.get("user", ""),
-        password=values.get("password", ""),
-        sslmode=sslmode,
-        sslrootcert=values.get("sslrootcert") or None,
-    )
+    return _read(url)[0]
 
 
-def resolve(url: str, *, timeout: int = 10) -> Credentials:
-    """Connect once and return the complete credentials that libpq used.
+def resolve(url: str) -> Credentials:
+    """Connect once, as the jobs will, and return the complete credentials.
 
     Parameters
     ----------
     url
-        See :func:`parse`; ``service=NAME`` works too.
-    timeout
-        Seconds to wait for the server.
+        See :func:`parse`.
 
     Returns
     -------
@@ -144,20 +79,51 @@ def resolve(url: str, *, timeout: int = 10) -> Credentials:
     DatabaseUrlError
         When the URL is wrong or the server cannot be reached with it.
     """
-    given = _given(url)
-    if "service" in given or _chosen("service"):
-        return _resolve_service(given, timeout)
-    wanted = parse(url)
-    arguments = given | {"host": wanted.host, "port": wanted.port, "dbname": wanted.dbname, "sslmode": wanted.sslmode}
-    return _opened(wanted, arguments, timeout)
-
-
-def is_local(host: str) -> bool:
-    """Tell whether `host` is this machine by its name or loopback address."""
+    wanted, passfile = _read(url)
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() in {"localhost", "localhost.localdomain"}
+        with wanted.connect(**({"passfile": passfile} if passfile else {})) as connection:
+            return wanted.changed(password=connection.info.password)
+    except psycopg.Error as error:
+        raise DatabaseUrlError(_explain(wanted, error)) from None
+
+
+def _read(url: str) -> tuple[Credentials, str]:
+    """Return what a URL and libpq's look-up say, and the password file if one is named."""
+    given = _given(url)
+    service = given.get("service") or os.environ.get("PGSERVICE", "")
+    found = _looked_up(service)
+    values = found | given
+    _refuse(values, given, found, service)
+    if not values.get("dbname"):
+        raise DatabaseUrlError(f"The database URL names no database: expected {_FORM}; add /DATABASE after the host.")
+    mode = values.get("sslmode") if "sslmode" in given or _chosen("sslmode", found) else None
+    if mode and mode not in _SSL_MODES:
+        raise DatabaseUrlError(f"The database URL's sslmode is unknown; expected one of {', '.join(_SSL_MODES)}.")
+    options = {name: values.get(name) for name in ("password", "connect_timeout", "application_name")}
+    if "channel_binding" in given or _chosen("channel_binding", found):
+        options["channel_binding"] = values["channel_binding"]
+    fields = {
+        "host": _host(values),
+        "port": _port(values.get("port", "")),
+        "dbname": values["dbname"],
+        "username": values.get("user"),
+        "sslmode": mode,
+        "sslrootcert": _authorities(values, given, mode),
+        **options,
+    }
+    return _checked({"password": ""} | {name: value for name, value in fields.items() if value}), values.get(
+        "passfile", ""
+    )
+
+
+def _checked(fields: Mapping[str, object]) -> Credentials:
+    try:
+        return Credentials.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(map(str, first["loc"])).replace("username", "user")
+        message = first["msg"].removeprefix("Value error, ")
+        raise DatabaseUrlError(f"The database URL cannot be used: {where + ': ' if where else ''}{message}.") from None
 
 
 def _given(url: str) -> dict[str, str]:
@@ -175,43 +141,123 @@ def _given(url: str) -> dict[str, str]:
     return given
 
 
-def _environment() -> dict[str, str]:
-    """Return libpq's defaults after its environment variables."""
-    return {
-        option.keyword.decode(): option.val.decode()
-        for option in pq.Conninfo.get_defaults()
-        if option.val is not None and option.val != b""
-    }
+def _looked_up(service: str) -> dict[str, str]:
+    """Return libpq's defaults after its environment variables and the service file.
+
+    Raises
+    ------
+    DatabaseUrlError
+        When there is no such service; libpq's look-up passes over that in silence, only connecting tells.
+    """
+    with _environment("PGSERVICE", service):
+        if service:
+            # An impossible option after the service: libpq stops there, or before if it does not find the service.
+            tried = pq.PGconn.connect_start(b"load_balance_hosts=none-such")
+            if b"service" in tried.error_message:
+                said = " ".join(tried.error_message.decode(errors="replace").split())
+                raise DatabaseUrlError(
+                    f"Cannot read the service: it is not in ~/.pg_service.conf or PGSERVICEFILE, or wrong there (libpq "
+                    f"said: {said})"
+                )
+        return {
+            option.keyword.decode(): option.val.decode()
+            for option in pq.Conninfo.get_defaults()
+            if option.val is not None and option.val != b""
+        }
 
 
-def _chosen(option: str) -> bool:
-    """Tell whether `option` comes from libpq's environment variables or service file, not from its built-in default."""
-    for known in pq.Conninfo.get_defaults():
-        if known.keyword == option.encode() and known.val:
-            variable = (known.envvar or b"").decode()
-            return bool(os.environ.get(variable)) or known.val != known.compiled
-    return False
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    try:
+        os.environ.pop(name, None)
+        if value:
+            os.environ[name] = value
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before
 
 
-def _host(values: dict[str, str]) -> str:
-    host = values.get("host") or values.get("hostaddr") or "localhost"
+def _variable(option: str) -> str:
+    """Name libpq's environment variable for an option; empty if there is none."""
+    known = (found.envvar for found in pq.Conninfo.get_defaults() if found.keyword.decode() == option)
+    return (next(known, None) or b"").decode()
+
+
+def _built_in() -> dict[str, str]:
+    return {found.keyword.decode(): (found.compiled or b"").decode() for found in pq.Conninfo.get_defaults()}
+
+
+def _chosen(option: str, found: Mapping[str, str]) -> bool:
+    """Tell whether `option` comes from a variable or the service file, not from libpq's built-in default."""
+    return bool(os.environ.get(_variable(option))) or found.get(option, "") != _built_in().get(option, "")
+
+
+def _refuse(values: Mapping[str, str], given: Mapping[str, str], found: Mapping[str, str], service: str) -> None:
+    """Name the options that some driver of the jobs would drop."""
+    built_in = _built_in()
+    said: dict[str, list[str]] = {}
+    for name in sorted(values.keys() - HONOURED):
+        if values[name] == built_in.get(name, ""):
+            continue
+        variable = _variable(name)
+        origin = "the database URL"
+        if name not in given:
+            by_variable = variable and os.environ.get(variable) == found[name]
+            origin = f"the environment variable {variable}" if by_variable else f"the service {service}"
+        said.setdefault(f"({origin}): {UNSUPPORTED.get(name, 'leave it out')}", []).append(name)
+    if said:
+        told = "; ".join(f"{', '.join(names)} {advice}" for advice, names in said.items())
+        raise DatabaseUrlError(
+            "Not all drivers of the jobs (psycopg, ADBC, JDBC) can honour what is asked of the connection, so it is "
+            f"refused: {told}."
+        )
+
+
+def _authorities(values: Mapping[str, str], given: Mapping[str, str], mode: str | None) -> str | None:
+    """Return the file of trusted authorities as an absolute path: the jobs run in another folder.
+
+    Without one, libpq takes ``~/.postgresql/root.crt`` if it is there, and verifies against it; so all drivers do.
+    """
+    wanted = values.get("sslrootcert")
+    if "sslrootcert" not in given and mode in ("disable", "allow", "prefer"):
+        return None
+    if not wanted:
+        at_home = Path.home() / _HOME_ROOT
+        verifies = mode or not is_local(values.get("host", "localhost"))
+        return str(at_home) if verifies and at_home.is_file() else None
+    if wanted == SYSTEM:
+        return wanted
+    file = Path(wanted).absolute()
+    if not file.is_file():
+        raise DatabaseUrlError(
+            f"There is no file {file}, which sslrootcert names; give that of the authority that signed the server's "
+            "certificate (for Amazon RDS its global-bundle.pem), or leave sslrootcert out to trust the public ones."
+        )
+    return str(file)
+
+
+def _host(values: Mapping[str, str]) -> str:
+    host = values.get("host") or "localhost"
     if "," in host:
         raise DatabaseUrlError("The database URL names several hosts; name the one to read from.")
+    if host.startswith("/"):
+        raise DatabaseUrlError(
+            "The database URL names a Unix socket; the jobs need TCP: give a host name, e.g. localhost."
+        )
     if "@" in host:
         raise DatabaseUrlError(
             "The database URL has more than one @: percent-encode it as %40 in the user name or password, "
             "or leave the password to PGPASSWORD or ~/.pgpass."
         )
-    if host.startswith("/"):
-        raise DatabaseUrlError(
-            "The database URL names a Unix socket; the jobs need TCP: give a host name, e.g. localhost."
-        )
     return host
 
 
-def _port(text: str) -> int:
+def _port(text: str) -> int | None:
     if not text:
-        return DEFAULT_PORT
+        return None
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) <= 65535:  # noqa: PLR2004 - the TCP range
         raise DatabaseUrlError(
             "The database URL's port is not a number from 1 to 65535 (a / or : in a password must be percent-encoded)."
@@ -219,55 +265,14 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _resolve_service(given: dict[str, str], timeout: int) -> Credentials:
-    """Let libpq read the service file; verify the server unless an sslmode is given or the host is this one."""
-    unknown = Credentials(host="", port=DEFAULT_PORT, dbname="", username="", password="", sslmode="")
-    found = _opened(unknown, given, timeout)
-    chosen = "sslmode" in given or _chosen("sslmode") or found.sslmode != "prefer"
-    if chosen or is_local(found.host):
-        return found
-    return _opened(found, given | {"sslmode": "verify-full"}, timeout)
-
-
-def _opened(wanted: Credentials, arguments: dict[str, Any], timeout: int) -> Credentials:
-    try:
-        with psycopg.connect(**({"connect_timeout": timeout} | arguments)) as connection:
-            used = connection.info.get_parameters()
-            return Credentials(
-                host=wanted.host or _host(used),
-                port=connection.info.port,
-                dbname=connection.info.dbname,
-                username=connection.info.user,
-                password=connection.info.password,
-                sslmode=wanted.sslmode or used.get("sslmode", "prefer"),
-                sslrootcert=used.get("sslrootcert") or wanted.sslrootcert,
-            )
-    except psycopg.Error as error:
-        raise DatabaseUrlError(_explain(wanted, str(error))) from None
-
-
-def _explain(wanted: Credentials, found: str) -> str:
-    """Say what failed and what to do; `found` is libpq's text, scrubbed of the password."""
-    text = " ".join((found.replace(wanted.password, "***") if wanted.password else found).split())
-    for pattern, advice in _ADVICE:
-        if re.search(pattern, text, re.IGNORECASE):
-            return f"Cannot open {wanted}: {advice} (server or libpq said: {text})"
-    return f"Cannot open {wanted}: {text}"
-
-
-_ADVICE: Final = (
-    (r"no password supplied", "it needs a password; put it into PGPASSWORD, ~/.pgpass or the URL."),
-    (r"password authentication failed", "the password or the user name is wrong."),
-    (r"translate host name|resolve|name or service not known", "the host name cannot be resolved; check its spelling."),
-    (r"connection refused", "nothing listens there; check host and port, and that the server runs."),
-    (r"timeout|timed out", "the server does not answer; check host, port, firewall and security group."),
-    (r"database .* does not exist", "there is no such database on that server; check the URL's last part."),
-    (r"role .* does not exist", "there is no such user on that server."),
-    (r"definition of service|service file", "the service is not in ~/.pg_service.conf or PGSERVICEFILE."),
-    (
-        r"root certificate|certificate verify failed|does not match host name",
-        "the server's certificate cannot be verified; give the authority's file with sslrootcert=FILE (for Amazon RDS "
-        "its global-bundle.pem), or sslmode=require to encrypt without checking whom you talk to.",
-    ),
-    (r"does not support SSL", "the server speaks no TLS; only on a network you trust say sslmode=disable."),
-)
+def _explain(wanted: Credentials, error: psycopg.Error) -> str:
+    """Say what failed and what to do."""
+    text = said_by(error, wanted)
+    reason, advice = explained(text, "the URL") or ("", "")
+    if reason == "the server asks for a password":
+        advice = "put one into PGPASSWORD, ~/.pgpass or the URL"
+    return (
+        f"Cannot open {wanted}: {reason}; {advice} (server or libpq said: {text})"
+        if reason
+        else f"Cannot open {wanted}: {text}"
+    )

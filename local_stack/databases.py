@@ -15,6 +15,7 @@ from typing import Final
 
 import psycopg
 from psycopg import sql
+from pydantic import SecretStr
 
 from local_stack.connections import Credentials
 from local_stack.postgres_area import Area, DatabaseError
@@ -149,7 +150,7 @@ class EmbeddedPostgres:
             port=int(state["port"]),
             dbname=database,
             username=role,
-            password=state["passwords"][role],
+            password=SecretStr(state["passwords"][role]),
             sslmode="disable",
         )
 

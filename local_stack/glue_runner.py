@@ -29,11 +29,11 @@ from typing import IO, TYPE_CHECKING, Final, Literal
 
 from local_stack import glue_launcher
 from local_stack.glue_launcher import ScriptEnd, read_end
+from local_stack.isolation import variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-REGION: Final = "eu-west-2"
 JobState = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED"]
 
 _PASSED_ON: Final = ("PATH", "HOME", "JAVA_HOME", "LANG", "TZ")
@@ -247,12 +247,7 @@ def job_environment(settings: RunnerSettings, outer: Mapping[str, str]) -> dict[
     )
     passed_on = {name: value for name, value in outer.items() if name in _PASSED_ON or name.startswith("COVERAGE_")}
     return passed_on | {
-        "AWS_ENDPOINT_URL": settings.endpoint,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",  # nosec B105 # moto wants some value
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_REGION": REGION,
-        "AWS_EC2_METADATA_DISABLED": "true",
+        **variables(settings.endpoint),
         "PYTHONPATH": str(settings.library_dir),
         "PYTHONUNBUFFERED": "1",
         "PYSPARK_PYTHON": sys.executable,

@@ -22,7 +22,7 @@ from tidemark.jobs import Deployment
 from tidemark.model import Model
 from tidemark.model_loader import load_model
 
-from local_stack import own_databases
+from local_stack import isolation, own_databases
 from local_stack.aws import REPO, LocalAws, LocalStackError
 from local_stack.connections import Credentials
 from local_stack.databases import EmbeddedPostgres
@@ -69,9 +69,11 @@ def up(state_dir: Path, wanted: Wanted, say: Say) -> Stack:
     Raises
     ------
     LocalStackError, DatabaseError, TidemarkError
-        If that cannot be; whatever was started has been stopped again.
+        If that cannot be, or a given database is not reached directly; whatever was started has been stopped again.
     """
+    isolation.enter()
     state_dir = state_dir.resolve()
+    own_databases.check_direct(wanted.source, wanted.warehouse)
     with _one_at_a_time(state_dir):
         running = _running(state_dir)
         if running is not None:

@@ -16,6 +16,7 @@ from local_stack import connections, show
 from local_stack.model_init import Draft, draft_model
 
 _MOST_NOTES: Final = 40
+_IN_THE_ADDRESS: Final = ("host", "port", "dbname", "username", "password")
 
 app = typer.Typer(help="Draft a model of your own database, and check one.", no_args_is_help=True)
 
@@ -68,10 +69,8 @@ def check(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Model fold
 
 
 def _address(credentials: connections.Credentials) -> str:
-    """Return the database's URL with how it is trusted, without the password."""
-    chosen = {} if credentials.sslmode in ("prefer", "verify-full") else {"sslmode": credentials.sslmode}
-    if credentials.sslrootcert:
-        chosen["sslrootcert"] = credentials.sslrootcert
+    """Return the database's URL with all that was chosen, without the password."""
+    chosen = {name: value for name, value in credentials.secret().items() if name not in _IN_THE_ADDRESS}
     return f"{credentials}?{urlencode(chosen, safe='/')}" if chosen else str(credentials)
 
 

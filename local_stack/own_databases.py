@@ -13,6 +13,7 @@ from typing import Final
 
 import psycopg
 from psycopg import sql
+from tidemark.source import pooling
 
 from local_stack.connections import Credentials
 from local_stack.databases import EmbeddedPostgres
@@ -40,6 +41,21 @@ class Places:
 
     source: Place
     warehouse: Place
+
+
+def check_direct(source: Credentials | None, warehouse: Credentials | None) -> None:
+    """Refuse given databases whose address leads through a pooler, or to several servers.
+
+    Raises
+    ------
+    SourceError, WarehouseError
+        With what to use instead.
+    """
+    if source:
+        pooling.check_direct("source", source, snapshots=True)
+    if warehouse:
+        # Nothing is exported there, but what the commands ask and the load does needs a session too.
+        pooling.check_direct("warehouse", warehouse, snapshots=False)
 
 
 def open_all(

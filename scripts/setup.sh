@@ -10,12 +10,12 @@ version_of() {
     "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null
 }
 
-# An environment is kept while its Python runs, was made for this very folder (its scripts carry the path), and is of
-# the version that was asked for, if one was.
+# An environment is kept while its Python runs, was made for this very folder (its scripts carry the path, pyvenv.cfg has
+# it without quoting), and is of the version that was asked for, if one was.
 environment_is_good() {
     version=$(version_of .venv/bin/python) || return 1
     case $version in 3.11 | 3.12 | 3.13) ;; *) return 1 ;; esac
-    grep -qF "$(pwd -P)/.venv" .venv/bin/activate || return 1
+    grep -qF " $(pwd -P)/.venv" .venv/pyvenv.cfg || return 1
     [ -z "${PYTHON:-}" ] || [ "$version" = "$(version_of "$PYTHON")" ]
 }
 
@@ -50,8 +50,10 @@ if [ "$wanted" != "$(cat $stamp 2>/dev/null || true)" ]; then
         echo "uv could not install the packages (its message is above); trying pip, which is slower"
         pip install --quiet --require-hashes -r requirements.txt
     fi
+    # uv quotes the folder's name in the command that this makes, whatever is in it (pip's breaks at a quote or a $).
     # Twice quiet: setuptools warns about editable installations as such.
-    pip install -qq --no-deps --no-build-isolation -e .
+    .venv/bin/uv pip install --quiet --offline --python .venv/bin/python --no-deps --no-build-isolation -e . ||
+        pip install -qq --no-deps --no-build-isolation -e .
     echo "$wanted" >$stamp
 fi
 

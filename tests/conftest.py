@@ -14,13 +14,18 @@ import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from tidemark import storage
 
+from local_stack import isolation
 from local_stack.databases import Credentials, EmbeddedPostgres
-from local_stack.glue_runner import REGION, RunnerSettings, job_environment
+from local_stack.glue_runner import RunnerSettings, job_environment
+from local_stack.isolation import REGION
 from local_stack.simulator import create_schema, seed_history
 from tests import servers
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# Whatever AWS or PostgreSQL settings a developer has, they are not what is tested, nor may a test reach the real AWS.
+isolation.enter()
 
 NewDatabase = Callable[..., Credentials]
 _numbers = count(1)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 POLL_SECONDS: Final = 0.2
 # One of our own runs may wait for another, by an advisory lock: that is meant.
 # Ours are known by name and role. Who waits may be another role's session: its process id is all that anybody may see.
-_OURS: Final = "SELECT pid FROM pg_stat_activity WHERE usename = current_user AND application_name = ANY(%s)"
+_OURS: Final = "SELECT pid FROM pg_stat_activity WHERE usename = current_user AND application_name ^@ ANY(%s)"
 _WAITING: Final = f"""
 WITH ours AS MATERIALIZED (SELECT array(({_OURS})) AS pids),
      waiting AS MATERIALIZED (SELECT DISTINCT pid FROM pg_locks WHERE NOT granted AND locktype <> 'advisory')
@@ -42,7 +42,7 @@ class Watch:
     credentials
         How to open one more session, as the same role.
     applications
-        The application names of our sessions: of this run's alone.
+        What the application names of our sessions begin with: of this run's alone.
     """
 
     def __init__(self, credentials: Credentials, applications: list[str]) -> None:

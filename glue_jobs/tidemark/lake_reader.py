@@ -10,7 +10,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog import Catalog
+from pyiceberg.catalog.glue import GlueCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue
 
@@ -108,7 +109,8 @@ class LakeReader:
 
 
 def _catalog(processed_uri: str) -> Catalog:
-    properties = {"type": "glue", "warehouse": processed_uri, "s3.region": storage.client().meta.region_name}
+    properties = {"warehouse": processed_uri, "s3.region": storage.client().meta.region_name}
     if storage.endpoint():
         properties |= {"s3.endpoint": str(storage.endpoint()), "glue.endpoint": str(storage.endpoint())}
-    return load_catalog("lake", **properties)
+    # Not load_catalog: that would mix in what a .pyiceberg.yaml of the user says about a catalog of this name.
+    return GlueCatalog("lake", **properties)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,14 +59,14 @@ def failed(stack: Stack, step: str, *words: str) -> Tick:
 
 def test_wrong_password_of_the_source(stack: Stack) -> None:
     good = stack.source
-    stack.put_secrets(replace(good, password=WRONG), stack.warehouse)
+    stack.put_secrets(good.changed(password=WRONG), stack.warehouse)
     failed(stack, "ExtractSource", f"{good.host}:{good.port}/{good.dbname}", "user or password is wrong", "to do:")
     stack.put_secrets(good, stack.warehouse)
 
 
 def test_unreachable_source(stack: Stack) -> None:
     good = stack.source
-    stack.put_secrets(replace(good, port=1), stack.warehouse)
+    stack.put_secrets(good.changed(port=1), stack.warehouse)
     failed(stack, "ExtractSource", f"{good.host}:1/", "nothing listens there", "check host and port")
     stack.put_secrets(good, stack.warehouse)
 
@@ -95,7 +94,7 @@ def test_typo_in_the_model(stack: Stack) -> None:
 
 def test_wrong_password_of_the_warehouse_loses_nothing(stack: Stack) -> None:
     good = stack.warehouse
-    stack.put_secrets(stack.source, replace(good, password=WRONG))
+    stack.put_secrets(stack.source, good.changed(password=WRONG))
     failed(stack, "LoadWarehouse", "warehouse", "user or password is wrong")
     assert stack.landing.published() == 0
     stack.put_secrets(stack.source, good)
@@ -119,7 +118,7 @@ def test_an_emptied_table_stops_the_run_before_anything_lands(stack: Stack) -> N
 
 def test_passwords_are_nowhere(stack: Stack) -> None:
     """Not in any file of the stack (logs, notifications, landing, records), not in any process' arguments."""
-    secrets = [WRONG, stack.source.password, stack.warehouse.password]
+    secrets = [WRONG, *(found.password.get_secret_value() for found in (stack.source, stack.warehouse))]
     for file in stack.state_dir.rglob("*"):
         if file.is_file() and "postgres" not in file.relative_to(stack.state_dir).parts:
             content = file.read_bytes()

@@ -39,7 +39,7 @@ def source(postgres: EmbeddedPostgres) -> Iterator[Credentials]:
 @pytest.fixture(scope="module")
 def stack(source: Credentials, postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("second")
-    url = f"{source}?sslmode=disable".replace("@", f":{source.password}@")
+    url = f"{source}?sslmode=disable".replace("@", f":{source.password.get_secret_value()}@")
     said = CliRunner().invoke(
         cli.app, ["model", "init", "--database", url, "--output", str(folder / "rentals"), "--name", "rentals"]
     )

@@ -229,7 +229,7 @@ def test_no_password_in_repr_arguments_environment_or_log(
 ) -> None:
     owner = new_database("secret")
     reader = postgres.create_reader(owner.dbname, "secretive")
-    passwords = (owner.password, reader.password)
+    passwords = [found.password.get_secret_value() for found in (owner, reader)]
     shown = f"{postgres.server!r} {owner!r} {reader!r} {owner} {reader}"
     tree = [psutil.Process(pid_of(postgres))]
     tree += tree[0].children(recursive=True)
@@ -239,7 +239,7 @@ def test_no_password_in_repr_arguments_environment_or_log(
     assert all(len(password) > 20 and password not in shown for password in passwords)
     kept = postgres._area.path / "server.json"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert reader.secret()["password"] == reader.password
+    assert reader.secret()["password"] == passwords[1]
 
 
 def test_a_wrong_password_is_refused(new_database: NewDatabase) -> None:

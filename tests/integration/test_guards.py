@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -248,7 +248,7 @@ def standby(site: Site) -> Iterator[Database]:
     (data / "postgresql.auto.conf").write_text(f"primary_conninfo = '{address} application_name=standby'\n")
     options = f"-c port={port} -c data_directory={data} -c config_file={data}/postgresql.conf"
     site.program("pg_ctl", "-w", "-s", "-D", str(data), "-l", str(data / "log"), "-o", options, "start")
-    yield replace(site.shop.source, port=int(port))
+    yield site.shop.source.changed(port=int(port))
     site.program("pg_ctl", "-w", "-s", "-D", str(data), "-m", "immediate", "stop")
 
 
@@ -294,7 +294,7 @@ def test_a_standby_that_lags_writes_no_history_that_did_not_happen(site: Site, s
     shop = site.shop
     shop.execute("UPDATE orders SET note = 'early' WHERE order_id = 9")
     caught_up(site, standby)
-    with replace(standby, username="postgres").connect() as connection:
+    with standby.connect() as connection:
         connection.execute("SELECT pg_wal_replay_pause()")
     shop.execute("UPDATE orders SET note = 'late' WHERE order_id = 9", INSERT_OLD.format(9009))
     last = shop.must_extract()
@@ -306,7 +306,7 @@ def test_a_standby_that_lags_writes_no_history_that_did_not_happen(site: Site, s
     assert str(last.cut.lsn) in str(told.value)
     assert shop.landing.latest() == last
     # What is replayed then may be in conflict with this very statement.
-    with suppress(psycopg.errors.SerializationFailure), replace(standby, username="postgres").connect() as connection:
+    with suppress(psycopg.errors.SerializationFailure), standby.connect() as connection:
         connection.execute("SELECT pg_wal_replay_resume()")
     caught_up(site, standby)
     manifest = lagging.must_extract()

@@ -9,7 +9,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from tidemark.errors import SourceError
 from tests import servers
 from tests.integration.conftest import SHOP, Pipeline, credentials_of
 
-pytestmark = pytest.mark.servers
 # What Amazon Aurora says, with rds.logical_replication = 0, its default.
 _AURORA = """
 DO $$DECLARE f text; BEGIN
@@ -75,6 +73,7 @@ def test_what_a_server_does_not_tell_is_done_without(
     assert shop.extract() is None
 
 
+@pytest.mark.servers
 def test_a_function_that_may_not_be_called_is_named_with_what_to_grant(new_pipeline: Callable[[], Pipeline]) -> None:
     shop = new_pipeline()
     shop.execute("REVOKE EXECUTE ON FUNCTION pg_export_snapshot() FROM PUBLIC")
@@ -101,7 +100,7 @@ def pooler() -> Iterator[Callable[[Pipeline, str], int]]:
         folder = area / mode
         folder.mkdir()
         users = {
-            shop.source.username: shop.source.password,
+            shop.source.username: shop.source.password.get_secret_value(),
             shop.reader.username: shop.reader.password.get_secret_value(),
         }
         (folder / "users").write_text("".join(f'"{user}" "{password}"\n' for user, password in users.items()))
@@ -130,13 +129,14 @@ def pooler() -> Iterator[Callable[[Pipeline, str], int]]:
     shutil.rmtree(area)
 
 
+@pytest.mark.servers
 def test_a_pooler_in_session_mode_is_a_source_and_a_warehouse(
     new_pipeline: Callable[[], Pipeline], pooler: Callable[[Pipeline, str], int]
 ) -> None:
     shop = new_pipeline()
     port = pooler(shop, "session")
     shop.reader = shop.reader.model_copy(update={"port": port})
-    shop.warehouse_database = replace(shop.warehouse(), port=port)
+    shop.warehouse_database = shop.warehouse().changed(port=port)
     shop.tick()
     shop.execute("UPDATE orders SET note = 'through the pooler' WHERE order_id = 3")
     assert shop.tick().tables["orders"].rows == 1

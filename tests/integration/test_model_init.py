@@ -45,7 +45,7 @@ def plain(text: str) -> str:
 
 def url_of(credentials: Credentials) -> str:
     return (
-        f"postgresql://{credentials.username}:{credentials.password}@{credentials.host}:{credentials.port}"
+        f"postgresql://{credentials.username}:{credentials.password.get_secret_value()}@{credentials.host}:{credentials.port}"
         f"/{credentials.dbname}?sslmode=disable"
     )
 
@@ -371,7 +371,7 @@ class TestCommand:
             "public.log: has no primary key and no unique index over NOT NULL columns. To do: name the columns" in said
         )
         assert f"tidemark up --source '{shop}?sslmode=disable' --model {folder}" in said
-        assert shop.password not in result.output
+        assert shop.password.get_secret_value() not in result.output
         assert sorted(path.name for path in folder.parent.iterdir()) == ["shop"]
         assert folder.stat().st_mode & 0o111 == folder.parent.stat().st_mode & 0o111
         checked = call("check", str(folder))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import certifi
 import pytest
 from tidemark.credentials import Credentials
 from tidemark.errors import SourceError, WarehouseError
@@ -63,6 +65,17 @@ def through(proxy: TlsProxy, credentials: Credentials, authority: Authority) -> 
     return credentials.model_copy(update=changes)
 
 
+def read_of(shop: Pipeline) -> Read:
+    """Give one small table to read."""
+    return Read(
+        table=shop.model.tables["country"],
+        keys_only=False,
+        conditions=(),
+        expected_rows=2,
+        target=shop.landing.data_uri("tls", "country"),
+    )
+
+
 def test_a_whole_tick_over_verified_tls(
     shop: Pipeline, proxy: Callable[[str], TlsProxy], authorities: tuple[Authority, Authority]
 ) -> None:
@@ -96,15 +109,8 @@ class TestWrongCertificates:
         wrong = proxy(fault)
         with open_snapshot(shop.reader, shop.model, "tests") as snapshot:
             bad = replace(snapshot, credentials=through(wrong, shop.reader, authorities[0]))
-            read = Read(
-                table=shop.model.tables["country"],
-                keys_only=False,
-                conditions=(),
-                expected_rows=2,
-                target=shop.landing.data_uri("tls", "country"),
-            )
             with pytest.raises(SourceError, match=r"certificate|PKIX|hostname|host name|valid"):
-                read_all(shop.spark, bad, [read], "parquet")
+                read_all(shop.spark, bad, [read_of(shop)], "parquet")
         assert (wrong.plain, shop.objects()) == (0, set())
 
     def test_of_the_warehouse(
@@ -124,8 +130,88 @@ class TestWrongCertificates:
     ) -> None:
         given = shop.source
         url = f"postgresql://{given.username}@{OURS}:{proxy(fault).port}/{given.dbname}?sslmode=verify-full"
-        with pytest.raises(connections.DatabaseUrlError, match=r"certificate cannot be verified.*sslrootcert=FILE"):
+        with pytest.raises(connections.DatabaseUrlError, match=rf"Cannot open .*{WRONG[fault]}"):
             connections.resolve(f"{url}&sslrootcert={authorities[0].file}")
+
+
+def trusting_the_public(proxy: TlsProxy, credentials: Credentials) -> Credentials:
+    return credentials.changed(host=OURS, port=proxy.port, sslmode="verify-full")
+
+
+class TestWithoutAFileOfAuthorities:
+    """Then the public ones count, the same for every driver, from a file that is there."""
+
+    def test_a_private_authority_is_not_trusted(
+        self, shop: Pipeline, proxy: Callable[[str], TlsProxy], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        right = proxy("")
+        good, shop.reader = shop.reader, trusting_the_public(right, shop.reader)
+        with pytest.raises(SourceError, match="the server's certificate is not trusted; to do: set sslrootcert"):
+            shop.extract()
+        warehouse = PostgresWarehouse(shop.model, trusting_the_public(right, credentials_of(shop.warehouse())))
+        with pytest.raises(WarehouseError, match="the server's certificate is not trusted"), warehouse.load():
+            pass
+        with open_snapshot(good, shop.model, "tests") as snapshot:
+            bad = replace(snapshot, credentials=shop.reader)
+            with pytest.raises(SourceError, match=r"PKIX|certificate"):
+                read_all(shop.spark, bad, [read_of(shop)], "parquet")
+        url = f"postgresql://{shop.source.username}@{OURS}:{right.port}/{shop.source.dbname}?sslmode=verify-full"
+        with pytest.raises(connections.DatabaseUrlError, match="the server's certificate is not trusted"):
+            connections.resolve(url)
+        assert right.plain == 0
+
+    def test_a_public_authority_is(
+        self,
+        shop: Pipeline,
+        proxy: Callable[[str], TlsProxy],
+        authorities: tuple[Authority, Authority],
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        bundle = tmp_path / "public authorities 100%.pem"
+        bundle.write_bytes(Path(certifi.where()).read_bytes() + authorities[0].file.read_bytes())
+        monkeypatch.setattr(certifi, "where", lambda: str(bundle))
+        right = proxy("")
+        shop.reader = trusting_the_public(right, shop.reader)
+        shop.must_extract()
+        shop.transform()
+        read = right.encrypted
+        assert read > 1, "the driver's session and the readers'"
+        warehouse = PostgresWarehouse(shop.model, trusting_the_public(right, credentials_of(shop.warehouse())))
+        assert load(shop.model, shop.landing, PROCESSED, warehouse, Metrics("tests")) == 1
+        assert right.encrypted > read
+        assert right.plain == 0
+
+
+def test_a_client_certificate_is_asked_for(
+    shop: Pipeline,
+    postgres: EmbeddedPostgres,
+    authorities: tuple[Authority, Authority],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One in the home directory, which libpq would find, does not help the URL past a server where the jobs fail."""
+    ours = authorities[0]
+    home = tmp_path / ".postgresql"
+    home.mkdir()
+    certificate = ours.certify(tmp_path, "shop_reader")
+    for name in ("postgresql.crt", "postgresql.key"):
+        shutil.copy(certificate, home / name)
+        (home / name).chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    wants = TlsProxy(ours.certify(tmp_path, OURS), postgres.server.port, clients=ours)
+    reader = through(wants, shop.reader, ours)
+    url = f"{reader}?sslmode=verify-full&sslrootcert={ours.file}"
+    with pytest.raises(connections.DatabaseUrlError, match="asks for a client certificate; let it take a password"):
+        connections.resolve(url)
+    shop.reader = reader
+    with pytest.raises(SourceError, match="asks for a client certificate"):
+        shop.extract()
+    warehouse = PostgresWarehouse(shop.model, through(wants, credentials_of(shop.warehouse()), ours))
+    with pytest.raises(WarehouseError, match="asks for a client certificate"), warehouse.load():
+        pass
+    wants.close()
 
 
 def test_a_server_without_tls_is_not_spoken_to(shop: Pipeline) -> None:

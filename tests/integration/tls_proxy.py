@@ -78,13 +78,19 @@ def _signed(
 
 
 class TlsProxy:
-    """Listens on a port of its own and speaks TLS there with the certificate in ``file``."""
+    """Listens on a port of its own and speaks TLS there with the certificate in ``file``.
 
-    def __init__(self, file: Path, target_port: int) -> None:
+    With ``clients`` it wants a certificate of that authority from whoever connects.
+    """
+
+    def __init__(self, file: Path, target_port: int, clients: Authority | None = None) -> None:
         self.encrypted = self.plain = 0
         self._target = ("127.0.0.1", target_port)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(file)
+        if clients:
+            self._context.load_verify_locations(clients.file)
+            self._context.verify_mode = ssl.CERT_REQUIRED
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()

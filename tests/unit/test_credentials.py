@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import adbc_driver_postgresql.dbapi as adbc
 import boto3
+import certifi
 import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
+from pydantic import ValidationError
 from tidemark.credentials import Credentials, from_secret, unreachable
 from tidemark.errors import TidemarkError
 
@@ -43,10 +46,10 @@ def test_the_password_is_in_no_representation() -> None:
         ("10.0.0.7", None, "verify-full"),
         ("localhost.example.com", None, "verify-full"),
         ("localhost", None, "prefer"),
+        ("LOCALHOST.localdomain", None, "prefer"),
         ("127.0.0.1", None, "prefer"),
         ("127.8.9.1", None, "prefer"),
         ("::1", None, "prefer"),
-        ("/var/run/postgresql", None, "prefer"),
         ("db.example.com", "require", "require"),
         ("localhost", "verify-full", "verify-full"),
     ],
@@ -57,21 +60,64 @@ def test_tls_is_on_outside_this_machine(host: str, given_mode: str | None, effec
     assert found.libpq("x")["sslmode"] == effective
     assert found.jdbc_properties("x")["sslmode"] == effective
     assert f"sslmode={effective}" in found.uri("x")
-    system = effective == "verify-full"
-    assert found.libpq("x").get("sslrootcert") == ("system" if system else None)
-    assert ("DefaultJavaSSLFactory" in found.jdbc_properties("x").get("sslfactory", "")) is system
+    root = certifi.where() if effective == "verify-full" else None
+    assert found.libpq("x").get("sslrootcert") == found.jdbc_properties("x").get("sslrootcert") == root
+    assert conninfo_to_dict(found.uri("x")).get("sslrootcert") == root
+    assert root is None or Path(root).is_file()
 
 
-def test_a_certificate_authority_of_ones_own_reaches_every_driver() -> None:
-    found = credentials(sslrootcert="/etc/ca.pem")
-    assert found.libpq("x")["sslrootcert"] == "/etc/ca.pem"
-    assert found.jdbc_properties("x")["sslrootcert"] == "/etc/ca.pem"
-    assert "sslfactory" not in found.jdbc_properties("x")
-    assert "sslrootcert=%2Fetc%2Fca.pem" in found.uri("x")
+@pytest.mark.parametrize(
+    ("changes", "effective"),
+    [
+        ({"sslrootcert": "/etc/ca.pem"}, "verify-full"),
+        ({"sslrootcert": "/etc/ca.pem", "host": "localhost"}, "verify-full"),
+        ({"sslrootcert": "/etc/ca.pem", "sslmode": "require"}, "verify-ca"),
+        ({"sslrootcert": "/etc/ca.pem", "sslmode": "verify-ca"}, "verify-ca"),
+    ],
+)
+def test_a_certificate_authority_of_ones_own_reaches_every_driver(changes: dict[str, str], effective: str) -> None:
+    found = credentials(**changes)
+    for said in (found.libpq("x"), found.jdbc_properties("x"), conninfo_to_dict(found.uri("x"))):
+        assert (said["sslmode"], said["sslrootcert"]) == (effective, "/etc/ca.pem")
+    assert found.ca_file == "/etc/ca.pem"
+
+
+def test_system_means_the_same_file_for_every_driver() -> None:
+    found = credentials(sslrootcert="system", host="localhost")
+    for said in (found.libpq("x"), found.jdbc_properties("x"), conninfo_to_dict(found.uri("x"))):
+        assert (said["sslmode"], said["sslrootcert"]) == ("verify-full", certifi.where())
+    assert found.ca_file is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"host": "/var/run/postgresql"}, "Unix socket"),
+        ({"host": "a,b"}, "several hosts"),
+        ({"host": ""}, "at least 1"),
+        ({"sslmode": "require", "sslrootcert": "system"}, "needs sslmode=verify-full"),
+        ({"sslmode": "prefer", "sslrootcert": "/ca.pem"}, "sslrootcert has no use with sslmode=prefer"),
+        ({"options": "-c x=y"}, "options cannot be honoured by all drivers; set it for the role"),
+        ({"sslcert": "/me.crt"}, "sslcert cannot be honoured by all drivers; .*client certificate"),
+    ],
+)
+def test_what_a_driver_could_not_do_is_refused(changes: dict[str, str], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        credentials(**changes)
+
+
+def test_changed_is_validated_and_keeps_the_rest() -> None:
+    found = credentials(sslmode="require", connect_timeout=3)
+    assert found.changed() == found
+    assert found.changed(port=1, password="x") == credentials(
+        sslmode="require", connect_timeout=3, port=1, password="x"
+    )
+    with pytest.raises(ValidationError):
+        found.changed(port=0)
 
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=12)
-hosts = st.sampled_from(["db.example.com", "127.0.0.1", "::1", "/var/run/postgresql"])
+hosts = st.sampled_from(["db.example.com", "127.0.0.1", "::1"])
 
 
 @given(username=texts, password=texts, dbname=texts, root=texts, host=hosts, port=st.integers(1, 65535))
@@ -127,14 +173,46 @@ def test_the_deployments_authorities_are_trusted_unless_the_secret_names_others(
     found = from_secret("good", ca_file)
     assert found.sslrootcert == expected
     assert found.ca_file == (None if expected == "system" else expected)
-    assert found.libpq("x")["sslrootcert"] == (expected or "system"), "verify-full either way"
+    assert found.libpq("x")["sslrootcert"] == (found.ca_file or certifi.where()), "verify-full either way"
     assert found.password.get_secret_value() == PASSWORD
+
+
+def test_the_deployments_authorities_do_not_turn_verifying_on(secrets: Any) -> None:
+    content = {"host": "h", "dbname": "d", "username": "u", "password": PASSWORD, "sslmode": "require"}
+    secrets.create_secret(Name="good", SecretString=json.dumps(content))
+    assert from_secret("good", "rds.pem").effective_sslmode == "require"
+
+
+class TestSecretsOfRds:
+    """They hold a user and a password, and extras; the rest comes from the settings."""
+
+    OWN = {"username": "u", "password": PASSWORD}  # noqa: RUF012
+    SETTINGS = {"host": "db.example.com", "port": "5433", "dbname": "d", "sslmode": ""}  # noqa: RUF012
+
+    def test_the_settings_give_what_the_secret_lacks(self, secrets: Any) -> None:
+        extras = {"engine": "postgres", "dbClusterIdentifier": "c", "dbInstanceIdentifier": "i", "masterarn": "a"}
+        secrets.create_secret(Name="good", SecretString=json.dumps(self.OWN | extras | {"host": ""}))
+        found = from_secret("good", given=self.SETTINGS)
+        assert found.place == "db.example.com:5433/d"
+        assert found.password.get_secret_value() == PASSWORD
+
+    def test_the_secrets_own_values_win(self, secrets: Any) -> None:
+        secrets.create_secret(Name="good", SecretString=json.dumps(self.OWN | {"host": "own", "port": 6000}))
+        assert from_secret("good", given=self.SETTINGS).place == "own:6000/d"
+
+    def test_what_neither_says_is_named_with_its_settings(self, secrets: Any) -> None:
+        secrets.create_secret(Name="bad", SecretString=json.dumps(self.OWN))
+        with pytest.raises(TidemarkError) as failed:
+            from_secret("bad", given={"port": "5433"})
+        assert str(failed.value).startswith("secret 'bad': host, dbname: missing there and in the settings; expected:")
+        assert "(source_host, source_dbname, warehouse_host, warehouse_dbname)" in str(failed.value)
+        assert PASSWORD not in str(failed.value)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"port": 1, "dbname": "d", "username": "u", "password": PASSWORD}, "secret 'bad': host: Field required"),
+        ({"port": 1, "dbname": "d", "username": "u", "password": PASSWORD}, "secret 'bad': host: missing"),
         ({"host": "h", "port": 0, "dbname": "d", "username": "u", "password": PASSWORD}, "secret 'bad': port:"),
         ({"host": "h", "dbname": "d", "username": "u", "password": {"x": PASSWORD}}, "secret 'bad': password:"),
         (
@@ -142,6 +220,11 @@ def test_the_deployments_authorities_are_trusted_unless_the_secret_names_others(
             "secret 'bad': sslmode:",
         ),
         (PASSWORD, "secret 'bad': content:"),
+        ([PASSWORD], "secret 'bad': content:"),
+        (
+            {"host": "h", "dbname": "d", "username": "u", "password": PASSWORD, "sslcert": "c"},
+            "secret 'bad': content: Value error, sslcert cannot be honoured",
+        ),
     ],
 )
 def test_a_bad_secret_is_named_without_its_content(secrets: Any, content: object, message: str) -> None:
@@ -153,7 +236,7 @@ def test_a_bad_secret_is_named_without_its_content(secrets: Any, content: object
     assert "to do: mend the secret" in str(failed.value)
     assert "w:or" not in str(failed.value)
     assert failed.value.__cause__ is None
-    assert failed.value.__suppress_context__
+    assert failed.value.__suppress_context__ or failed.value.__context__ is None
 
 
 def test_a_missing_secret_is_named(secrets: Any) -> None:
@@ -196,6 +279,43 @@ def test_drivers_errors_become_a_reason_and_an_advice(postgres: EmbeddedPostgres
     assert what == f"source {found.place} as {good.username}: {reasons[case]}"
     assert "check" in advice
     assert found.password.get_secret_value() not in what + advice
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        # libpq's words, then pgjdbc's, then the server's
+        ('root certificate file "/x/ca.pem" does not exist\nEither provide', "trusted authorities cannot be read"),
+        ('could not read root certificate file "/x/timeout.pem": no start line', "trusted authorities cannot be read"),
+        ("Could not open SSL root certificate file /x/ca.pem.", "trusted authorities cannot be read"),
+        ("SSL error: certificate verify failed", "certificate is not trusted"),
+        ("PKIX path building failed: unable to find valid certification path", "certificate is not trusted"),
+        ("SSL error: certificate has expired", "has expired, or is not valid yet"),
+        ("PKIX path validation failed: validity check failed", "has expired, or is not valid yet"),
+        ('server certificate for "a" (and 2 other names) does not match host name "b"', "is for another name"),
+        ("The hostname b could not be verified by hostnameverifier PgjdbcHostnameVerifier.", "is for another name"),
+        ("FATAL:  connection requires a valid client certificate", "asks for a client certificate"),
+        ('FATAL:  certificate authentication failed for user "me"', "asks for a client certificate"),
+        ("SSL error: tlsv13 alert certificate required", "asks for a client certificate"),
+        ("channel binding required, but server did not offer an authentication method", "channel_binding=require"),
+        ('FATAL: database "certificate" does not exist', "the database or role does not exist"),
+        ("FATAL: no such database: shop", "the database or role does not exist"),
+        (
+            'FATAL:  no pg_hba.conf entry for host "1.2.3.4", user "me", database "timeout", no encryption',
+            "let this user",
+        ),
+    ],
+)
+def test_a_problem_of_certificates_is_no_other_one(text: str, reason: str) -> None:
+    what, advice = unreachable("source", credentials(), Exception(text))
+    assert reason in what
+    assert "{" not in advice
+
+
+def test_the_password_is_scrubbed_as_a_url_has_it_too() -> None:
+    found = credentials()
+    what, _ = unreachable("warehouse", found, Exception(f"odd: {found.uri('x')}"))
+    assert quote(PASSWORD, safe="") not in what
 
 
 def test_an_unknown_error_loses_the_password_only() -> None:

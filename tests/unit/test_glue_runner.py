@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import subprocess
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import pyspark
 import pytest
 
+from local_stack.class_archive import with_java_option
 from local_stack.glue_launcher import ScriptEnd, describe
 from local_stack.glue_runner import (
     GlueRunner,
@@ -20,9 +24,6 @@ from local_stack.glue_runner import (
     outcome,
     spark_submit_args,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Odd(Exception):  # noqa: N818 - a name of its own
@@ -114,6 +115,62 @@ def test_jobs_see_a_small_environment_only(tmp_path: Path) -> None:
     assert found["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
     assert not {"AWS_PROFILE", "PGPASSWORD", "HTTPS_PROXY"} & found.keys()
     assert "SharedArchiveFile" not in found["PYSPARK_SUBMIT_ARGS"]
+
+
+ODD = 'it\'s "my" $HOME 100% `work` \\ ${HOME}'
+
+
+def as_spark_reads(submit_args: str, folder: Path) -> dict[str, list[str]]:
+    """Give the words of Java's command line as Spark's own launcher puts them together, by what they begin with."""
+    words = shlex.split(submit_args)  # as pyspark's java_gateway does it
+    spark = Path(str(pyspark.__file__)).parent
+    done = subprocess.run(  # noqa: S603 - Spark's own
+        [spark / "bin" / "spark-class", "org.apache.spark.deploy.SparkSubmit", *words],
+        env={**os.environ, "SPARK_PRINT_LAUNCH_COMMAND": "1", "JAVA_HOME": str(echo_in_place_of_java(folder))},
+        capture_output=True,
+        check=True,
+    )
+    found = done.stdout.decode().split("\0")
+    begins = ("-cp", "-D", "-XX:", "spark.local.dir=")
+    return {begin: [word for word in found if word.startswith(begin)] for begin in begins} | {"all": found}
+
+
+def echo_in_place_of_java(folder: Path) -> Path:
+    """Make a Java that runs Spark's launcher, and in place of Spark prints the words it was called with."""
+    java = shutil.which("java", path=f"{os.environ.get('JAVA_HOME', '')}/bin{os.pathsep}{os.environ['PATH']}")
+    program = folder / "java" / "bin" / "java"
+    program.parent.mkdir(parents=True)
+    launches = 'case "$*" in *launcher.Main*) exec "$REAL" "$@" ;; esac\nprintf "%s\\0" "$@"\n'
+    program.write_text(f"#!/bin/sh\nREAL={shlex.quote(str(java))}\n{launches}", encoding="utf-8")
+    program.chmod(0o755)
+    return folder / "java"
+
+
+def test_odd_folder_names_reach_java_as_they_are(tmp_path: Path) -> None:
+    """Quoted twice: pyspark takes the options apart, then Spark's launcher those for Java."""
+    odd = tmp_path / ODD
+    archive, draft, tmp = odd / "spark.jsa", odd / "spark.new", odd / "tmp"
+    submit = spark_submit_args("http://127.0.0.1:1", odd / "jars", 2, "1g", tmp, archive)
+    found = as_spark_reads(with_java_option(submit, f"-XX:ArchiveClassesAtExit={draft}"), tmp_path)
+    assert f"-Djava.io.tmpdir={tmp}" in found["-D"]
+    assert f"-XX:SharedArchiveFile={archive}" in found["-XX:"]
+    assert f"-XX:ArchiveClassesAtExit={draft}" in found["-XX:"]
+    assert found["spark.local.dir="] == [f"spark.local.dir={tmp}"]
+    assert found["all"][found["all"].index("-cp") + 1].startswith(f"{odd}/jars/*:")
+
+
+def test_a_job_runs_in_an_odd_folder(tmp_path: Path) -> None:
+    folder = tmp_path / ODD
+    folder.mkdir()
+    runner = GlueRunner(RunnerSettings(state_dir=folder / "state", endpoint="http://127.0.0.1:1"))
+    script = folder / "job.py"
+    script.write_text("import os, sys, tempfile\nprint(os.getcwd(), sys.argv[0], tempfile.gettempdir(), sep='\\n')\n")
+    (folder / "state").mkdir()
+    run = runner.start("r", str(script), {}, 1)
+    assert run.done.wait(30)
+    assert (run.state, run.error) == ("SUCCEEDED", "")
+    written = run.log.read_text().splitlines()
+    assert written[1:-1] == [str(folder / "state"), str(script), str(folder / "state" / "tmp")]
 
 
 def test_a_class_archive_is_used_when_there_is_one(tmp_path: Path) -> None:

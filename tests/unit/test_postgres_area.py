@@ -55,6 +55,23 @@ def test_an_ordinary_user_runs_the_server_as_itself(tmp_path: Path, monkeypatch:
     assert not area.path.exists()
 
 
+def test_programs_run_from_elsewhere_if_the_clones_name_breaks_a_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL's initdb calls postgres through a shell, with its own path between double quotes."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    clone = tmp_path / 'it\'s "my" $HOME 100% `work`'
+    clone.symlink_to(postgres_area._installed())
+    monkeypatch.setattr(postgres_area, "_installed", lambda: clone)
+    monkeypatch.setenv("TIDEMARK_CACHE", str(tmp_path / "my cache"))
+    programs = Area(tmp_path / "state").programs()
+    assert programs.is_relative_to(tmp_path / "my cache")
+    assert {path.name for path in programs.iterdir()} == set(PROGRAMS)
+    monkeypatch.setenv("TIDEMARK_CACHE", str(tmp_path / "$cache"))
+    with pytest.raises(DatabaseError, match="Let TIDEMARK_CACHE name a folder without them"):
+        Area(tmp_path / "state").programs()
+
+
 def test_root_without_an_unprivileged_account(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise KeyError(name)
