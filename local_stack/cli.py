@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
+from tidemark.sessions import open_session
 from typer.core import TyperGroup
 
 from local_stack import complaints, connections, lifecycle, model_init_cli, own_databases, show, show_rows, ticks
@@ -193,7 +194,7 @@ def history(
     """Show all versions of one fact row, side by side, with what changed."""
     running, out = Stack.attach(state), show.console()
     wanted = find_fact(running.model, fact)
-    with running.warehouse.connect() as warehouse:
+    with open_session(running.warehouse, "tidemark").connection as warehouse:
         found = read_versions(warehouse, running.model, wanted, key)
     named, given = ", ".join(wanted.key), ", ".join(key)
     if not found:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 from tidemark.model import Fact
 from tidemark.names import pg
+from tidemark.sessions import open_session
 from tidemark.source import catalog
 from tidemark.source import sql as source_sql
 from tidemark.types import PgType
@@ -48,9 +49,9 @@ def compare_contents(stack: Stack) -> Iterator[Difference]:
     run = lake.last_run(stack.landing.published())
     if run is None:
         return
-    with stack.source.connect() as source:
+    with open_session(stack.source, "tidemark").connection as source:
         yield from compare_mirrors(source, model, lake)
-    with stack.warehouse.connect() as warehouse:
+    with open_session(stack.warehouse, "tidemark").connection as warehouse:
         yield from compare_stars(warehouse, model, lake, run)
 
 

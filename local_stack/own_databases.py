@@ -13,6 +13,7 @@ from typing import Final
 
 import psycopg
 from psycopg import sql
+from tidemark.sessions import open_session
 from tidemark.source import pooling
 
 from local_stack.connections import Credentials
@@ -102,7 +103,7 @@ def _empty_warehouse(server: EmbeddedPostgres) -> Credentials:
 
 def loaded_before(warehouse: Credentials, model_name: str) -> int:
     """Return the last run that some lake loaded into this warehouse for a model; 0 if none did."""
-    with warehouse.connect() as connection:
+    with open_session(warehouse, "tidemark").connection as connection:
         found = connection.execute("SELECT to_regclass('etl.load_ledger') IS NOT NULL").fetchone()
         if found is None or not found[0]:
             return 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 from pyiceberg.exceptions import NoSuchNamespaceError
 from tidemark import storage
+from tidemark.sessions import open_session
 
 from local_stack import ticks
 
@@ -34,7 +35,7 @@ def rebuild(stack: Stack, on_progress: Callable[[Execution], None] | None = None
 
     A long history may take longer than a step's limit: what such a tick has applied stays, and the next one goes on.
     """
-    with stack.warehouse.connect() as warehouse:
+    with open_session(stack.warehouse, "tidemark").connection as warehouse:
         forget_warehouse(warehouse, stack.model)
     forget_lake(stack.lake, stack.deployment.processed_uri)
     forget_published(stack.landing)

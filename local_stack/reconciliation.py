@@ -17,6 +17,7 @@ import psycopg
 from psycopg import sql
 from tidemark.errors import TidemarkError
 from tidemark.model import Dimension, Fact, Model, SourceTable
+from tidemark.sessions import open_session
 
 from local_stack.deep_comparison import compare_star
 
@@ -116,7 +117,10 @@ def reconcile(stack: Stack) -> Reconciliation:
         mirrors = dict(zip(model.tables, pool.map(lake.mirror_rows, model.tables), strict=True))
         found = pool.map(lambda star: lake.current_rows(star, run), model.star_tables)
         stars = {star.name: rows for star, rows in zip(model.star_tables, found, strict=True)}
-    with stack.source.connect() as source, stack.warehouse.connect() as warehouse:
+    with (
+        open_session(stack.source, "tidemark").connection as source,
+        open_session(stack.warehouse, "tidemark").connection as warehouse,
+    ):
         ledger = _ledger(warehouse, model)
         lines: list[Line] = []
         for name, table in model.tables.items():

@@ -206,7 +206,7 @@ class TestOptions:
         java, libpq = found.jdbc_properties("job"), found.libpq("job")
         assert (java["sslmode"], java["channelBinding"], java["connectTimeout"]) == ("require", "require", "7")
         assert (libpq["sslmode"], libpq["channel_binding"], libpq["connect_timeout"]) == ("require", "require", 7)
-        assert java["ApplicationName"] == libpq["application_name"] == "tests mine"
+        assert java["ApplicationName"] == libpq["application_name"] == "job mine"
 
     @pytest.mark.parametrize(
         ("options", "message"),
