@@ -77,6 +77,10 @@ class Pipeline:
             for statement in statements:
                 connection.execute(statement.encode())
 
+    def server_version(self) -> int:
+        """The major version of the source's server."""
+        return int(self.query("SHOW server_version_num")[0][0]) // 10000
+
     def query(self, query: str, database: Database | None = None) -> list[tuple[Any, ...]]:
         with (database or self.source).connect() as connection:
             return connection.execute(query.encode()).fetchall()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -124,18 +124,32 @@ KINDS = (
 NAMES = [f"c{number:02d}" for number in range(len(KINDS))]
 
 
+def kinds_on(major: int) -> list[Kind]:
+    """The kinds as a server of that version has them: before 14, no multiranges and no infinite numeric."""
+    if major >= 14:
+        return list(KINDS)
+    older = [Kind("text", ("''",)) if "multirange" in kind.type else kind for kind in KINDS]
+    return [
+        replace(kind, values=tuple(value for value in kind.values if value != "'Infinity'"))
+        if kind.type == "numeric"
+        else kind
+        for kind in older
+    ]
+
+
 def with_everything(pipeline: Pipeline) -> None:
     """Add the table, its rows, its entry in the model and a dimension over it."""
-    columns = ", ".join(f"{name} {kind.type}" for name, kind in zip(NAMES, KINDS, strict=True))
+    kinds = kinds_on(pipeline.server_version())
+    columns = ", ".join(f"{name} {kind.type}" for name, kind in zip(NAMES, kinds, strict=True))
     pipeline.execute(PREPARE, f"CREATE TABLE everything (id integer PRIMARY KEY, {columns})")
-    rows = max(len(kind.values) for kind in KINDS)
+    rows = max(len(kind.values) for kind in kinds)
     for row in range(rows):
-        given = ", ".join(kind.values[row] if row < len(kind.values) else "NULL" for kind in KINDS)
+        given = ", ".join(kind.values[row] if row < len(kind.values) else "NULL" for kind in kinds)
         pipeline.execute(f"INSERT INTO everything VALUES ({row}, {given})")
     pipeline.execute("GRANT SELECT ON everything TO PUBLIC")
     source = "  everything:\n    description: Every type\n    key: [id]\n    columns:\n"
     star = "  dim_everything:\n    description: Every type\n    key: id\n    from: everything\n    columns:\n"
-    for name, kind in zip(["id", *NAMES], [Kind("integer", (), star="integer"), *KINDS], strict=True):
+    for name, kind in zip(["id", *NAMES], [Kind("integer", (), star="integer"), *kinds], strict=True):
         quoted = kind.model_type.replace("'", "''")
         source += f"      {name}: {{type: '{quoted}', description: x}}\n"
         star += f"      {name}: {{type: '{kind.star}', description: x}}\n"

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from local_stack.databases import EmbeddedPostgres
     from local_stack.model_init import Draft
 
+pytestmark = pytest.mark.servers
+
 SCHEMAS = Path(__file__).with_name("other_databases")
 LONG = "a" * 63
 

@@ -102,7 +102,7 @@ def test_what_others_were_granted_and_wrote_survives_a_wider_type(warehouse: War
         (["CREATE VIEW bi.report AS SELECT note FROM STAR.fact_order_current"], "view bi.report depends on view"),
         (["CREATE VIEW bi.report AS SELECT note FROM STAR.fact_order"], "view bi.report"),
         (["CREATE MATERIALIZED VIEW bi.report AS SELECT note FROM STAR.fact_order"], "materialized view bi.report"),
-        (["CREATE TABLE bi.pairs (one STAR.fact_order)"], "bi.pairs.one"),
+        (["CREATE TABLE bi.pairs (one STAR.fact_order)"], "pairs.one"),
         (["CREATE POLICY mine ON STAR.fact_order USING (note IS NOT NULL)"], "policy mine"),
         (
             ["CREATE RULE mine AS ON DELETE TO STAR.fact_order_current DO INSTEAD NOTHING"],
