@@ -227,7 +227,7 @@ def _land(
                     conditions=conditions,
                     expected_rows=expected,
                     target=target,
-                    widest=0 if keys_only else plan.scan.widest,
+                    widest=plan.scan.widest_key if keys_only else plan.scan.widest,
                 )
             )
             owners.append((name, keys_only))

@@ -1,8 +1,8 @@
 """How a session of ours begins: nothing that others planted in the database can be called by it.
 
 Promises: ``search_path`` is pinned before the first statement, by a start-up option where the server takes one (so that
-even what a driver asks on its own account is covered), else by the first statement; nothing is prepared on the server,
-which poolers do not keep.
+even what a driver asks on its own account is covered), and in any case by the first statement; the role's own time-outs
+do not end the session while it holds something for others; nothing is prepared on the server, poolers do not keep it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 PIN: Final = "SET search_path = pg_catalog, pg_temp"
 PIN_AT_START: Final = "-c search_path=pg_catalog,pg_temp"
+# Later versions of PostgreSQL brought some of them.
+TIMEOUTS: Final = "'idle_in_transaction_session_timeout', 'transaction_timeout', 'idle_session_timeout'"
+NO_TIMEOUTS: Final = f"SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ({TIMEOUTS})"  # noqa: S608
 # What PgBouncer, RDS Proxy and their like say to start-up options.
 _NO_OPTIONS: Final = re.compile(r"startup parameter|command-line options", re.IGNORECASE)
+_PATH: Final = "SELECT pg_catalog.current_setting('search_path')"
 
 
 def refuses_options(error: Exception) -> bool:
@@ -36,7 +40,7 @@ class Session:
 
 
 def open_session(credentials: Credentials, application: str) -> Session:
-    """Connect, and pin the search path.
+    """Connect, pin the search path, and turn the role's time-outs for idle sessions off.
 
     Raises
     ------
@@ -45,10 +49,13 @@ def open_session(credentials: Credentials, application: str) -> Session:
     """
     arguments = {"autocommit": True, "prepare_threshold": None} | credentials.libpq(application)
     try:
-        return Session(psycopg.connect(**arguments, options=PIN_AT_START), takes_options=True)
+        connection = psycopg.connect(**arguments, options=PIN_AT_START)
     except psycopg.OperationalError as error:
         if not refuses_options(error):
             raise
-    connection = psycopg.connect(**arguments)
+        connection = psycopg.connect(**arguments)
+    # A pooler may also swallow the options without a word.
+    path = connection.execute(_PATH).fetchone()
     connection.execute(PIN)
-    return Session(connection, takes_options=False)
+    connection.execute(NO_TIMEOUTS.encode())
+    return Session(connection, takes_options=path is not None and str(path[0]).replace(" ", "") == "pg_catalog,pg_temp")

@@ -162,8 +162,8 @@ class PgType:
         For text and bytea PostgreSQL knows the number without reading the value.
         """
         if self.base == "bytea":
-            return f"coalesce(2 * octet_length({pg(column)}), 0)"  # travels as hexadecimal digits
-        return f"coalesce(octet_length({pg(column)}::text), 0)" if self.bounded_width is None else ""
+            return f"coalesce(2 * octet_length({pg(column)})::bigint, 0)"  # travels as hexadecimal digits
+        return f"coalesce(octet_length({pg(column)}::text)::bigint, 0)" if self.bounded_width is None else ""
 
     @property
     def bounded_width(self) -> int | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tidemark.errors import SourceError
+from tidemark.sessions import open_session
 
 from tests import servers
 from tests.integration.conftest import SHOP, Pipeline, credentials_of
@@ -84,7 +85,7 @@ def test_a_function_that_may_not_be_called_is_named_with_what_to_grant(new_pipel
 
 
 @pytest.fixture
-def pooler() -> Iterator[Callable[[Pipeline, str], int]]:
+def pooler() -> Iterator[Callable[[Pipeline, str, str], int]]:
     """Give a function that starts PgBouncer before a shop's databases, in a pool mode, and returns its port."""
     program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
     if not Path(program).exists():
@@ -93,7 +94,7 @@ def pooler() -> Iterator[Callable[[Pipeline, str], int]]:
     area = Path(tempfile.mkdtemp(prefix="tidemark-pooler-"))  # pytest's own folders are closed to other accounts
     area.chmod(0o755)
 
-    def start(shop: Pipeline, mode: str) -> int:
+    def start(shop: Pipeline, mode: str, ignored: str = "") -> int:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = int(free.getsockname()[1])
@@ -107,7 +108,7 @@ def pooler() -> Iterator[Callable[[Pipeline, str], int]]:
         (folder / "b.ini").write_text(
             f"[databases]\n* = host=127.0.0.1 port={shop.source.port}\n[pgbouncer]\nlisten_addr=127.0.0.1\n"
             f"listen_port={port}\nauth_type=scram-sha-256\nauth_file={folder}/users\npool_mode={mode}\nunix_socket_dir=\n"
-            f"ignore_startup_parameters=extra_float_digits\nlogfile={folder}/log\n"
+            f"ignore_startup_parameters=extra_float_digits{ignored}\nlogfile={folder}/log\n"
         )
         account: dict[str, Any] = {}
         if os.geteuid() == 0:  # as which it does not run
@@ -130,14 +131,29 @@ def pooler() -> Iterator[Callable[[Pipeline, str], int]]:
 
 
 @pytest.mark.servers
+@pytest.mark.parametrize("ignored", ["", ",options"], ids=["refuses options", "swallows options"])
 def test_a_pooler_in_session_mode_is_a_source_and_a_warehouse(
-    new_pipeline: Callable[[], Pipeline], pooler: Callable[[Pipeline, str], int]
+    new_pipeline: Callable[[], Pipeline], pooler: Callable[[Pipeline, str, str], int], ignored: str
 ) -> None:
     shop = new_pipeline()
-    port = pooler(shop, "session")
+    port = pooler(shop, "session", ignored)
+    session = open_session(shop.reader.changed(port=port), "tests")
+    with session.connection as connection:
+        assert connection.execute("SHOW search_path").fetchone() == ("pg_catalog, pg_temp",)
+    assert not session.takes_options
     shop.reader = shop.reader.model_copy(update={"port": port})
     shop.warehouse_database = shop.warehouse().changed(port=port)
     shop.tick()
     shop.execute("UPDATE orders SET note = 'through the pooler' WHERE order_id = 3")
     assert shop.tick().tables["orders"].rows == 1
     assert shop.differences() == []
+
+
+@pytest.mark.servers
+def test_a_pooler_in_transaction_mode_is_refused_by_the_jobs_too(
+    new_pipeline: Callable[[], Pipeline], pooler: Callable[[Pipeline, str, str], int]
+) -> None:
+    shop = new_pipeline()
+    shop.reader = shop.reader.changed(port=pooler(shop, "transaction", ""))
+    with pytest.raises(SourceError, match=r"give the server's own address and port, not those of a pooler"):
+        shop.extract()

@@ -232,3 +232,63 @@ def test_a_table_that_is_locked_in_between_is_had_by_a_later_try(
         monkeypatch.setattr("tidemark.source.snapshot.time.sleep", sleep)
         assert partitioned.must_extract().seq == 1
     assert tries >= 2
+
+
+def test_a_role_that_acts_as_another_gives_way_too(loaded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual way to give a warehouse's objects one owner."""
+    database = loaded.warehouse()
+    loaded.query("CREATE ROLE the_owner SUPERUSER", database) if not loaded.query(
+        "SELECT 1 FROM pg_roles WHERE rolname = 'the_owner'", database
+    ) else None
+    loaded.query(f"ALTER ROLE postgres IN DATABASE {database.dbname} SET role = 'the_owner'", database)
+    other = Other(database, [f"ALTER TABLE {loaded.model.name}.fact_order ADD COLUMN remark text"])
+    count = _PostgresLoad.current_rows
+
+    def hold(self: _PostgresLoad, table: Any) -> int:
+        other.begin()
+        return count(self, table)
+
+    monkeypatch.setattr(_PostgresLoad, "current_rows", hold)
+    monkeypatch.setattr(loading, "PAUSE_SECONDS", 0.2)
+    assert loaded.load() == 2
+    other.report("load as another role", "ALTER TABLE")
+
+
+def test_a_vacuum_is_waited_for_until_it_makes_way(loaded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does so only for who waits deadlock_timeout: the usual short try would never have the lock."""
+    seen: list[str] = []
+    execute = schema.Schema._one
+
+    def one(self: schema.Schema, query: str, *values: Any) -> Any:
+        found = execute(self, query, *values)
+        if query == schema._ONLY_VACUUM:
+            seen.append(str(found))
+        return found
+
+    monkeypatch.setattr(schema.Schema, "_one", one)
+    text = "      note: {type: varchar, nullable: true, description: Note}\n"
+    loaded.edit("star.yml", text, text.replace("note:", "note_2:") + text)
+    loaded.edit("fact_order.sql", "    note,\n", "    note AS note_2,\n    note,\n")
+    loaded.must_extract()
+    loaded.transform()
+    with loaded.warehouse().connect(autocommit=False) as vacuum:
+        vacuum.execute(f"LOCK TABLE {loaded.model.name}.fact_order IN SHARE UPDATE EXCLUSIVE MODE".encode())
+        timer = threading.Timer(3.0, vacuum.rollback)
+        timer.start()
+        assert loaded.load() == 3
+        timer.join()
+    assert "True" in seen, "a lock like a vacuum's is met with a longer try"
+
+
+def test_a_waiting_session_of_ours_is_not_what_others_wait_for(partitioned: Pipeline) -> None:
+    """While a migration holds the table, the cut only stands in the queue: it does not give up, it waits and has it."""
+    with partitioned.source.connect(autocommit=False) as migration:
+        migration.execute("LOCK TABLE customer IN ACCESS EXCLUSIVE MODE")
+        other = Other(partitioned.source, ["TRUNCATE note_pad", "ALTER TABLE customer ADD COLUMN later int"])
+        other._thread.start()
+        timer = threading.Timer(2.0, migration.rollback)
+        timer.start()
+        assert partitioned.must_extract().seq == 1
+        timer.join()
+    other._thread.join(HOLD_SECONDS)
+    assert other.seconds >= 0

@@ -128,7 +128,7 @@ def test_a_scan_counts_and_hashes(connection: psycopg.Connection) -> None:
     with connection.transaction(force_rollback=True):
         connection.execute('CREATE TEMP TABLE "T ""x""" (id bigint, at timestamp(3))')
         spec = table(cursor="at")
-        assert connection.execute(scan(spec, "true")).fetchone() == (0, "0", 0, "0", None, None, None)
+        assert connection.execute(scan(spec, "true")).fetchone() == (0, "0", 0, "0", None, None, None, None)
         connection.execute(
             'INSERT INTO "T ""x""" SELECT i, timestamp \'2026-01-01\' + i * interval \'1 hour\''
             " FROM generate_series(-3, 2046) i"

@@ -96,8 +96,9 @@ _ANY: Final = PgType("text")
 class FoundTable:
     """One table as the source has it now.
 
-    ``types`` are the model columns' types, widened where the source's are; ``key_proved`` says whether an index of the
-    source keeps the model's key unique and free of NULL; ``row_security`` whether rows may be hidden from this user.
+    ``types`` are the model columns' types, widened where the source's are; ``found`` are the source's own, of all
+    columns; ``key_proved`` says whether an index of the source keeps the model's key unique and free of NULL;
+    ``row_security`` whether rows may be hidden from this user.
     """
 
     kind: str
@@ -106,6 +107,7 @@ class FoundTable:
     row_security: bool
     key_proved: bool
     types: dict[str, PgType]
+    found: dict[str, PgType]
     fingerprint: str
     extra_columns: tuple[str, ...]
 
@@ -157,7 +159,7 @@ def describe(connection: psycopg.Connection[Any], model: Model, *, references: b
 def _check_table(table: SourceTable, row: tuple[Any, ...], problems: list[str]) -> FoundTable:
     oid, kind, pages, readable, writable, row_security, key_proved, columns, made_of, tree = row
     where = f"{table.schema}.{table.relation}"
-    nothing = FoundTable("r", 0, False, False, False, {}, "", ())
+    nothing = FoundTable("r", 0, False, False, False, {}, {}, "", ())
     if oid is None:
         problems.append(f"table {where} is missing")
         return nothing
@@ -195,6 +197,7 @@ def _check_table(table: SourceTable, row: tuple[Any, ...], problems: list[str]) 
             for column in table.columns
             if column.name in types
         },
+        found=types,
         fingerprint=digest[:32],
         extra_columns=tuple(name for name in types if name not in modelled),
     )

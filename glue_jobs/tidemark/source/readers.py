@@ -8,6 +8,7 @@ the driver; what a reader holds in memory is bounded in bytes, however wide the 
 from __future__ import annotations
 
 import logging
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
@@ -20,7 +21,7 @@ from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
 from tidemark import landing_format, storage
 from tidemark.errors import SourceError
-from tidemark.sessions import PIN, PIN_AT_START
+from tidemark.sessions import NO_TIMEOUTS, PIN, PIN_AT_START
 from tidemark.source import snapshot as snapshots
 from tidemark.source import sql
 
@@ -50,11 +51,17 @@ _ADVICE = (
         "mend the value in the source, or leave the column out of source.yml",
     ),
     (
+        ("snapshot identifier", 'snapshot "', "outside the exported snapshot"),
+        "every connection on one and the same server, with a session of its own",
+        "give the server's own address: no reader endpoint or load balancer, no pooler in transaction mode",
+    ),
+    (
         ("outofmemory", "java heap space", "answer from java side is empty", "connection refused"),
         "rows that fit the job's memory a few at a time",
         "give the extract job workers with more memory, or leave its widest columns out of source.yml",
     ),
 )
+_QUOTED_VALUE = re.compile(r': ".*"?$')
 _AGAIN = ("", "the next tick repeats")
 _log = logging.getLogger("tidemark.extract")
 
@@ -100,7 +107,8 @@ def _land(spark: SparkSession, snapshot: SourceSnapshot, read: Read, file_format
     names = read.table.key if read.keys_only else tuple(column.name for column in read.table.columns)
     select = sql.keys if read.keys_only else sql.rows
     counted = Observation()
-    fetch_size = rows_per_fetch([types[name] for name in names], read.widest)
+    found = snapshot.tables[read.table.name].found
+    fetch_size = rows_per_fetch([found[name] for name in names], read.widest)
     try:
         frames = [
             _reader(spark, snapshot, select(read.table, types, [*read.conditions, *part]), fetch_size)
@@ -144,7 +152,7 @@ def rows_per_fetch(types: Sequence[PgType], widest: int) -> int:
     Parameters
     ----------
     types
-        The types of the columns that are read.
+        The types, in the source, of the columns that are read.
     widest
         Bytes of the widest row, in the columns whose types do not bound them.
     """
@@ -163,12 +171,12 @@ def _reader(spark: SparkSession, snapshot: SourceSnapshot, query: str, fetch_siz
     """
     join = (
         f"{PIN}; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
-        f"SET TRANSACTION SNAPSHOT '{snapshot.export_id}'; SET lock_timeout = '{snapshots.LOCK_TRY}'; "
-        f"SET statement_timeout = '{snapshots.STATEMENT_TIMEOUT}'; {sql.TEXT_FORMS}; {sql.PATIENCE}"
+        f"SET TRANSACTION SNAPSHOT '{snapshot.export_id}'; SET lock_timeout = '{snapshots.LOCK_TIMEOUT}'; "
+        f"SET statement_timeout = '{snapshots.STATEMENT_TIMEOUT}'; {sql.TEXT_FORMS}; {NO_TIMEOUTS}"
     )
     properties: Mapping[str, str] = {
         **snapshot.credentials.jdbc_properties(snapshot.readers),
-        **({"options": f"{PIN_AT_START} -c lock_timeout={snapshots.LOCK_TRY}"} if snapshot.takes_options else {}),
+        **({"options": f"{PIN_AT_START} -c lock_timeout={snapshots.LOCK_TIMEOUT}"} if snapshot.takes_options else {}),
         "sessionInitStatement": join,
         "fetchsize": str(fetch_size),
     }
@@ -184,4 +192,6 @@ def _first_cause(error: Exception) -> str:
     """PostgreSQL's own sentence inside Spark's long message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = [line.split("PSQLException:", 1)[1].strip() for line in lines if "PSQLException:" in line]
-    return (said or lines)[0][:300]
+    first = (said or lines)[0][:300]
+    # What PostgreSQL quotes at the end is a value of a row; but our own proof's error is to be read.
+    return first if "outside the exported snapshot" in first else _QUOTED_VALUE.sub("", first)

@@ -50,7 +50,7 @@ WITH RECURSIVE tree AS (
 SELECT (SELECT count(*) FROM tree) + (SELECT count(*) FROM pg_index i JOIN tree ON i.indrelid = tree.oid),
        current_setting('max_locks_per_transaction')::bigint
        * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint)
-       - (SELECT count(*) FROM pg_locks WHERE NOT fastpath)
+       - (SELECT count(DISTINCT (database, relation)) FROM pg_locks WHERE locktype = 'relation' AND NOT fastpath)
 """
 
 
@@ -74,8 +74,8 @@ class Server:
         """Whether the log is on disk up to there; True if this server's log is not ours to watch."""
         if self.standby or not self.tells_flushed:
             return True
-        row = connection.execute(f"SELECT {_FLUSHED} >= %s::pg_lsn".encode(), (lsn,)).fetchone()
-        return bool(row and row[0])
+        flushed = _tell(connection, _FLUSHED)
+        return flushed is not None and _number(flushed) >= _end_of_record(_number(lsn))
 
     def is_behind(self, previous: Identity, cut: Cut, now: Cut) -> bool:
         """Tell whether this server is a life of the previous cut's server that had not yet seen all that it showed.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from tidemark.errors import GaveWayError, SourceError
 from tidemark.giving_way import Watch
 from tidemark.landing import Cut, Identity
 from tidemark.sessions import open_session
-from tidemark.source import catalog, server, sql
+from tidemark.source import catalog, pooling, server, sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # A try for the locks is short, for whoever comes behind it waits as well; there are many.
 LOCK_TRY = "300ms"
+# Afterwards, of what a view is made of: it is not locked beforehand.
+LOCK_TIMEOUT = "5s"
 LOCK_PATIENCE_SECONDS = 30.0
 LOCK_PAUSE_SECONDS = 0.3
 STATEMENT_TIMEOUT = "10min"
@@ -53,7 +55,8 @@ SELECT pg_export_snapshot(), s::text, pg_snapshot_xmin(s)::text::bigint, pg_snap
 class Scan:
     """What one pass over a table found; hashes are sums of 64-bit hashes, as text.
 
-    ``widest`` are the bytes of the widest changed row, as far as its columns have no bound of their own.
+    ``widest`` are the bytes of the widest changed row, as far as its columns have no bound of their own; ``widest_key``
+    those of the widest key of all.
     """
 
     count: int
@@ -63,6 +66,7 @@ class Scan:
     content_hash: str | None
     cursor: str | None
     widest: int = 0
+    widest_key: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,8 @@ class SourceSnapshot:
 
     def scan(self, table: SourceTable, changed: str, content_from: str | None = None) -> Scan:
         """Count and hash one table."""
-        row = self._one(sql.scan(table, changed, content_from, self.tables[table.name].types), table)
-        return Scan(row[0], int(row[1]), row[2], int(row[3]), row[4], row[5], int(row[6] or 0))
+        row = self._one(sql.scan(table, changed, content_from, self.tables[table.name].found), table)
+        return Scan(row[0], int(row[1]), row[2], int(row[3]), row[4], row[5], int(row[6] or 0), int(row[7] or 0))
 
     def grouped_scan(self, table: SourceTable, shift: int, changed: str) -> dict[int, tuple[int, int, int, int]]:
         """Per key range: rows, key hash, changed rows, their key hash."""
@@ -175,9 +179,11 @@ def open_snapshot(credentials: Credentials, model: Model, application: str) -> I
         what, advice = creds.unreachable("source", credentials, error)
         raise SourceError(what, do=advice) from None
     try:
-        with session.connection as connection, _as_source_errors(credentials):
-            # Spark reads for a while in sessions of its own, and this one has to hold the snapshot for them.
-            connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'; {sql.PATIENCE}".encode())
+        if not session.takes_options:  # something stands before the server
+            pooling.check_direct("source", credentials, snapshots=True)
+        # Closed, not committed: there is nothing to commit, and nothing that could fail.
+        with _as_source_errors(credentials), closing(session.connection) as connection:
+            connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'".encode())
             found = server.ask(connection)
             _lock(connection, model, catalog.describe(connection, model))
             export_id, text, xmin, xmax, now = _row(connection, _CUT)
@@ -186,13 +192,14 @@ def open_snapshot(credentials: Credentials, model: Model, application: str) -> I
             yield SourceSnapshot(
                 connection, credentials, export_id, text, cut, found, tables, readers, session.takes_options
             )
-    except SourceError:
-        if not watch.gave_way_to:
-            raise
-        raise GaveWayError(
-            f"source {credentials.place}: {watch.gave_way_to} waited for this cut's locks, so it was given up",
-            do="nothing was landed; the next tick repeats. If this happens at every tick, look at what waits there",
-        ) from None
+    except SourceError as error:
+        repeats = "nothing was landed; the next tick repeats. If this happens at every tick, look at what waits there"
+        if watch.gave_way_to:
+            waited = f"{watch.gave_way_to} waited for this cut's locks, so it was given up"
+            raise GaveWayError(f"source {credentials.place}: {waited}", do=repeats) from None
+        if "conflict with recovery" in str(error):  # on a standby, the server itself takes the locks away
+            raise GaveWayError(error.what, do=repeats) from None
+        raise
     finally:
         watch.__exit__(None, None, None)
 
@@ -219,6 +226,7 @@ def _lock(connection: psycopg.Connection[Any], model: Model, found: Mapping[str,
                 raise
             time.sleep(LOCK_PAUSE_SECONDS)
         else:
+            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'".encode())
             return
 
 

@@ -23,11 +23,6 @@ TEXT_FORMS = (
     "SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres'; SET LOCAL timezone = 'UTC'; "
     "SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 3"
 )
-# For as long as one cut takes, whatever a role's own time-outs are; PostgreSQL 17 brought the second.
-PATIENCE = (
-    "SELECT set_config(name, '0', false) FROM pg_settings "
-    "WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"
-)
 
 
 def relation(table: SourceTable) -> str:
@@ -92,7 +87,8 @@ def content_hash(table: SourceTable) -> str:
 def scan(table: SourceTable, changed: str, content_from: str | None, types: Mapping[str, PgType]) -> str:
     """One row: all rows, their key hash; changed rows, their key hash; contents' hash (``content_from``: where).
 
-    Columns: count, key_hash, changed, changed_hash, content_hash, last cursor, bytes of the widest changed row.
+    Columns: count, key_hash, changed, changed_hash, content_hash, last cursor, bytes of the widest changed row
+    and of the widest key; the last two as far as the source's own ``types`` do not bound them.
     """
     hashed = key_hash(table)
     content = "NULL"
@@ -101,9 +97,11 @@ def scan(table: SourceTable, changed: str, content_from: str | None, types: Mapp
     cursor = f"max({pg(table.cursor)})::text" if table.cursor else "NULL"
     wide = " + ".join(filter(None, (types[column.name].measured_width(column.name) for column in table.columns)))
     widest = f"max({wide}) FILTER (WHERE {changed})" if wide else "NULL"
+    wide = " + ".join(filter(None, (types[column].measured_width(column) for column in table.key)))
+    widest_key = f"max({wide})" if wide else "NULL"
     return (
         f"SELECT count(*), coalesce(sum({hashed}), 0)::text, count(*) FILTER (WHERE {changed}), "  # noqa: S608
-        f"coalesce(sum({hashed}) FILTER (WHERE {changed}), 0)::text, {content}, {cursor}, {widest} "
+        f"coalesce(sum({hashed}) FILTER (WHERE {changed}), 0)::text, {content}, {cursor}, {widest}, {widest_key} "
         f"FROM {relation(table)}"
     )
 

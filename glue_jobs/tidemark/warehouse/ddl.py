@@ -48,8 +48,18 @@ CREATE TABLE IF NOT EXISTS {pg(ETL_SCHEMA, "load_ledger")} (
     loaded_at timestamptz NOT NULL DEFAULT now(),
     rows_written jsonb NOT NULL,
     ddl_digest text NOT NULL,
-    described jsonb,
     PRIMARY KEY (model, seq)
+)
+"""
+
+
+# The comments that we set, to tell them from those that people wrote in their place.
+COMMENTS = f"""
+CREATE TABLE IF NOT EXISTS {pg(ETL_SCHEMA, "comments")} (
+    model text NOT NULL,
+    target text NOT NULL,
+    said text NOT NULL,
+    PRIMARY KEY (model, target)
 )
 """
 
@@ -75,6 +85,15 @@ def statements(model: Model) -> list[str]:
 def comment(target: str, text: str) -> str:
     """Statement that sets the comment of one object, written as :func:`comments` does."""
     return f"COMMENT ON {target} IS {pg_literal(text)}"
+
+
+def say(model: Model, target: str, text: str) -> str:
+    """Statement that notes a comment of ours."""
+    values = ", ".join(map(pg_literal, (model.name, target, text)))
+    return (
+        f"INSERT INTO {pg(ETL_SCHEMA, 'comments')} (model, target, said) VALUES ({values}) "  # noqa: S608 - literals
+        "ON CONFLICT (model, target) DO UPDATE SET said = EXCLUDED.said"
+    )
 
 
 def comments(model: Model) -> dict[str, str]:
@@ -107,7 +126,8 @@ def table_comments(model: Model) -> dict[str, str]:
 
 def digest(model: Model) -> str:
     """Digest of all DDL: equal to the last load's means that nothing has to be looked at."""
-    return hashlib.sha256("\0".join([LEDGER, *statements(model), *history_access(model)]).encode()).hexdigest()
+    everything = [LEDGER, COMMENTS, *statements(model), *history_access(model)]
+    return hashlib.sha256("\0".join(everything).encode()).hexdigest()
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -221,7 +241,7 @@ def evolution(
     Raises
     ------
     ValueError
-        Naming a column whose type would have to become narrower or another.
+        Naming a column whose type would have to become another.
     """
     result = []
     for column in columns:
@@ -232,9 +252,10 @@ def evolution(
             continue
         have, not_null = found[column.name]
         if have != column.type:
-            if not _widens(have, column.type):
+            if _widens(have, column.type):
+                result.append(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {column.type.warehouse}")
+            elif not _widens(column.type, have):  # a wider one holds all the same: a widening that was taken back
                 raise ValueError(f"{table}.{name} is {have} in the warehouse and {column.type} in the model")
-            result.append(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {column.type.warehouse}")
         if not_null and column.nullable and column.name not in key:
             result.append(f"ALTER TABLE {table} ALTER COLUMN {name} DROP NOT NULL")
     wanted = {column.name for column in columns}
@@ -250,7 +271,8 @@ def dropped_references(fact: Fact, found: Iterable[tuple[str, str, str]]) -> lis
     The transform no longer sees to it that such a column's values are there, so the key would refuse good rows.
     """
     wanted = {(column.name, column.references) for column in fact.references}
-    return [name for name, column, target in found if (column, target) not in wanted]
+    own = {column.name for column in fact.columns}  # on another column, it is somebody else's
+    return [name for name, column, target in found if column in own and (column, target) not in wanted]
 
 
 def lacking(table: StarTable, nulls: Mapping[str, int]) -> list[str]:

@@ -9,6 +9,7 @@ would keep readers out for as long as the load takes.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,8 @@ from tidemark.errors import GaveWayError, TidemarkError, WarehouseError
 from tidemark.giving_way import Watch
 from tidemark.model import DATE_COLUMNS, Column, Dimension, Fact, Model
 from tidemark.names import pg, pg_literal
-from tidemark.sessions import PIN, PIN_AT_START, Session, open_session
+from tidemark.sessions import NO_TIMEOUTS, PIN, PIN_AT_START, Session, open_session
+from tidemark.source.pooling import check_direct
 from tidemark.warehouse import ddl
 from tidemark.warehouse.schema import Schema
 
@@ -36,8 +38,9 @@ if TYPE_CHECKING:
     from tidemark.warehouse import LoadTransaction
 
 LOCK_TIMEOUT = "60s"
+BATCH_BYTES = 16 * 2**20  # of the rows that are encoded for COPY at a time, however wide they are
 _LONGEST_TEXT = 400
-_TIMEOUTS = "'idle_in_transaction_session_timeout', 'statement_timeout', 'transaction_timeout'"
+_SEVERITY = re.compile(r"[^\W\d_]+:  (?=\S)")
 # Columns of a quiet table come in the type that they had before the model was widened.
 _ARROW = {"integer": pa.int32(), "bigint": pa.int64(), "real": pa.float32(), "double precision": pa.float64()}
 _ADVICE = {
@@ -68,6 +71,8 @@ class PostgresWarehouse:
         load, schema = f"tidemark-load {run}", f"tidemark-schema {run}"
         try:
             session = open_session(self._credentials, schema)
+            if not session.takes_options:  # something stands before the server
+                check_direct("warehouse", self._credentials, snapshots=False)
             with session.connection as changing, Watch(self._credentials, [load, schema]) as watch:
                 try:
                     with self._connect(load, session) as connection:
@@ -88,7 +93,7 @@ class PostgresWarehouse:
             if error.sqlstate is None:
                 what, advice = creds.unreachable("warehouse", self._credentials, error)
                 raise WarehouseError(what, do=advice) from None
-            raise self._translate(error.sqlstate, f"ERROR: {error.diag.message_primary}") from None
+            raise self._translate(error.sqlstate, f"ERROR:  {error.diag.message_primary}") from None
 
     def _connect(self, application: str, session: Session) -> dbapi.Connection:
         uri = self._credentials.uri(application)
@@ -96,9 +101,11 @@ class PostgresWarehouse:
 
     def _translate(self, state: str, words: str) -> TidemarkError:
         password = self._credentials.password.get_secret_value() or "\0"
-        text = " ".join(words.replace(password, "***").split())
-        _, refused, reason = text.rpartition("ERROR: ")  # before it stands the statement, as long as it may be
-        text = (refused + reason).split(" DETAIL:")[0][:_LONGEST_TEXT]  # the detail may hold a row's values
+        # Before the server's sentence stands the statement, as long as it may be; behind it, details that may hold a
+        # row's values. Two blanks follow the severity in whatever language.
+        said = [match.start() for match in _SEVERITY.finditer(words.split("\nDETAIL", maxsplit=1)[0])]
+        text = words[said[-1] :].splitlines()[0] if said else words
+        text = " ".join(text.replace(password, "***").split())[:_LONGEST_TEXT]
         usual = "look at what the server names; nothing was committed, and the next tick repeats"
         advice = _ADVICE.get(state, usual).format(user=self._credentials.username)
         return WarehouseError(f"warehouse {self._credentials.place}: {text}", do=advice)
@@ -110,12 +117,15 @@ class _PostgresLoad:
         self._last_digest = ""
 
     def ledger_seq(self, lake_id: str) -> int:
+        # Each statement sees what the schema's session has committed, whatever the role's default is.
+        self._run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE")
         self._run(PIN)
         self._run(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         self._run("SET LOCAL timezone = 'UTC'")
         self._run("SET LOCAL synchronous_commit = on")
-        # Whatever the role's own are: this transaction waits while the lake is read. PostgreSQL 17 brought the third.
-        self._fetch(f"SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ({_TIMEOUTS})")  # noqa: S608
+        # Whatever the role's own are: this transaction waits while the lake is read.
+        self._run("SET LOCAL statement_timeout = 0")
+        self._fetch(NO_TIMEOUTS)
         lock = pg_literal(f"tidemark {self._model.name}")
         self._run(f"SELECT pg_advisory_xact_lock(hashtextextended({lock}, 0))")
         self._schema.make_ledger()
@@ -137,11 +147,7 @@ class _PostgresLoad:
     def evolve(self) -> frozenset[str]:
         if self._last_digest == ddl.digest(self._model):
             return frozenset()
-        rows = self._fetch(
-            "SELECT described::text FROM etl.load_ledger WHERE described IS NOT NULL "  # noqa: S608 - a quoted literal
-            f"AND model = {pg_literal(self._model.name)} ORDER BY seq DESC LIMIT 1"
-        )
-        return self._schema.evolve(json.loads(rows[0][0]) if rows else {})
+        return self._schema.evolve()
 
     def _let_null_in(self, table: Dimension | Fact, rows: pa.Table) -> None:
         """Drop NOT NULL where rows lack a value; this transaction has not touched the table yet."""
@@ -211,13 +217,10 @@ class _PostgresLoad:
     def record(self, run: Run, after: int, written: dict[str, int]) -> None:
         values = [self._model.name, run.lake_id, run.run_id, run.cut_time.isoformat(), json.dumps(written)]
         name, lake_id, run_id, cut_time, rows = map(pg_literal, values)
-        digest, described = ddl.digest(self._model), "NULL"
-        if digest != self._last_digest:
-            described = pg_literal(json.dumps(ddl.comments(self._model)))
         self._run(
-            "INSERT INTO etl.load_ledger (model, seq, after_seq, lake_id, run_id, cut_time, rows_written, ddl_digest, "  # noqa: S608
-            f"described) VALUES ({name}, {run.seq:d}, {after:d}, {lake_id}, {run_id}, {cut_time}, {rows}::jsonb, "
-            f"{pg_literal(digest)}, {described}::jsonb)"
+            "INSERT INTO etl.load_ledger (model, seq, after_seq, lake_id, run_id, cut_time, rows_written, ddl_digest) "  # noqa: S608
+            f"VALUES ({name}, {run.seq:d}, {after:d}, {lake_id}, {run_id}, {cut_time}, {rows}::jsonb, "
+            f"{pg_literal(ddl.digest(self._model))})"
         )
 
     def _kinds(self, columns: tuple[Column, ...], extras: dict[str, str]) -> dict[str, str]:
@@ -235,8 +238,10 @@ class _PostgresLoad:
         rows = rows.cast(
             pa.schema([field.with_type(_ARROW.get(kinds[field.name], field.type)) for field in rows.schema])
         )
+        per_batch = max(1, BATCH_BYTES // max(1, rows.nbytes // max(1, rows.num_rows)))
         with self._connection.cursor() as cursor:
-            cursor.adbc_ingest(stage, rows, mode="append", db_schema_name=ddl.ETL_SCHEMA)
+            batches = rows.to_reader(max_chunksize=per_batch)
+            cursor.adbc_ingest(stage, batches, mode="append", db_schema_name=ddl.ETL_SCHEMA)
         return quoted
 
     @staticmethod

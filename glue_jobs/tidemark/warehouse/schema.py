@@ -26,13 +26,16 @@ from tidemark.warehouse import ddl
 from tidemark.warehouse.views import remake_view
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import psycopg
 
     from tidemark.model import Model, StarTable
 
 LOCK_TRY = "200ms"
+# A vacuum makes way only for who has waited deadlock_timeout for it, one second; if somebody comes to wait behind us
+# meanwhile, the watch ends us.
+VACUUM_TRY = "1500ms"
 LOCK_PATIENCE_SECONDS = 45.0
 LOCK_PAUSE_SECONDS = 0.5
 _HOLDERS: Final = """
@@ -40,8 +43,25 @@ SELECT DISTINCT l.pid, coalesce(a.usename::text, '?'), coalesce(a.state, 'state 
   FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_stat_activity a ON a.pid = l.pid
  WHERE l.granted AND n.nspname = %s AND l.pid <> pg_backend_pid() AND l.database = (
-       SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1 LIMIT 3
+       SELECT oid FROM pg_database WHERE datname = current_database())
+   AND coalesce(a.application_name, '') NOT LIKE 'tidemark-load %%' ORDER BY 1 LIMIT 3
 """
+# Whether nothing but vacuums (or analyses) holds more than readers and writers do.
+_ONLY_VACUUM: Final = """
+SELECT coalesce(bool_and(l.mode = 'ShareUpdateExclusiveLock'), false)
+  FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+ WHERE l.granted AND c.relnamespace = to_regnamespace(%s) AND l.pid <> pg_backend_pid()
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND l.pid NOT IN (SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'tidemark-load %%')
+"""
+# Other loads may make the same objects at the same time.
+_AGAIN: Final = (
+    pg_errors.LockNotAvailable,
+    pg_errors.DeadlockDetected,
+    pg_errors.UniqueViolation,
+    pg_errors.DuplicateSchema,
+    pg_errors.DuplicateTable,
+)
 _COLUMNS: Final = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef OR a.attidentity <> ''
   FROM pg_attribute a WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid = to_regclass(%s)
@@ -66,19 +86,15 @@ class Schema:
 
     def __init__(self, model: Model, connection: psycopg.Connection[Any]) -> None:
         self._model, self._connection = model, connection
+        connection.execute(b"SET statement_timeout = 0; SET lock_timeout = '60s'")
 
     def make_ledger(self) -> None:
         """Make the ledger if there is none."""
-        if not self._one("SELECT to_regclass(%s) IS NOT NULL", f"{ddl.ETL_SCHEMA}.load_ledger"):
-            self._change([f"CREATE SCHEMA IF NOT EXISTS {pg(ddl.ETL_SCHEMA)}", ddl.LEDGER])
+        if not self._one("SELECT to_regclass(%s) IS NOT NULL", f"{ddl.ETL_SCHEMA}.comments"):
+            self._change([f"CREATE SCHEMA IF NOT EXISTS {pg(ddl.ETL_SCHEMA)}", ddl.LEDGER, ddl.COMMENTS])
 
-    def evolve(self, described: Mapping[str, str]) -> frozenset[str]:
+    def evolve(self) -> frozenset[str]:
         """Bring all objects to the model; return the tables that have no rows.
-
-        Parameters
-        ----------
-        described
-            The comments that the last load set, target -> text: one that reads otherwise now is somebody else's.
 
         Raises
         ------
@@ -97,7 +113,7 @@ class Schema:
                 self._evolve_table(table)
         for fact in model.facts.values():
             self._give_access(fact)
-        self._describe(described)
+        self._describe()
         return frozenset(name for name in model.star_names if not self._has_rows(name))
 
     def let_null_in(self, table: StarTable, columns: Sequence[str]) -> None:
@@ -139,9 +155,11 @@ class Schema:
                 for name in ddl.dropped_references(table, self._references(table))
             ]
         if isinstance(table, Fact) and any(" TYPE " in change for change in changes):
-            # PostgreSQL changes no type under a view: ours makes way, and comes back with all that it had.
-            changes = remake_view(self._connection, self._model, table, changes)
-        self._change(changes)
+            # PostgreSQL changes no type under a view: ours makes way, and comes back with all that it had when the lock
+            # was taken.
+            self._change(lambda: remake_view(self._connection, self._model, table, changes))
+        else:
+            self._change(changes)
 
     def _references(self, fact: Fact) -> list[tuple[str, str, str]]:
         rows = self._rows(
@@ -168,7 +186,7 @@ class Schema:
             if self._one("SELECT prosrc FROM pg_proc WHERE oid = to_regprocedure(%s)", signature) != body:
                 self._change([statement])
 
-    def _describe(self, before: Mapping[str, str]) -> None:
+    def _describe(self) -> None:
         """Set the comments that are missing or still ours; what people wrote in their place stays."""
         schema = pg(self._model.name)
         found = {
@@ -176,6 +194,7 @@ class Schema:
             for kind, name, column, text in self._rows(_COMMENTS, schema)
         }
         wanted = ddl.comments(self._model)
+        before = dict(self._rows("SELECT target, said FROM etl.comments WHERE model = %s", self._model.name))
         objects = {"SCHEMA": "to_regnamespace(%s), 'pg_namespace'", "FUNCTION": "to_regprocedure(%s), 'pg_proc'"}
         for target in wanted:
             kind, name = target.split(" ", 1)
@@ -186,23 +205,27 @@ class Schema:
             for target, text in wanted.items()
             if found.get(target) != text and found.get(target) in (None, before.get(target))
         ]
-        self._change([ddl.comment(target, wanted[target]) for target in stale])
+        said = [ddl.say(self._model, target, wanted[target]) for target in stale]
+        self._change([*(ddl.comment(target, wanted[target]) for target in stale), *said])
 
-    def _change(self, statements: Sequence[str]) -> None:
-        """Run statements as one transaction, in short tries."""
+    def _change(self, statements: Sequence[str] | Callable[[], Sequence[str]]) -> None:
+        """Run statements (or what a function of the locked state gives) as one transaction, in short tries."""
         if not statements:
             return
-        deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+        deadline, longest = time.monotonic() + LOCK_PATIENCE_SECONDS, LOCK_TRY
         while True:
             try:
                 with self._connection.transaction():
-                    self._connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TRY}'".encode())
-                    for statement in statements:
+                    self._connection.execute(f"SET LOCAL lock_timeout = '{longest}'".encode())
+                    for statement in statements() if callable(statements) else statements:
                         self._connection.execute(statement.encode())
-            except pg_errors.LockNotAvailable:
+            except _AGAIN as error:
                 if time.monotonic() > deadline:
+                    if not isinstance(error, pg_errors.LockNotAvailable):
+                        raise
                     raise self._locked() from None
                 time.sleep(LOCK_PAUSE_SECONDS)
+                longest = VACUUM_TRY if self._one(_ONLY_VACUUM, pg(self._model.name)) else LOCK_TRY
             except (pg_errors.DependentObjectsStillExist, pg_errors.FeatureNotSupported) as error:
                 raise _in_the_way(error) from None
             else:

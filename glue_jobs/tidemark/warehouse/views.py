@@ -53,7 +53,7 @@ SELECT a.attname::text, d.description FROM pg_description d
 
 
 def remake_view(connection: psycopg.Connection[Any], model: Model, fact: Fact, changes: Sequence[str]) -> list[str]:
-    """Put a fact's ``_current`` view's way out and back around statements that change its table.
+    """Lock a fact, and let its ``_current`` view make way for statements that change the table, and come back.
 
     Parameters
     ----------
@@ -70,10 +70,12 @@ def remake_view(connection: psycopg.Connection[Any], model: Model, fact: Fact, c
     WarehouseError
         If somebody made triggers, rules or defaults on the view.
     """
-    view = pg(model.name, f"{fact.name}_current")
+    view, table = pg(model.name, f"{fact.name}_current"), pg(model.name, fact.name)
+    connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
     found = connection.execute(_VIEW.encode(), (view,)).fetchone()
     if found is None:
         return list(changes)
+    connection.execute(f"LOCK TABLE {view} IN ACCESS EXCLUSIVE MODE".encode())  # a grant in between would be lost
     oid, options, owner, *hung = found
     if any(hung):
         what = zip(("trigger", "rule", "default of column"), hung, strict=True)
@@ -88,14 +90,14 @@ def remake_view(connection: psycopg.Connection[Any], model: Model, fact: Fact, c
     texts = connection.execute(_COMMENTS.encode(), (oid,)).fetchall()
     back = [ddl.current_view(model, fact, options or ())]
     back += [f"REVOKE ALL ON {view} FROM {_role(grantee)}" for (grantee,) in given]
+    if owner:
+        back.append(f"ALTER VIEW {view} OWNER TO {pg(owner)}")
     for privilege, grantee, grantable, column in grants:
         on = f"{privilege} ({pg(column)})" if column else privilege
         back.append(f"GRANT {on} ON {view} TO {_role(grantee)}" + (" WITH GRANT OPTION" if grantable else ""))
     for column, text in texts:
         target = f"COLUMN {view}.{pg(column)}" if column else f"VIEW {view}"
         back.append(f"COMMENT ON {target} IS {pg_literal(text)}")
-    if owner:
-        back.append(f"ALTER VIEW {view} OWNER TO {pg(owner)}")
     return [f"DROP VIEW {view}", *changes, *back]
 
 
