@@ -1,33 +1,97 @@
 """Another database through the whole stack, as its owner would: drafted, a view added by hand, ticked by the state machine.
 
 Partitioned and composite keys, an enum, a domain, arrays, a text search column, a view by the strategy ``full``.
+
+The owner's machine is that of somebody who works with the real AWS, and the folder has an odd name: nothing of what this
+person has set up for AWS or PostgreSQL is used by the commands, the daemon and the jobs, nothing fails because of it,
+and nothing is asked of the proxy on the way to the real AWS.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
-from typer.testing import CliRunner
 
-from local_stack import cli, lifecycle
 from local_stack.deep_comparison import compare_contents
-from local_stack.lifecycle import Wanted
 from local_stack.reconciliation import reconcile
+from local_stack.stack import Stack
 from local_stack.ticks import IDLE, PUBLISHED, run_tick
+from tests import hostile
 from tests.integration.random_rows import RandomRows
 from tests.integration.test_other_databases import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from local_stack.connections import Credentials
     from local_stack.databases import EmbeddedPostgres
-    from local_stack.stack import Stack
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+ODD: Final = 'it\'s "my" $HOME 100% `work`'
+MODEL, STATE = "rentals", "its state"
+COMMAND: Final = "from local_stack.cli import main; main()"
+# As the command does once it has read a URL.
+UP: Final = f"""
+import sys
+from pathlib import Path
+from local_stack import lifecycle
+from local_stack.connections import Credentials
+
+source = Credentials.model_validate_json(sys.stdin.read())
+lifecycle.up(Path({STATE!r}), lifecycle.Wanted(model_dir=Path({MODEL!r}), source=source), print)
+"""
+# What these ask for holds for a database that is given as a URL, and is refused there by name.
+OF_A_URL: Final = ("PGSERVICE", "PGOPTIONS", "PGSSLCERT")
 
 
-@pytest.fixture(scope="module")
+@dataclass(frozen=True)
+class Machine:
+    """The owner's machine."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, program: str, *arguments: str, given: str = "", without: tuple[str, ...] = ()) -> str:
+        """Run a program in the odd folder; give what it says."""
+        done = subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-c", program, *arguments],
+            cwd=self.folder,
+            env={name: value for name, value in self.environment.items() if name not in without},
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+        assert done.returncode == 0, f"{arguments[:2]}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def tidemark(self, *arguments: str, state: str = STATE) -> str:
+        """Run the command as it is installed."""
+        return self.run(COMMAND, *arguments, "--state", state)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """Whatever a test does there, nothing may be asked of the proxy."""
+    proxy, home, folder = hostile.Proxy(), tmp_path / "home", tmp_path / ODD
+    home.mkdir()
+    folder.mkdir()
+    environment = os.environ | hostile.environment(home, proxy)
+    environment |= {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "glue_jobs")]), "COLUMNS": "200"}
+    yield Machine(folder, environment)
+    assert proxy.asked == []
+    proxy.close()
+
+
+@pytest.fixture
 def source(postgres: EmbeddedPostgres) -> Iterator[Credentials]:
     database = postgres.create_database("rentals_e2e")
     with database.connect() as connection:
@@ -36,18 +100,25 @@ def source(postgres: EmbeddedPostgres) -> Iterator[Credentials]:
     postgres.drop_database("rentals_e2e")
 
 
-@pytest.fixture(scope="module")
-def stack(source: Credentials, postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("second")
+@pytest.fixture
+def drafted(machine: Machine, source: Credentials) -> Machine:
+    """The machine with the drafted model, the view taken too."""
     url = f"{source}?sslmode=disable".replace("@", f":{source.password.get_secret_value()}@")
-    said = CliRunner().invoke(
-        cli.app, ["model", "init", "--database", url, "--output", str(folder / "rentals"), "--name", "rentals"]
-    )
-    assert said.exit_code == 0, said.output
-    take_the_view_too(folder / "rentals" / "source.yml")
+    arguments = ("model", "init", "--database", url, "--output", MODEL, "--name", "rentals")
+    machine.run(COMMAND, *arguments, without=OF_A_URL)
+    take_the_view_too(machine.folder / MODEL / "source.yml")
+    return machine
+
+
+@pytest.fixture
+def stack(drafted: Machine, source: Credentials, postgres: EmbeddedPostgres) -> Iterator[Stack]:
+    """A stack that only knows a reader of the source."""
     reader = postgres.create_reader(source.dbname, "rentals_reader")
-    yield lifecycle.up(folder / "state", Wanted(model_dir=folder / "rentals", source=reader), lambda _: None)
-    lifecycle.down(folder / "state")
+    try:
+        drafted.run(UP, given=json.dumps(reader.secret(), default=str))
+        yield Stack.attach(drafted.folder / STATE)
+    finally:
+        drafted.tidemark("down")
 
 
 def take_the_view_too(file: Path) -> None:
@@ -58,15 +129,10 @@ def take_the_view_too(file: Path) -> None:
     file.write_text(f"{head}\n{view}\n".replace("key: []", "key: [id]"))
 
 
-def call(stack: Stack, *arguments: str) -> Any:
-    return CliRunner().invoke(cli.app, [*arguments, "--state", str(stack.state_dir)], env={"COLUMNS": "200"})
-
-
-def test_it_is_moved_changed_and_moved_again(stack: Stack, source: Credentials) -> None:
+def test_it_is_moved_changed_and_moved_again(stack: Stack, machine: Machine, source: Credentials) -> None:
     work = RandomRows(source, seed=3)
     work.insert(each=20)
-    first = run_tick(stack)
-    assert first.execution.final_state == PUBLISHED, first.execution.cause
+    assert "published run 1" in machine.tidemark("tick")
     assert not list(compare_contents(stack))
     with source.connect() as connection:
         connection.execute("UPDATE customer SET first_name = 'Renamed' WHERE customer_id = 2")
@@ -97,8 +163,14 @@ def test_it_is_moved_changed_and_moved_again(stack: Stack, source: Credentials) 
         row["id"]: row["zip code"] for row in stack.lake.mirror_contents("customer_list")[1].to_pylist()
     }
     assert shown_by_the_view[2] == "Renamed"
-    shown = call(stack, "history", "payment", changed[0], "3")
-    assert shown.exit_code == 0, shown.output
-    assert "amount" in shown.output
-    assert call(stack, "reconcile", "--deep").exit_code == 0
+    assert "amount" in machine.tidemark("history", "payment", changed[0], "3")
+    assert "all equal" in machine.tidemark("reconcile", "--deep")
+    assert "Published" in machine.tidemark("status")
     assert run_tick(stack).execution.final_state == IDLE
+
+
+def test_the_simulated_source_starts_there_too(machine: Machine) -> None:
+    try:
+        assert "ready; next: tidemark tick" in machine.tidemark("up", state="another")
+    finally:
+        machine.tidemark("down", state="another")
