@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 CATALOG: Final = "lake"
+_ROWS_AT_A_TIME: Final = "256"
 _EXTENSIONS: Final = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
 
 
@@ -41,6 +42,8 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
         # With rows of many columns, inferring constraints costs far more than the filters that it finds ever save.
         "spark.sql.constraintPropagation.enabled": "false",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        # Rows that a reader holds at a time, 4,096 by default: of documents of a megabyte that is more than any heap.
+        "spark.sql.parquet.columnarReaderBatchSize": _ROWS_AT_A_TIME,
         "spark.sql.sources.useV1SourceList": "parquet,csv",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         # S3A would ask us-east-2 where a bucket is, which a network with endpoints of its own region cannot reach.
@@ -58,6 +61,7 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
             f"{lake}.io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
             f"{lake}.warehouse": processed_uri.rstrip("/"),
             f"{lake}.glue.skip-archive": "true",
+            f"{lake}.table-default.read.parquet.vectorization.batch-size": _ROWS_AT_A_TIME,
             # The manifests of a table are read for every scan of it, and a run scans its tables several times.
             f"{lake}.io.manifest.cache-enabled": "true",
         }
