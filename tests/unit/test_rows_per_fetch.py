@@ -1,0 +1,46 @@
+"""What a reader holds in memory is bounded in bytes."""
+
+from __future__ import annotations
+
+import pytest
+from tidemark.session import spark_settings
+from tidemark.source.readers import FETCH_BYTES, MOST_ROWS, rows_per_fetch
+from tidemark.types import PgType
+
+
+@pytest.mark.parametrize(
+    ("kinds", "widest", "expected"),
+    [
+        (("integer", "bigint", "numeric(10,2)"), 0, MOST_ROWS),
+        (("integer", "text"), 300, MOST_ROWS),
+        (("integer", "text"), 700 * 1024, 23),
+        (("integer", "text"), 10 * FETCH_BYTES, 1),
+        (("integer", *["varchar(200)"] * 100), 0, 209),
+    ],
+)
+def test_as_many_rows_as_surely_fit(kinds: tuple[str, ...], widest: int, expected: int) -> None:
+    found = rows_per_fetch([PgType.parse(kind) for kind in kinds], widest)
+    assert found == expected
+    assert found == 1 or found * widest <= FETCH_BYTES
+
+
+@pytest.mark.parametrize("kind", ["text", "varchar", "varchar(5000)", "jsonb", "numeric", "bytea", "text[]", "mood"])
+def test_a_type_without_a_bound_is_measured(kind: str) -> None:
+    assert PgType.parse(kind).bounded_width is None
+    assert "octet_length" in PgType.parse(kind).measured_width("c")
+
+
+@pytest.mark.parametrize(
+    "kind", ["bigint", "timestamptz", "uuid", "varchar(200)", "char(3)", "numeric(38,10)", "boolean"]
+)
+def test_a_type_with_a_bound_costs_no_look(kind: str) -> None:
+    assert PgType.parse(kind).bounded_width is not None
+    assert PgType.parse(kind).measured_width("c") == ""
+
+
+def test_files_are_read_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of landing files and of the lake's: with Spark's 4,096 and Iceberg's 5,000, 1,500 rows of 700 kB fit no heap."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
+    settings = spark_settings("s3://lake/processed")
+    assert int(settings["spark.sql.parquet.columnarReaderBatchSize"]) <= 256
+    assert int(settings["spark.sql.catalog.lake.table-default.read.parquet.vectorization.batch-size"]) <= 256
