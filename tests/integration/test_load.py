@@ -305,7 +305,8 @@ def test_a_load_killed_before_its_commit_leaves_nothing(
     assert rows_in(ready, empty) == 0
     assert ready.load(empty) == 3
     assert ready.query(
-        "SELECT relname::text FROM pg_class WHERE relnamespace = 'etl'::regnamespace AND relkind = 'r' ORDER BY 1", empty
+        "SELECT relname::text FROM pg_class WHERE relnamespace = 'etl'::regnamespace AND relkind = 'r' ORDER BY 1",
+        empty,
     ) == [("comments",), ("load_ledger",)], "no staging table is left"
 
 
