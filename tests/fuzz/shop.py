@@ -49,8 +49,21 @@ _MODEL: Final = """tables:
 """
 
 
+_INPUT_IS_VALID = """
+CREATE FUNCTION public.pg_input_is_valid(value text, kind text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('SELECT %L::%s', value, kind);
+    RETURN true;
+EXCEPTION WHEN others THEN
+    RETURN false;
+END $$
+"""
+
+
 def grow(connection: psycopg.Connection, folder: Path) -> None:
     """Turn a fresh shop, its database and its model folder, into that of the fuzz."""
+    if connection.info.server_version < 160000:
+        connection.execute(_INPUT_IS_VALID)  # which the oracle asks; PostgreSQL 16 brought it
     connection.execute(_SCHEMA.encode())
     declared = (folder / "source.yml").read_text()
     (folder / "source.yml").write_text(declared.replace("tables:\n", _MODEL, 1))
