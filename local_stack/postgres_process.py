@@ -27,6 +27,7 @@ _ATTEMPTS: Final = 3
 _LOG_TAIL: Final = 65_536
 _VERSION: Final = re.compile(r"\(PostgreSQL\) (\d+)")
 _BUILTIN_SINCE: Final = 17
+_LIBC_LOCALE: Final = ("--lc-ctype=C.UTF-8",)
 _BUILTIN_LOCALE: Final = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 _GRAVE: Final = re.compile(r"FATAL|PANIC|could not|error:|invalid value|unrecognized")
 
@@ -63,7 +64,7 @@ class Postmaster:
         try:
             done = self._run(
                 *("initdb", "-D", str(growing), "-U", SUPERUSER, f"--pwfile={pwfile}", "--auth=scram-sha-256"),
-                *("--encoding=UTF8", "--locale=C", *(_BUILTIN_LOCALE if major >= _BUILTIN_SINCE else ())),
+                *("--encoding=UTF8", "--locale=C", *(_BUILTIN_LOCALE if major >= _BUILTIN_SINCE else _LIBC_LOCALE)),
             )
         finally:
             pwfile.unlink(missing_ok=True)
