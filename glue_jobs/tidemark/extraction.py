@@ -8,13 +8,13 @@ before the commit, nothing is visible and the next tick starts from the same bas
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tidemark.errors import ContractError, GaveWayError, ShrinkError, SourceError
+from tidemark.errors import ContractError, ShrinkError, SourceError
+from tidemark.giving_way import try_again
 from tidemark.landing import Identity, KeyList, Landing, Manifest, TableEntry
 from tidemark.metrics import CUT_AGE, FRESHNESS, FULL_COMPARE_AGE, ROWS_READ, Metrics
 from tidemark.plan import TablePlan, plan_table
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tidemark.model import Model, SourceTable
 
 FRESH_MANIFEST_EVERY = timedelta(days=1)
-# Tries of a whole cut, when somebody waits for its locks.
-TRIES, PAUSE_SECONDS = 4, 2.0
 _log = logging.getLogger("tidemark.extract")
 
 
@@ -67,15 +65,7 @@ def extract(
     fresh = landing.fresh_at()
     if fresh is not None:
         metrics.age(FRESHNESS, fresh)
-    for left in reversed(range(TRIES)):
-        try:
-            return _take_cut(model, source, landing, request, previous, metrics)
-        except GaveWayError as error:
-            if not left:
-                raise
-            _log.warning("%s Trying again", error)
-            time.sleep(PAUSE_SECONDS)
-    raise AssertionError  # the last try returns or raises
+    return try_again(lambda: _take_cut(model, source, landing, request, previous, metrics))
 
 
 def _take_cut(

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Final, Self
+import time
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import psycopg
 
+from tidemark.errors import GaveWayError
 from tidemark.sessions import open_session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from tidemark.credentials import Credentials
 
 POLL_SECONDS: Final = 0.2
+# Tries of a whole cut, or of a whole load.
+TRIES, PAUSE_SECONDS = 4, 2.0
 # Ours are known by name and by the role that they logged in as. Who waits may be another role's session: its process id
 # is all that anybody may see.
 _OURS: Final = "SELECT pid FROM pg_stat_activity WHERE usename = session_user AND application_name ^@ ANY(%s)"
@@ -45,6 +50,24 @@ SELECT DISTINCT w.pid FROM waiting w
 _END: Final = f"SELECT pg_terminate_backend(pid) FROM ({_OURS}) ours"  # noqa: S608 - a constant
 _WHO: Final = "SELECT coalesce(usename::text, backend_type) FROM pg_stat_activity WHERE pid = %s"
 _log = logging.getLogger("tidemark")
+_Result = TypeVar("_Result")
+
+
+def try_again(work: Callable[[], _Result]) -> _Result:
+    """Do work that may have to give way: up to :data:`TRIES` times, with a pause.
+
+    Raises
+    ------
+    GaveWayError
+        If somebody waited for our locks, time after time.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return work()
+        except GaveWayError as error:
+            _log.warning("%s Trying again", error)
+            time.sleep(PAUSE_SECONDS)
+    return work()
 
 
 class Watch:
@@ -78,6 +101,10 @@ class Watch:
         self._done.set()
         self._thread.join()
         self._connection.close()
+
+    def given_up(self, place: str, what: str, do: str) -> GaveWayError:
+        """Say for whom we have given way: with what, at which place."""
+        return GaveWayError(f"{place}: {self.gave_way_to} waited for the {what}'s locks, so it was given up", do=do)
 
     def _open(self) -> psycopg.Connection[Any]:
         connection = open_session(self._credentials, "tidemark-watch").connection

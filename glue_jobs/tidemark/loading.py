@@ -7,11 +7,11 @@ every star table agree between source, lake and warehouse, or nothing is committ
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tidemark.errors import GaveWayError, ReconcileError, WarehouseError
+from tidemark.errors import ReconcileError, WarehouseError
+from tidemark.giving_way import try_again
 from tidemark.lake_reader import LakeReader
 from tidemark.metrics import FRESHNESS, Metrics
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tidemark.model import Model
     from tidemark.warehouse import LoadTransaction, Warehouse
 
-# Tries of a whole load, when somebody waits for its locks.
-TRIES, PAUSE_SECONDS = 4, 2.0
 _log = logging.getLogger("tidemark.load")
 
 
@@ -48,16 +46,7 @@ def load(model: Model, landing: Landing, processed_uri: str, warehouse: Warehous
         _log.info("nothing to load: the lake has no run yet")
         return 0
     run = runs[-1]
-    for left in reversed(range(TRIES)):
-        try:
-            _load_run(model, lake, landing, runs, warehouse)
-        except GaveWayError as error:
-            if not left:
-                raise
-            _log.warning("%s Trying again", error)
-            time.sleep(PAUSE_SECONDS)
-        else:
-            break
+    try_again(lambda: _load_run(model, lake, landing, runs, warehouse))
     landing.publish(run.seq)
     metrics.age(FRESHNESS, run.cut_time)
     return run.seq

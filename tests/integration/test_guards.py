@@ -198,7 +198,7 @@ def test_a_rewriting_alter_does_not_wait_for_the_cut_and_the_cut_is_taken_again(
     shop.execute("UPDATE orders SET note = 'before' WHERE order_id = 2")
     manifest = shop.must_extract()
     assert not other.is_alive()
-    assert "waited for this cut's locks, so it was given up" in caplog.text
+    assert "waited for the cut's locks, so it was given up" in caplog.text
     assert {name: entry.count for name, entry in manifest.tables.items()} == {
         "country": 2,
         "customer": 20,
@@ -286,7 +286,7 @@ def test_a_hot_standby_is_a_source_and_what_replays_its_log_does_not_wait(
     monkeypatch.setattr(extraction, "plan_table", conflicting)
     manifest = shop.must_extract()
     assert "Trying again" in caplog.text
-    assert "recovery" in caplog.text or "waited for this cut's locks" in caplog.text
+    assert "recovery" in caplog.text or "waited for the cut's locks" in caplog.text
     assert manifest.tables["orders"].mode == "full"
     assert manifest.tables["orders"].count == len(shop.landed(manifest, "orders"))
 

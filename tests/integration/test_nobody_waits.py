@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tidemark import extraction, loading
+from tidemark import extraction, giving_way
 from tidemark.errors import GaveWayError, SourceError, WarehouseError
 from tidemark.plan import plan_table
 from tidemark.source import server
@@ -108,7 +108,7 @@ def test_an_extract_gives_way(
         return plan_table(*arguments)
 
     monkeypatch.setattr(extraction, "plan_table", hold)
-    monkeypatch.setattr(extraction, "PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(giving_way, "PAUSE_SECONDS", 0.2)
     manifest = shop.must_extract(accept="*", full=True)
     other.report("extract", what)
     assert manifest.tables["customer"].rows == 20
@@ -128,10 +128,10 @@ def test_an_extract_that_has_to_give_way_each_time_ends_with_a_sentence(
         return plan_table(*_)
 
     monkeypatch.setattr(extraction, "plan_table", give_way)
-    monkeypatch.setattr(extraction, "PAUSE_SECONDS", 0.1)
-    monkeypatch.setattr(extraction, "TRIES", 2)
+    monkeypatch.setattr(giving_way, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(giving_way, "TRIES", 2)
     with pytest.raises(
-        GaveWayError, match=r"session \d+( of postgres)? waited for this cut's locks, so it was given up"
+        GaveWayError, match=r"session \d+( of postgres)? waited for the cut's locks, so it was given up"
     ):
         partitioned.extract(full=True)
     assert partitioned.landing.latest() == before
@@ -174,7 +174,7 @@ def test_a_load_gives_way(
         return count(self, table)
 
     monkeypatch.setattr(_PostgresLoad, "current_rows", hold)
-    monkeypatch.setattr(loading, "PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(giving_way, "PAUSE_SECONDS", 0.2)
     with caplog.at_level(logging.WARNING):
         load_all(loaded)
     other.report("load", what)
@@ -269,7 +269,7 @@ def test_a_role_that_acts_as_another_gives_way_too(
         return count(self, table)
 
     monkeypatch.setattr(_PostgresLoad, "current_rows", hold)
-    monkeypatch.setattr(loading, "PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(giving_way, "PAUSE_SECONDS", 0.2)
     load_all(loaded)
     other.report("load as another role", "ALTER TABLE")
     with database.connect() as connection:

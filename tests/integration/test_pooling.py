@@ -11,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
@@ -26,6 +25,7 @@ from typer.testing import CliRunner
 
 from local_stack import cli
 from local_stack.databases import EmbeddedPostgres
+from tests.integration.forwarding import Forwarder, forward
 
 PGBOUNCER = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 needs_pgbouncer = pytest.mark.skipif(not Path(PGBOUNCER).exists(), reason="pgbouncer is not installed")
@@ -33,33 +33,16 @@ NewDatabase = Callable[..., Credentials]
 NewBouncer = Callable[..., Credentials]
 
 
-class Spreader:
+class Spreader(Forwarder):
     """Passes each new connection on to the next of several servers, as a load balancer does."""
 
     def __init__(self, *ports: int, host: str = "127.0.0.1", port: int = 0) -> None:
         self._targets = itertools.cycle(ports)
-        self._listener = socket.create_server((host, port))
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(host, port)
 
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
+    def _serve(self, client: socket.socket) -> None:
         with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", next(self._targets)))
-                for source, target in ((client, server), (server, client)):
-                    threading.Thread(target=_pump, args=(source, target), daemon=True).start()
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_RDWR)
+            forward(client, next(self._targets))
 
 
 @pytest.fixture

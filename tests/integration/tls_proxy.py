@@ -11,7 +11,6 @@ import ipaddress
 import socket
 import ssl
 import struct
-import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests.integration.forwarding import Forwarder, forward
 
 _SSL_REQUEST, _GSSENC_REQUEST = 80877103, 80877104
 _DAY = datetime.timedelta(days=1)
@@ -77,7 +78,7 @@ def _signed(
     return made.sign(by, hashes.SHA256())
 
 
-class TlsProxy:
+class TlsProxy(Forwarder):
     """Listens on a port of its own and speaks TLS there with the certificate in ``file``.
 
     With ``clients`` it wants a certificate of that authority from whoever connects.
@@ -85,24 +86,13 @@ class TlsProxy:
 
     def __init__(self, file: Path, target_port: int, clients: Authority | None = None) -> None:
         self.encrypted = self.plain = 0
-        self._target = ("127.0.0.1", target_port)
+        self._target_port = target_port
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(file)
         if clients:
             self._context.load_verify_locations(clients.file)
             self._context.verify_mode = ssl.CERT_REQUIRED
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+        super().__init__()
 
     def _serve(self, client: socket.socket) -> None:
         with client, suppress(OSError, struct.error):
@@ -114,21 +104,6 @@ class TlsProxy:
                 self.plain += 1
                 return
             client.sendall(b"S")
-            with (
-                self._context.wrap_socket(client, server_side=True) as secured,
-                socket.create_connection(self._target) as server,
-            ):
-                self.encrypted += 1
-                back = threading.Thread(target=_pump, args=(server, secured), daemon=True)
-                back.start()
-                _pump(secured, server)
-                back.join()
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Pass everything on until one side ends; then end the other."""
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_RDWR)
+            secured = self._context.wrap_socket(client, server_side=True)
+            self.encrypted += 1
+            forward(secured, self._target_port)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -171,18 +171,18 @@ def open_snapshot(credentials: Credentials, model: Model, application: str) -> I
     """
     run = secrets.token_hex(4)
     own, readers = f"{application} {run}", f"tidemark-reader {run}"
-    try:
-        session = open_session(credentials, own)
-        watch = Watch(credentials, [own, readers])
-        watch.__enter__()
-    except psycopg.Error as error:
-        what, advice = creds.unreachable("source", credentials, error)
-        raise SourceError(what, do=advice) from None
-    try:
+    with ExitStack() as stack:
+        try:
+            session = open_session(credentials, own)
+            # Closed, not committed: there is nothing to commit, and nothing that could fail.
+            connection = stack.enter_context(closing(session.connection))
+            watch = stack.enter_context(Watch(credentials, [own, readers]))
+        except psycopg.Error as error:
+            what, advice = creds.unreachable("source", credentials, error)
+            raise SourceError(what, do=advice) from None
         if not session.takes_options:  # something stands before the server
             pooling.check_direct("source", credentials, snapshots=True)
-        # Closed, not committed: there is nothing to commit, and nothing that could fail.
-        with _as_source_errors(credentials), closing(session.connection) as connection:
+        with _as_given_up(watch, credentials), _as_source_errors(credentials):
             connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'".encode())
             found = server.ask(connection)
             _lock(connection, model, catalog.describe(connection, model))
@@ -192,16 +192,6 @@ def open_snapshot(credentials: Credentials, model: Model, application: str) -> I
             yield SourceSnapshot(
                 connection, credentials, export_id, text, cut, found, tables, readers, session.takes_options
             )
-    except SourceError as error:
-        repeats = "nothing was landed; the next tick repeats. If this happens at every tick, look at what waits there"
-        if watch.gave_way_to:
-            waited = f"{watch.gave_way_to} waited for this cut's locks, so it was given up"
-            raise GaveWayError(f"source {credentials.place}: {waited}", do=repeats) from None
-        if "conflict with recovery" in str(error):  # on a standby, the server itself takes the locks away
-            raise GaveWayError(error.what, do=repeats) from None
-        raise
-    finally:
-        watch.__exit__(None, None, None)
 
 
 def _row(connection: psycopg.Connection[Any], query: str) -> tuple[Any, ...]:
@@ -228,6 +218,20 @@ def _lock(connection: psycopg.Connection[Any], model: Model, found: Mapping[str,
         else:
             connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'".encode())
             return
+
+
+@contextmanager
+def _as_given_up(watch: Watch, credentials: Credentials) -> Iterator[None]:
+    """Tell errors that come of giving way from others: the cut is then taken again."""
+    try:
+        yield
+    except SourceError as error:
+        repeats = "nothing was landed; the next tick repeats. If this happens at every tick, look at what waits there"
+        if watch.gave_way_to:
+            raise watch.given_up(f"source {credentials.place}", "cut", do=repeats) from None
+        if "conflict with recovery" in str(error):  # on a standby, the server itself takes the locks away
+            raise GaveWayError(error.what, do=repeats) from None
+        raise
 
 
 @contextmanager

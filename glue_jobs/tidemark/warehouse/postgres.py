@@ -21,7 +21,7 @@ from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import dbapi
 
 from tidemark import credentials as creds
-from tidemark.errors import GaveWayError, TidemarkError, WarehouseError
+from tidemark.errors import TidemarkError, WarehouseError
 from tidemark.giving_way import Watch
 from tidemark.model import DATE_COLUMNS, Column, Dimension, Fact, Model
 from tidemark.names import pg, pg_literal
@@ -81,9 +81,9 @@ class PostgresWarehouse:
                 except (AdbcError, psycopg.Error):
                     if not watch.gave_way_to:
                         raise
-                    raise GaveWayError(
-                        f"warehouse {self._credentials.place}: {watch.gave_way_to} waited for the load's locks, so it "
-                        "was given up",
+                    raise watch.given_up(
+                        f"warehouse {self._credentials.place}",
+                        "load",
                         do="nothing was committed, the next tick repeats. If this happens at every tick, look at what "
                         "waits there; a type that becomes wider rewrites its table, which needs a quiet moment",
                     ) from None
