@@ -8,7 +8,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from constructs import Construct
-from tidemark import metrics
+from tidemark.base import metrics
 
 if TYPE_CHECKING:
     from aws_cdk import aws_sns as sns

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import aws_cdk as cdk
 from aws_cdk import aws_athena as athena
 from constructs import Construct
-from tidemark import names
+from tidemark.base import quoting as names
 from tidemark.model_loader import load_model
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
-from tidemark import metrics
+from tidemark.base import metrics
 from tidemark.jobs import job_definitions
 
 if TYPE_CHECKING:

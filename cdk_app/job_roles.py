@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
-from tidemark import metrics
+from tidemark.base import metrics
 
 from cdk_app.acknowledgements import acknowledge_wildcards
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tidemark.arguments import accepted_deletes, given_credentials, parse_arguments
-from tidemark.credentials import from_secret
-from tidemark.errors import run_job
+from tidemark.base.credentials import from_secret
+from tidemark.base.errors import run_job
+from tidemark.base.metrics import job_metrics
+from tidemark.base.spark import spark_throughout
 from tidemark.extraction import ExtractRequest, extract
 from tidemark.landing import Landing
-from tidemark.metrics import job_metrics
 from tidemark.model_loader import load_model
-from tidemark.session import spark_throughout
 
 
 def main() -> None:

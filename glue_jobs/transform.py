@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tidemark.arguments import parse_arguments
-from tidemark.errors import run_job
+from tidemark.base.errors import run_job
+from tidemark.base.metrics import job_metrics
+from tidemark.base.spark import spark_throughout
 from tidemark.landing import Landing
-from tidemark.metrics import job_metrics
 from tidemark.model_loader import load_model
-from tidemark.session import spark_throughout
 from tidemark.transformation import transform
 
 

@@ -16,10 +16,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
-from tidemark.sessions import open_session
+from tidemark.base import database_url as connections
+from tidemark.base.sessions import open_session
 from typer.core import TyperGroup
 
-from local_stack import complaints, connections, lifecycle, model_init_cli, own_databases, show, show_rows, ticks
+from local_stack import complaints, lifecycle, model_init_cli, own_databases, show, show_rows, ticks
 from local_stack.deep_comparison import compare_contents
 from local_stack.demo import run_demo
 from local_stack.history import find_fact, read_versions

@@ -5,10 +5,10 @@ from __future__ import annotations
 import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
 from requests.exceptions import RequestException
-from tidemark.errors import TidemarkError
+from tidemark.base.database_url import DatabaseUrlError
+from tidemark.base.errors import TidemarkError
 
 from local_stack.aws import LocalStackError
-from local_stack.connections import DatabaseUrlError
 from local_stack.postgres_area import DatabaseError
 from local_stack.simulator import SimulationError, SnapshotError
 

@@ -16,8 +16,8 @@ from typing import Final
 import psycopg
 from psycopg import sql
 from pydantic import SecretStr
+from tidemark.base.database_url import Credentials
 
-from local_stack.connections import Credentials
 from local_stack.postgres_area import Area, DatabaseError
 from local_stack.postgres_process import HOST, SUPERUSER, Postmaster
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
+from tidemark.base.quoting import pg
+from tidemark.base.sessions import open_session
 from tidemark.model import Fact
-from tidemark.names import pg
-from tidemark.sessions import open_session
 from tidemark.source import catalog
 from tidemark.source import sql as source_sql
 from tidemark.types import PgType

@@ -21,7 +21,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from tidemark.errors import TidemarkError
+from tidemark.base.errors import TidemarkError
 
 from local_stack import complaints, demo_day, lifecycle, show
 from local_stack.demo_day import Day

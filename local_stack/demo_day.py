@@ -11,8 +11,8 @@ from datetime import UTC, datetime, time
 from typing import Any, LiteralString
 
 import psycopg
+from tidemark.base.database_url import Credentials
 
-from local_stack.connections import Credentials
 from local_stack.demo_figures import one
 from local_stack.simulated_events import Deleted, OrderPlaced, PaymentsBooked, SilentUpdate
 from local_stack.simulator import BusinessDay, LateOrder, open_late_order

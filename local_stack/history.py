@@ -9,9 +9,9 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
-from tidemark.errors import TidemarkError
+from tidemark.base.errors import TidemarkError
+from tidemark.base.quoting import pg
 from tidemark.model import Fact, Model
-from tidemark.names import pg
 
 
 @dataclass(frozen=True, kw_only=True)

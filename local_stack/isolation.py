@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import boto3
-from tidemark import storage
+from tidemark.base import storage
 
 REGION: Final = "eu-west-2"
 # The port "discard": nothing listens there.

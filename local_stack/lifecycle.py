@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tidemark.base.database_url import Credentials
 from tidemark.jobs import Deployment
 from tidemark.model import Model
 from tidemark.model_loader import load_model
 
 from local_stack import isolation, own_databases
 from local_stack.aws import REPO, LocalAws, LocalStackError
-from local_stack.connections import Credentials
 from local_stack.databases import EmbeddedPostgres
 from local_stack.own_databases import Place
 from local_stack.postgres_area import Area

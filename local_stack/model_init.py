@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tidemark.errors import ModelError, SourceError
+from tidemark.base.database_url import Credentials
+from tidemark.base.errors import ModelError, SourceError
 from tidemark.model import Model
 
 from local_stack import model_init_catalog as catalog
 from local_stack import model_init_files as files
 from local_stack import model_init_names as names
-from local_stack.connections import Credentials
 from local_stack.model_init_source import LeftOut, SourceDraft, draft_source, plain_descriptions
 from local_stack.model_init_star import StarDraft, draft_star
 

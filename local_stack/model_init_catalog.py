@@ -15,12 +15,12 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import sql
-from tidemark.errors import SourceError
+from tidemark.base.database_url import Credentials
+from tidemark.base.errors import SourceError
 from tidemark.source.catalog import BASE_TYPES
 from tidemark.source.equality import Spelling, spellings
 from tidemark.types import PgType
 
-from local_stack.connections import Credentials
 from local_stack.model_init_zones import ServerZone, read_server_zone, zone_of_default
 
 OLDEST: Final = 110_000

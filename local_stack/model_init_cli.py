@@ -10,9 +10,10 @@ from urllib.parse import urlencode
 
 import typer
 from rich.markup import escape
+from tidemark.base import database_url as connections
 from tidemark.model_loader import load_model
 
-from local_stack import connections, show
+from local_stack import show
 from local_stack.model_init import Draft, draft_model
 
 _MOST_NOTES: Final = 40

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from tidemark.errors import ModelError
+from tidemark.base.errors import ModelError
 from tidemark.model import Model
 from tidemark.model_loader import load_model
 

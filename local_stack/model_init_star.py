@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tidemark.base.quoting import spark
 from tidemark.model_names import FACTS_OWN, MONTHS, TABLES_OWN
-from tidemark.names import spark
 from tidemark.types import PgType
 
 from local_stack import model_init_names as names

@@ -13,10 +13,10 @@ from typing import Final
 
 import psycopg
 from psycopg import sql
-from tidemark.sessions import open_session
+from tidemark.base.database_url import Credentials
+from tidemark.base.sessions import open_session
 from tidemark.source import pooling
 
-from local_stack.connections import Credentials
 from local_stack.databases import EmbeddedPostgres
 from local_stack.simulator import create_schema, seed_history
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 from pyiceberg.exceptions import NoSuchNamespaceError
-from tidemark import storage
-from tidemark.sessions import open_session
+from tidemark.base import storage
+from tidemark.base.sessions import open_session
 
 from local_stack import ticks
 

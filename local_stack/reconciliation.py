@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
-from tidemark.errors import TidemarkError
+from tidemark.base.errors import TidemarkError
+from tidemark.base.sessions import open_session
 from tidemark.model import Dimension, Fact, Model, SourceTable
-from tidemark.sessions import open_session
 
 from local_stack.deep_comparison import compare_star
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tidemark.base.database_url import Credentials
 from tidemark.jobs import Deployment
 from tidemark.lake_reader import LakeReader
 from tidemark.landing import Landing
@@ -21,7 +22,6 @@ from tidemark.model_loader import load_model
 
 from local_stack import isolation, own_databases
 from local_stack.aws import LocalAws, LocalStackError
-from local_stack.connections import Credentials
 from local_stack.databases import EmbeddedPostgres
 from local_stack.own_databases import Place
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tidemark import storage
+from tidemark.base import storage
 from tidemark.jobs import PENDING_PREFIX
 
 from local_stack.aws import Notification

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from psycopg import sql
+from tidemark.base import database_url as connections
 
-from local_stack import connections
 from local_stack.simulator import SimulationError
 from local_stack.totesys import TABLES
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from tidemark import lake
-from tidemark.errors import ModelError
+from tidemark.base.errors import ModelError
 from tidemark.model import DATE_COLUMNS, Column, Fact, Model, StarTable
 from tidemark.model_loader import load_model
 from tidemark.warehouse import ddl

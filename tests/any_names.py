@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 from hypothesis import strategies as st
 from tidemark import model_names
-from tidemark.names import pg, spark
+from tidemark.base.quoting import pg, spark
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
-from tidemark import storage
+from tidemark.base import storage
 
 from local_stack import isolation
 from local_stack.databases import Credentials, EmbeddedPostgres
@@ -97,7 +97,7 @@ def job_variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
 @pytest.fixture(scope="session")
 def spark(job_variables: dict[str, str]) -> Iterator[SparkSession]:
     """The one Spark session of all tests, started as a job starts its own, with the lake's catalog in it."""
-    from tidemark.session import spark_session  # noqa: PLC0415 - most test runs need no Spark
+    from tidemark.base.spark import spark_session  # noqa: PLC0415 - most test runs need no Spark
 
     with pytest.MonkeyPatch.context() as environment:
         for name, value in job_variables.items():

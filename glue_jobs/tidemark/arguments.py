@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Literal, NoReturn
 
-from tidemark.errors import TidemarkError
+from tidemark.base.errors import TidemarkError
 from tidemark.jobs import NO_DELETES, arguments_of, optional_arguments_of
 
 

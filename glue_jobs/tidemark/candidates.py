@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import keys, names
-from tidemark.errors import ModelError
+from tidemark import keys
+from tidemark.base import quoting as names
+from tidemark.base.errors import ModelError
 from tidemark.model import Fact
 
 if TYPE_CHECKING:

@@ -13,18 +13,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tidemark.errors import ContractError, ShrinkError, SourceError
-from tidemark.giving_way import try_again
+from tidemark.base.errors import ContractError, ShrinkError, SourceError
+from tidemark.base.giving_way import try_again
+from tidemark.base.metrics import CUT_AGE, FRESHNESS, FULL_COMPARE_AGE, ROWS_READ, Metrics
+from tidemark.base.spark import spark_session
 from tidemark.landing import Identity, KeyList, Landing, Manifest, TableEntry
-from tidemark.metrics import CUT_AGE, FRESHNESS, FULL_COMPARE_AGE, ROWS_READ, Metrics
 from tidemark.plan import TablePlan, plan_table
-from tidemark.session import spark_session
 from tidemark.source.readers import Landed, Read, read_all
 from tidemark.source.snapshot import SourceSnapshot, open_snapshot
 from tidemark.source.sql import comparable
 
 if TYPE_CHECKING:
-    from tidemark.credentials import Credentials
+    from tidemark.base.credentials import Credentials
     from tidemark.model import Model, SourceTable
 
 FRESH_MANIFEST_EVERY = timedelta(days=1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import names
+from tidemark.base import quoting as names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from tidemark import lake_batches, names
-from tidemark.errors import LakeError, ModelError
+from tidemark import lake_batches
+from tidemark.base import quoting as names
+from tidemark.base.errors import LakeError, ModelError
+from tidemark.base.spark import CATALOG
 from tidemark.model import DATE_COLUMNS, Dimension, Fact, Model
-from tidemark.session import CATALOG
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -15,7 +15,7 @@ from pyiceberg.catalog.glue import GlueCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue
 
-from tidemark import storage
+from tidemark.base import storage
 from tidemark.lake_batches import Run
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from tidemark import storage
-from tidemark.errors import LandingError
+from tidemark.base import storage
+from tidemark.base.errors import LandingError
 from tidemark.jobs import PENDING_PREFIX
 
 Mode = Literal["full", "delta", "none"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tidemark.names import spark as quoted
+from tidemark.base.quoting import spark as quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,10 +10,10 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tidemark.errors import ReconcileError, WarehouseError
-from tidemark.giving_way import try_again
+from tidemark.base.errors import ReconcileError, WarehouseError
+from tidemark.base.giving_way import try_again
+from tidemark.base.metrics import FRESHNESS, Metrics
 from tidemark.lake_reader import LakeReader
-from tidemark.metrics import FRESHNESS, Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

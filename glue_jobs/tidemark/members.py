@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import names
+from tidemark.base import quoting as names
 from tidemark.model import UNKNOWN_TEXT
 
 if TYPE_CHECKING:

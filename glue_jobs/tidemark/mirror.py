@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import landing_format, names
+from tidemark import landing_format
+from tidemark.base import quoting as names
 from tidemark.lake import MIRROR_COLUMNS
 from tidemark.tally import Tally, settle, tally
 

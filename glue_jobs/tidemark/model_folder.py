@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tidemark import storage
-from tidemark.errors import ModelError
+from tidemark.base import storage
+from tidemark.base.errors import ModelError
 
 T = TypeVar("T", bound=BaseModel)
 

@@ -1,6 +1,6 @@
 """Reads and checks a model folder, from a path or from S3.
 
-Promises: either a consistent :class:`~tidemark.model.Model`, or a :class:`~tidemark.errors.ModelError` that names the
+Promises: either a consistent :class:`~tidemark.model.Model`, or a :class:`~tidemark.base.errors.ModelError` that names the
 file, the table and the column, says what was found and what is expected. Unknown keys are errors: a typo is never
 silently ignored.
 """
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from tidemark import model_names
-from tidemark.errors import ModelError
+from tidemark.base.errors import ModelError
 from tidemark.model import Column, Dimension, Fact, Model, SourceTable
 from tidemark.model_folder import Folder, parse
 from tidemark.time_zones import check_plain, zone_of_column

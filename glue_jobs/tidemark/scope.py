@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import names
+from tidemark.base import quoting as names
 from tidemark.tally import FEW_KEYS
 
 if TYPE_CHECKING:

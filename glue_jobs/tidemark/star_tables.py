@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import candidates as cand
-from tidemark import keys, names, star_sql, time_zones, versions
+from tidemark import keys, star_sql, time_zones, versions
+from tidemark.base import quoting as names
 from tidemark.lake_batches import TableChange
 from tidemark.mirror import within
 from tidemark.model import Dimension, Fact

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tidemark import names
+from tidemark.base import quoting as names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from zoneinfo import available_timezones
 
-from tidemark.errors import ModelError
+from tidemark.base.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import members, mirror, quarantine, star_tables
-from tidemark.errors import LandingError
+from tidemark.base.errors import LandingError
+from tidemark.base.metrics import ROWS_CHANGED, ROWS_QUARANTINED, Metrics
+from tidemark.base.spark import spark_session
 from tidemark.lake import DIMENSION_COLUMNS, FACT_COLUMNS, Lake
 from tidemark.lake_batches import BEFORE_FIRST, COLUMNS, Run
 from tidemark.lake_reader import LakeReader
-from tidemark.metrics import ROWS_CHANGED, ROWS_QUARANTINED, Metrics
 from tidemark.model import Dimension, Fact
-from tidemark.session import spark_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from tidemark.errors import ModelError
-from tidemark.names import pg
+from tidemark.base.errors import ModelError
+from tidemark.base.quoting import pg
 
 _MAX_DECIMAL: Final = 38
 _INTEGER_RANK: Final = {"smallint": 1, "integer": 2, "bigint": 3}

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import keys, names
+from tidemark import keys
+from tidemark.base import quoting as names
 from tidemark.candidates import KEY_TEXT, RAW, REASON, UPDATED
 from tidemark.lake import FACT_COLUMNS
 

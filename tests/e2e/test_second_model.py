@@ -30,7 +30,8 @@ from tests.integration.test_other_databases import SCHEMAS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from local_stack.connections import Credentials
+    from tidemark.base.database_url import Credentials
+
     from local_stack.databases import EmbeddedPostgres
 
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ import re
 from typing import Any, Final
 
 import pytest
-from tidemark import metrics
+from tidemark.base import metrics
 
 from cdk_app.settings import REPO
 from tests.templates import ACCOUNT, Synthesis, arn

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pyiceberg.table import Table
-from tidemark import storage
-from tidemark.credentials import Credentials
+from tidemark.base import storage
+from tidemark.base.credentials import Credentials
+from tidemark.base.metrics import Metrics
 from tidemark.extraction import ExtractRequest, extract
 from tidemark.lake_reader import LakeReader
 from tidemark.landing import Landing, Manifest
 from tidemark.landing_format import read
 from tidemark.loading import load
-from tidemark.metrics import Metrics
 from tidemark.model import Model
 from tidemark.model_loader import load_model
 from tidemark.transformation import transform

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import psycopg
-from tidemark.names import pg, pg_literal
+from tidemark.base.quoting import pg, pg_literal
 
 if TYPE_CHECKING:
-    from local_stack.connections import Credentials
+    from tidemark.base.database_url import Credentials
 
 _TABLES = """
 SELECT c.oid::bigint, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, Phase, assume, example, given, seed, settings
 from hypothesis import strategies as st
-from tidemark.errors import ModelError
+from tidemark.base.errors import ModelError
+from tidemark.base.quoting import pg
 from tidemark.landing import Landing
 from tidemark.model_loader import load_model
-from tidemark.names import pg
 
 from local_stack.deep_comparison import compare_mirrors
 from tests.any_names import WORST, AnyNames, names

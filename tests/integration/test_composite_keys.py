@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tidemark.errors import TidemarkError
+from tidemark.base.errors import TidemarkError
 
 from local_stack.history import read_versions
 

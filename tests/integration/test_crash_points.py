@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.retries.standard import ExponentialBackoff
 from tidemark import transformation
-from tidemark.errors import SourceError, WarehouseError
+from tidemark.base.errors import SourceError, WarehouseError
 
 from tests.fuzz.sabotage import BadNetwork, Sabotage, terminator
 from tests.fuzz.scene import Scene

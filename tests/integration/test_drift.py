@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tidemark.errors import ContractError, ModelError
+from tidemark.base.errors import ContractError, ModelError
 
 from tests.integration.conftest import Pipeline
 

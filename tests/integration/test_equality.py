@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from tidemark.errors import ContractError
+from tidemark.base.errors import ContractError
 from tidemark.source.equality import spellings, unlike
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import psycopg
+    from tidemark.base.database_url import Credentials
 
-    from local_stack.connections import Credentials
     from tests.integration.conftest import Pipeline
 
 TYPES: Final = """

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tidemark.errors import SourceError
+from tidemark.base.errors import SourceError
 from tidemark.types import PgType
 
 from tests.integration.conftest import Pipeline

@@ -11,8 +11,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from tidemark import extraction, landing_format, storage
-from tidemark.errors import ContractError, LandingError, ShrinkError, SourceError
+from tidemark import extraction, landing_format
+from tidemark.base import storage
+from tidemark.base.errors import ContractError, LandingError, ShrinkError, SourceError
 from tidemark.landing import Cut, Landing, Manifest
 from tidemark.source import readers, snapshot
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from tidemark import extraction
-from tidemark.errors import SourceError
-from tidemark.giving_way import Watch
+from tidemark.base.errors import SourceError
+from tidemark.base.giving_way import Watch
 from tidemark.landing import Landing
 from tidemark.plan import plan_table
 from tidemark.source import snapshot

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tidemark.errors import SourceError
+from tidemark.base.errors import SourceError
+from tidemark.base.quoting import pg
 from tidemark.landing import Landing
-from tidemark.names import pg
 
 from local_stack.deep_comparison import compare_mirrors, compare_stars
 from local_stack.model_init import draft_model
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pyspark.sql import SparkSession
-
-    from local_stack.connections import Credentials
+    from tidemark.base.database_url import Credentials
 
 # By Unicode escapes, so that an editor shows what is meant.
 VALUES = (

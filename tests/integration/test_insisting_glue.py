@@ -17,7 +17,7 @@ from local_stack.glue_runner import GlueRunner, JobRun, RunnerSettings
 from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
 
 if TYPE_CHECKING:
-    from tidemark.credentials import Credentials
+    from tidemark.base.credentials import Credentials
 
 WITHOUT_SPARK = ("FAILED", "User did not initialize spark context!")
 WELL = ("SUCCEEDED", "")

@@ -9,8 +9,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from tidemark import storage
-from tidemark.errors import ReconcileError, WarehouseError
+from tidemark.base import storage
+from tidemark.base.errors import ReconcileError, WarehouseError
 from tidemark.lake_reader import LakeReader
 from tidemark.landing import Landing
 from tidemark.loading import load

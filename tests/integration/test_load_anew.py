@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tidemark.errors import WarehouseError
+from tidemark.base.errors import WarehouseError
 
 from local_stack.databases import Credentials as Database
 from tests.integration.conftest import Pipeline

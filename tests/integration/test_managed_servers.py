@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tidemark.errors import SourceError
-from tidemark.sessions import open_session
+from tidemark.base.errors import SourceError
+from tidemark.base.sessions import open_session
 
 from tests import servers
 from tests.integration.conftest import SHOP, Pipeline, credentials_of

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from tidemark.errors import ModelError
+from tidemark.base.errors import ModelError
 
 from tests.fuzz.models import SELLER, SHELF
 from tests.fuzz.sabotage import KilledError, Sabotage

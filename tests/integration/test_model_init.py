@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from psycopg import sql as pgsql
-from tidemark.credentials import Credentials as JobCredentials
-from tidemark.errors import ModelError
+from tidemark.base.credentials import Credentials as JobCredentials
+from tidemark.base.errors import ModelError
 from tidemark.model_loader import load_model
 from tidemark.source import sql
 from tidemark.source.snapshot import open_snapshot
@@ -25,9 +25,9 @@ from local_stack.model_init import draft_model
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tidemark.base.database_url import Credentials
     from tidemark.model import Model
 
-    from local_stack.connections import Credentials
     from local_stack.databases import EmbeddedPostgres
     from local_stack.model_init import Draft
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tidemark.errors import ModelError
+from tidemark.base.errors import ModelError
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Pipeline

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tidemark.base.quoting import pg
 from tidemark.landing import Landing
 from tidemark.model import Fact
-from tidemark.names import pg
 
 from local_stack.deep_comparison import compare_mirrors, compare_stars
 from local_stack.model_init import Draft, draft_model
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyspark.sql import SparkSession
-
-    from local_stack.connections import Credentials
+    from tidemark.base.database_url import Credentials
 
 SCHEMAS = Path(__file__).with_name("other_databases")
 # The others are tried on demand: TIDEMARK_ALL_SAMPLES=1.

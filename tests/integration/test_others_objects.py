@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tidemark.errors import WarehouseError
+from tidemark.base.errors import WarehouseError
 from tidemark.loading import load
 from tidemark.warehouse.postgres import PostgresWarehouse
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tidemark.credentials import Credentials
-from tidemark.errors import SourceError, WarehouseError
+from tidemark.base.credentials import Credentials
+from tidemark.base.errors import SourceError, WarehouseError
 from tidemark.source import pooling
 from typer.testing import CliRunner
 

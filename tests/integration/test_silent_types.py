@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tidemark.errors import ContractError
+from tidemark.base.errors import ContractError
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Pipeline

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import certifi
 import pytest
-from tidemark.credentials import Credentials
-from tidemark.errors import SourceError, WarehouseError
+from tidemark.base import database_url as connections
+from tidemark.base.credentials import Credentials
+from tidemark.base.errors import SourceError, WarehouseError
+from tidemark.base.metrics import Metrics
 from tidemark.loading import load
-from tidemark.metrics import Metrics
 from tidemark.source.readers import Read, read_all
 from tidemark.source.snapshot import open_snapshot
 from tidemark.warehouse.postgres import PostgresWarehouse
 
-from local_stack import connections
 from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
 from tests.integration.tls_proxy import Authority, TlsProxy
 

@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from tidemark import storage
-from tidemark.errors import LandingError
+from tidemark.base import storage
+from tidemark.base.errors import LandingError
 from tidemark.lake_batches import TableChange
 from tidemark.lake_reader import LakeReader
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from tidemark.errors import ModelError
+from tidemark.base.errors import ModelError
 from tidemark.lake_batches import TableChange
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tidemark import model_names
-from tidemark.errors import ModelError
+from tidemark.base.errors import ModelError
+from tidemark.base.quoting import pg
 from tidemark.model import Model
 from tidemark.model_loader import load_model
-from tidemark.names import pg
 from tidemark.types import PgType
 from tidemark.warehouse import ddl
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidemark.arguments import accepted_deletes, given_credentials, parse_arguments
-from tidemark.errors import TidemarkError
+from tidemark.base.errors import TidemarkError
 from tidemark.jobs import (
     Deployment,
     arguments_of,

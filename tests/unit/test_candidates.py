@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tidemark.base.errors import ModelError
 from tidemark.candidates import check_one_row_per_key, conform, evaluate
-from tidemark.errors import ModelError
 from tidemark.model import Column, Dimension
 from tidemark.types import PgType
 

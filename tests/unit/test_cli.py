@@ -15,7 +15,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from pydantic import SecretStr
 from rich.console import Console
-from tidemark.errors import TidemarkError
+from tidemark.base.database_url import Credentials
+from tidemark.base.errors import TidemarkError
 from tidemark.lake_batches import BEFORE_FIRST, TableChange
 from tidemark.landing import Cut, Identity, Manifest, TableEntry
 from tidemark.model_loader import load_model
@@ -24,7 +25,6 @@ from typer.testing import CliRunner
 
 from local_stack import cli, complaints, demo, lifecycle, own_databases, show, ticks
 from local_stack.aws import LocalAws, LocalStackError, Notification
-from local_stack.connections import Credentials
 from local_stack.databases import EmbeddedPostgres
 from local_stack.demo_figures import Checks, top
 from local_stack.executions import Execution, ExecutionStatus, StateRun
@@ -336,7 +336,7 @@ class TestUp:
     def test_a_writer_must_be_of_the_same_database(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         stack = lifecycle.up(tmp_path, Wanted(source=OWN, warehouse=OWN), lambda _: None)
         other = Credentials(host="other", port=5432, dbname="shop", username="w", password=SecretStr(SECRET))
-        monkeypatch.setattr("local_stack.connections.resolve", lambda _: other)
+        monkeypatch.setattr("tidemark.base.database_url.resolve", lambda _: other)
         with pytest.raises(SimulationError, match="is not the stack's source"):
             open_writer(stack, "postgresql://w@other/shop")
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 from psycopg import pq
-from tidemark.credentials import UNSUPPORTED
-
-from local_stack.connections import HONOURED, Credentials, DatabaseUrlError, is_local, parse, resolve
+from tidemark.base.credentials import UNSUPPORTED
+from tidemark.base.database_url import HONOURED, Credentials, DatabaseUrlError, is_local, parse, resolve
 
 NewDatabase = Callable[..., Credentials]
 

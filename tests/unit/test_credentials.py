@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import ValidationError
-from tidemark.credentials import Credentials, from_secret, unreachable
-from tidemark.errors import TidemarkError
+from tidemark.base.credentials import Credentials, from_secret, unreachable
+from tidemark.base.errors import TidemarkError
 
 from local_stack.databases import EmbeddedPostgres
 

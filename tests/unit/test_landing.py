@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tidemark import storage
-from tidemark.errors import LandingError
+from tidemark.base import storage
+from tidemark.base.errors import LandingError
 from tidemark.landing import Cut, Identity, KeyList, Landing, Manifest, TableEntry
 
 BUCKET = "s3://lake/landing-tests"

@@ -10,9 +10,9 @@ import boto3
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError, EndpointConnectionError
-from tidemark import metrics
-from tidemark.errors import ShrinkError
-from tidemark.metrics import Metrics, job_metrics
+from tidemark.base import metrics
+from tidemark.base.errors import ShrinkError
+from tidemark.base.metrics import Metrics, job_metrics
 
 PIPELINE = "tidemark-shop-test"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tidemark import storage
-from tidemark.errors import ModelError
+from tidemark.base import storage
+from tidemark.base.errors import ModelError
 from tidemark.model import DATE_COLUMNS, Column, Model
 from tidemark.model_loader import load_model
 from tidemark.types import PgType

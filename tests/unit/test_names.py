@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tidemark.names import pg, pg_literal, spark
+from tidemark.base.quoting import pg, pg_literal, spark
 
 from local_stack.databases import EmbeddedPostgres
 

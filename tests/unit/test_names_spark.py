@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tidemark.names import spark as quoted
-from tidemark.names import spark_literal
+from tidemark.base.quoting import spark as quoted
+from tidemark.base.quoting import spark_literal
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tidemark.session import spark_settings
+from tidemark.base.spark import spark_settings
 from tidemark.source.readers import FETCH_BYTES, MOST_ROWS, rows_per_fetch
 from tidemark.types import PgType
 

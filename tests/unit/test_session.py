@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from tidemark.errors import TidemarkError
-from tidemark.session import spark_settings, spark_throughout
+from tidemark.base.errors import TidemarkError
+from tidemark.base.spark import spark_settings, spark_throughout
 
 from local_stack.aws import REPO
 

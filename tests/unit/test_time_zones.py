@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
+from tidemark.base.errors import ModelError
 from tidemark.candidates import moment
-from tidemark.errors import ModelError
 from tidemark.model_loader import load_model
 from tidemark.time_zones import is_time_zone
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tidemark.errors import ModelError
+from tidemark.base.errors import ModelError
 from tidemark.types import STAR_TYPES, PgType, star_type
 
 MICROSECONDS = (

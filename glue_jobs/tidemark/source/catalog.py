@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tidemark.errors import ContractError
+from tidemark.base.errors import ContractError
 from tidemark.source import equality
 from tidemark.types import PgType
 

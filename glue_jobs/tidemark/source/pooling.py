@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from tidemark import credentials as creds
-from tidemark.errors import SourceError, TidemarkError, WarehouseError
+from tidemark.base import credentials as creds
+from tidemark.base.errors import SourceError, TidemarkError, WarehouseError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tidemark.credentials import Credentials
+    from tidemark.base.credentials import Credentials
 
 CONNECTIONS: Final = 5
 ANSWER_SECONDS: Final = 20.0

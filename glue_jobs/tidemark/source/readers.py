@@ -19,9 +19,10 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
-from tidemark import landing_format, storage
-from tidemark.errors import SourceError
-from tidemark.sessions import NO_TIMEOUTS, PIN, PIN_AT_START
+from tidemark import landing_format
+from tidemark.base import storage
+from tidemark.base.errors import SourceError
+from tidemark.base.sessions import NO_TIMEOUTS, PIN, PIN_AT_START
 from tidemark.source import snapshot as snapshots
 from tidemark.source import sql
 

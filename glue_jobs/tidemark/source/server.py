@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import errors as pg_errors
 
-from tidemark.errors import SourceError
+from tidemark.base.errors import SourceError
 from tidemark.landing import Identity
 
 if TYPE_CHECKING:

@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import errors as pg_errors
 
-from tidemark import credentials as creds
-from tidemark.errors import GaveWayError, SourceError
-from tidemark.giving_way import Watch
+from tidemark.base import credentials as creds
+from tidemark.base.errors import GaveWayError, SourceError
+from tidemark.base.giving_way import Watch
+from tidemark.base.sessions import open_session
 from tidemark.landing import Cut, Identity
-from tidemark.sessions import open_session
 from tidemark.source import catalog, pooling, server, sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tidemark.credentials import Credentials
+    from tidemark.base.credentials import Credentials
     from tidemark.model import Model, SourceTable
     from tidemark.source.catalog import FoundTable
     from tidemark.source.server import Server

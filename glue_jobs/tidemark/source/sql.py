@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tidemark.base.quoting import pg, pg_literal
 from tidemark.landing import Cut
 from tidemark.model import SourceTable
-from tidemark.names import pg, pg_literal
 from tidemark.types import PgType
 
 XID_MODULUS = 2**32

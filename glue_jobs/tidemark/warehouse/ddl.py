@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from tidemark.base.quoting import pg, pg_literal
 from tidemark.model import DATE_COLUMNS, Column, Fact
-from tidemark.names import pg, pg_literal
 from tidemark.types import PgType
 
 if TYPE_CHECKING:

@@ -20,12 +20,12 @@ import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import dbapi
 
-from tidemark import credentials as creds
-from tidemark.errors import TidemarkError, WarehouseError
-from tidemark.giving_way import Watch
+from tidemark.base import credentials as creds
+from tidemark.base.errors import TidemarkError, WarehouseError
+from tidemark.base.giving_way import Watch
+from tidemark.base.quoting import pg, pg_literal
+from tidemark.base.sessions import NO_TIMEOUTS, PIN, PIN_AT_START, Session, open_session
 from tidemark.model import DATE_COLUMNS, Column, Dimension, Fact, Model
-from tidemark.names import pg, pg_literal
-from tidemark.sessions import NO_TIMEOUTS, PIN, PIN_AT_START, Session, open_session
 from tidemark.source.pooling import check_direct
 from tidemark.warehouse import ddl
 from tidemark.warehouse.schema import Schema
@@ -33,7 +33,7 @@ from tidemark.warehouse.schema import Schema
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tidemark.credentials import Credentials
+    from tidemark.base.credentials import Credentials
     from tidemark.lake_batches import Run
     from tidemark.warehouse import LoadTransaction
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import errors as pg_errors
 
-from tidemark.errors import WarehouseError
+from tidemark.base.errors import WarehouseError
+from tidemark.base.quoting import pg
 from tidemark.model import Fact
-from tidemark.names import pg
 from tidemark.types import PgType
 from tidemark.warehouse import ddl
 from tidemark.warehouse.views import remake_view

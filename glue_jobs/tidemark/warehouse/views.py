@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from tidemark.errors import WarehouseError
-from tidemark.names import pg, pg_literal
+from tidemark.base.errors import WarehouseError
+from tidemark.base.quoting import pg, pg_literal
 from tidemark.warehouse import ddl
 
 if TYPE_CHECKING:

@@ -21,8 +21,9 @@ from typing import Final
 import psycopg
 from psycopg import conninfo, pq
 from pydantic import ValidationError
-from tidemark.connection_errors import explained, said_by
-from tidemark.credentials import SYSTEM, UNSUPPORTED, Credentials, is_local
+
+from tidemark.base.connection_errors import explained, said_by
+from tidemark.base.credentials import SYSTEM, UNSUPPORTED, Credentials, is_local
 
 __all__ = ["Credentials", "DatabaseUrlError", "is_local", "parse", "resolve"]
 

@@ -1,7 +1,7 @@
 """Database credentials: from a secret or a URL to the drivers, and nowhere else.
 
 Owns the one description of a connection; psycopg, ADBC and JDBC all take theirs from it, and
-:mod:`local_stack.connections` makes the same one from a user's URL. Promises: what it says holds for all three drivers
+:mod:`tidemark.base.database_url` makes the same one from a user's URL. Promises: what it says holds for all three drivers
 alike, and what one of them could not honour is refused by name; a password never stands in an argument, a log, a repr
 or an error message; outside localhost TLS is verify-full unless the secret itself says otherwise, and verified against
 a file that exists.
@@ -20,8 +20,8 @@ import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
-from tidemark.connection_errors import unreachable
-from tidemark.errors import TidemarkError
+from tidemark.base.connection_errors import unreachable
+from tidemark.base.errors import TidemarkError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,7 +17,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tidemark.errors import ShrinkError
+from tidemark.base.errors import ShrinkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import psycopg
 
-from tidemark.errors import GaveWayError
-from tidemark.sessions import open_session
+from tidemark.base.errors import GaveWayError
+from tidemark.base.sessions import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from tidemark.credentials import Credentials
+    from tidemark.base.credentials import Credentials
 
 POLL_SECONDS: Final = 0.2
 # Tries of a whole cut, or of a whole load.

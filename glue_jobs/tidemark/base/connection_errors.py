@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from tidemark.credentials import Credentials
+    from tidemark.base.credentials import Credentials
 
 _NETWORK: Final = "check host, port, routes and security groups"
 _DNS: Final = "check host, and DNS from where the job runs"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 if TYPE_CHECKING:
-    from tidemark.credentials import Credentials
+    from tidemark.base.credentials import Credentials
 
 PIN: Final = "SET search_path = pg_catalog, pg_temp"
 PIN_AT_START: Final = "-c search_path=pg_catalog,pg_temp"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import boto3
 
-from tidemark.errors import TidemarkError
+from tidemark.base.errors import TidemarkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, quoting, storage, credentials, sessions. Knows no model."""
