@@ -11,14 +11,14 @@ import aws_cdk as cdk
 from aws_cdk import aws_athena as athena
 from constructs import Construct
 from tidemark.base import quoting as names
-from tidemark.model_loader import load_model
+from tidemark.model.loader import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from aws_cdk import aws_kms as kms
     from aws_cdk import aws_s3 as s3
-    from tidemark.model import Fact, Model
+    from tidemark.model.definition import Fact, Model
 
     from cdk_app.lake_catalog import LakeCatalog
 

@@ -9,7 +9,7 @@ from tidemark.base.metrics import job_metrics
 from tidemark.base.spark import spark_throughout
 from tidemark.landing import Landing
 from tidemark.loading import load
-from tidemark.model_loader import load_model
+from tidemark.model.loader import load_model
 from tidemark.warehouse.postgres import PostgresWarehouse
 
 

@@ -7,7 +7,7 @@ from tidemark.base.errors import run_job
 from tidemark.base.metrics import job_metrics
 from tidemark.base.spark import spark_throughout
 from tidemark.landing import Landing
-from tidemark.model_loader import load_model
+from tidemark.model.loader import load_model
 from tidemark.transformation import transform
 
 

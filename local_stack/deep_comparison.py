@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 from tidemark.base.quoting import pg
 from tidemark.base.sessions import open_session
-from tidemark.model import Fact
+from tidemark.model.definition import Fact
+from tidemark.model.types import PgType
 from tidemark.source import catalog
 from tidemark.source import sql as source_sql
-from tidemark.types import PgType
 from tidemark.warehouse.ddl import DIMENSION_EXTRA_NAMES, FACT_EXTRA_NAMES
 
 if TYPE_CHECKING:
     import psycopg
     from tidemark.lake_batches import Run
     from tidemark.lake_reader import LakeReader
-    from tidemark.model import Dimension, Model
+    from tidemark.model.definition import Dimension, Model
 
     from local_stack.stack import Stack
 

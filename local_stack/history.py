@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 from tidemark.base.errors import TidemarkError
 from tidemark.base.quoting import pg
-from tidemark.model import Fact, Model
+from tidemark.model.definition import Fact, Model
 
 
 @dataclass(frozen=True, kw_only=True)

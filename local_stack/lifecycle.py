@@ -20,8 +20,8 @@ from typing import Final
 
 from tidemark.base.database_url import Credentials
 from tidemark.jobs import Deployment
-from tidemark.model import Model
-from tidemark.model_loader import load_model
+from tidemark.model.definition import Model
+from tidemark.model.loader import load_model
 
 from local_stack import isolation, own_databases
 from local_stack.aws import REPO, LocalAws, LocalStackError

@@ -13,7 +13,7 @@ from typing import Final
 
 from tidemark.base.database_url import Credentials
 from tidemark.base.errors import ModelError, SourceError
-from tidemark.model import Model
+from tidemark.model.definition import Model
 
 from local_stack import model_init_catalog as catalog
 from local_stack import model_init_files as files

@@ -17,9 +17,9 @@ import psycopg
 from psycopg import sql
 from tidemark.base.database_url import Credentials
 from tidemark.base.errors import SourceError
+from tidemark.model.types import PgType
 from tidemark.source.catalog import BASE_TYPES
 from tidemark.source.equality import Spelling, spellings
-from tidemark.types import PgType
 
 from local_stack.model_init_zones import ServerZone, read_server_zone, zone_of_default
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import typer
 from rich.markup import escape
 from tidemark.base import database_url as connections
-from tidemark.model_loader import load_model
+from tidemark.model.loader import load_model
 
 from local_stack import show
 from local_stack.model_init import Draft, draft_model

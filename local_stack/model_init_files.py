@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import yaml
 from tidemark.base.errors import ModelError
-from tidemark.model import Model
-from tidemark.model_loader import load_model
+from tidemark.model.definition import Model
+from tidemark.model.loader import load_model
 
 from local_stack import model_init_names as names
 from local_stack.model_init_source import LeftOut, SourceDraft, plain_descriptions, table_entry

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
-from tidemark.model_names import SCHEMAS_TAKEN, STARS_OWN, breaks_lines
+from tidemark.model.names import SCHEMAS_TAKEN, STARS_OWN, breaks_lines
 
 LONGEST_COMMENT: Final = 250  # the Glue Catalog takes 255 characters for a column
 STAR_NAME: Final = 55

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from tidemark.model.types import STAR_TYPES, PgType
 from tidemark.source.equality import unlike
-from tidemark.types import STAR_TYPES, PgType
 
 from local_stack.model_init_catalog import FoundColumn
 from local_stack.model_init_source import Drafted

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from tidemark.model_names import breaks_lines, folded, is_mirrors_own
-from tidemark.types import PgType
+from tidemark.model.names import breaks_lines, folded, is_mirrors_own
+from tidemark.model.types import PgType
 
 from local_stack import model_init_names as names
 from local_stack.model_init_catalog import Database, FoundColumn, Relation

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tidemark.base.quoting import spark
-from tidemark.model_names import FACTS_OWN, MONTHS, TABLES_OWN
-from tidemark.types import PgType
+from tidemark.model.names import FACTS_OWN, MONTHS, TABLES_OWN
+from tidemark.model.types import PgType
 
 from local_stack import model_init_names as names
 from local_stack.model_init_catalog import FoundColumn

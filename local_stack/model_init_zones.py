@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import available_timezones
 
 import psycopg
-from tidemark.time_zones import is_time_zone
-from tidemark.types import PgType
+from tidemark.model.time_zones import is_time_zone
+from tidemark.model.types import PgType
 
 if TYPE_CHECKING:
     from local_stack.model_init_catalog import FoundColumn

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import psycopg
     from tidemark.lake_reader import LakeReader
     from tidemark.landing import Landing
-    from tidemark.model import Model
+    from tidemark.model.definition import Model
 
     from local_stack.executions import Execution
     from local_stack.stack import Stack

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 from tidemark.base.errors import TidemarkError
 from tidemark.base.sessions import open_session
-from tidemark.model import Dimension, Fact, Model, SourceTable
+from tidemark.model.definition import Dimension, Fact, Model, SourceTable
 
 from local_stack.deep_comparison import compare_star
 

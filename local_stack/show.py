@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
-from tidemark.model import Model
+from tidemark.model.definition import Model
 
 from local_stack.aws import LocalAws
 from local_stack.executions import Execution

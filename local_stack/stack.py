@@ -17,8 +17,8 @@ from tidemark.base.database_url import Credentials
 from tidemark.jobs import Deployment
 from tidemark.lake_reader import LakeReader
 from tidemark.landing import Landing
-from tidemark.model import Model
-from tidemark.model_loader import load_model
+from tidemark.model.definition import Model
+from tidemark.model.loader import load_model
 
 from local_stack import isolation, own_databases
 from local_stack.aws import LocalAws, LocalStackError

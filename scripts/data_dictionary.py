@@ -14,8 +14,8 @@ from typing import Final
 
 from tidemark import lake
 from tidemark.base.errors import ModelError
-from tidemark.model import DATE_COLUMNS, Column, Fact, Model, StarTable
-from tidemark.model_loader import load_model
+from tidemark.model.definition import DATE_COLUMNS, Column, Fact, Model, StarTable
+from tidemark.model.loader import load_model
 from tidemark.warehouse import ddl
 
 ROOT: Final = Path(__file__).resolve().parent.parent

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 from hypothesis import strategies as st
-from tidemark import model_names
 from tidemark.base.quoting import pg, spark
+from tidemark.model import names as model_names
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from tidemark import keys
 from tidemark.base import quoting as names
 from tidemark.base.errors import ModelError
-from tidemark.model import Fact
+from tidemark.model.definition import Fact
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame, SparkSession
 
-    from tidemark.model import Column, StarTable
+    from tidemark.model.definition import Column, StarTable
 
 ISO_DATE: Final = r"^\d{4}-\d{2}-\d{2}\z"
 TIME_OF_DAY: Final = r"^(([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?|24:00:00)\z"

@@ -25,7 +25,7 @@ from tidemark.source.sql import comparable
 
 if TYPE_CHECKING:
     from tidemark.base.credentials import Credentials
-    from tidemark.model import Model, SourceTable
+    from tidemark.model.definition import Model, SourceTable
 
 FRESH_MANIFEST_EVERY = timedelta(days=1)
 _log = logging.getLogger("tidemark.extract")

@@ -14,7 +14,7 @@ from tidemark import lake_batches
 from tidemark.base import quoting as names
 from tidemark.base.errors import LakeError, ModelError
 from tidemark.base.spark import CATALOG
-from tidemark.model import DATE_COLUMNS, Dimension, Fact, Model
+from tidemark.model.definition import DATE_COLUMNS, Dimension, Fact, Model
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -21,7 +21,7 @@ from tidemark.lake_batches import Run
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
-    from tidemark.model import Dimension, Fact, Model
+    from tidemark.model.definition import Dimension, Fact, Model
 
 
 class LakeReader:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tidemark.lake_batches import Run
     from tidemark.landing import Landing, Manifest
-    from tidemark.model import Model
+    from tidemark.model.definition import Model
     from tidemark.warehouse import LoadTransaction, Warehouse
 
 _log = logging.getLogger("tidemark.load")

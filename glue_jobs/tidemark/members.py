@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
-from tidemark.model import UNKNOWN_TEXT
+from tidemark.model.definition import UNKNOWN_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from tidemark.lake import Lake
-    from tidemark.model import Column, Dimension
+    from tidemark.model.definition import Column, Dimension
 
 _REFERENCE, _DIMENSION = "_reference", "_dimension"
 

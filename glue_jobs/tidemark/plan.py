@@ -18,7 +18,7 @@ from tidemark.landing import Manifest, TableEntry
 from tidemark.source import sql
 
 if TYPE_CHECKING:
-    from tidemark.model import SourceTable
+    from tidemark.model.definition import SourceTable
     from tidemark.source.snapshot import Scan, SourceSnapshot
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tidemark.lake import Lake
     from tidemark.landing import KeyList, Manifest
     from tidemark.mirror import MirrorChange
-    from tidemark.model import StarTable
+    from tidemark.model.definition import StarTable
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from tidemark.model import StarTable
+    from tidemark.model.definition import StarTable
 
 Marks = frozenset[str]
 _MARK: Final = "input"

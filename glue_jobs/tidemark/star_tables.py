@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import candidates as cand
-from tidemark import keys, star_sql, time_zones, versions
+from tidemark import keys, star_sql, versions
 from tidemark.base import quoting as names
 from tidemark.lake_batches import TableChange
 from tidemark.mirror import within
-from tidemark.model import Dimension, Fact
+from tidemark.model import time_zones
+from tidemark.model.definition import Dimension, Fact
 from tidemark.scope import EVERYTHING, Scope, not_landed, scope_of, whole_inputs, within_scope
 from tidemark.tally import Tally, settle, tally
 

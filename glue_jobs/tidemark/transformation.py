@@ -22,7 +22,7 @@ from tidemark.base.spark import spark_session
 from tidemark.lake import DIMENSION_COLUMNS, FACT_COLUMNS, Lake
 from tidemark.lake_batches import BEFORE_FIRST, COLUMNS, Run
 from tidemark.lake_reader import LakeReader
-from tidemark.model import Dimension, Fact
+from tidemark.model.definition import Dimension, Fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tidemark.landing import Landing, Manifest
     from tidemark.mirror import MirrorChange
-    from tidemark.model import Model
+    from tidemark.model.definition import Model
     from tidemark.star_tables import StarChange
 
 CONCURRENT_COMMITS = 4

@@ -10,7 +10,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
 from tidemark import lake, lake_batches
-from tidemark.model_loader import load_model
+from tidemark.model.loader import load_model
 
 from cdk_app.athena import construct_ids, saved_queries
 from cdk_app.settings import REPO

@@ -19,8 +19,8 @@ from tidemark.lake_reader import LakeReader
 from tidemark.landing import Landing, Manifest
 from tidemark.landing_format import read
 from tidemark.loading import load
-from tidemark.model import Model
-from tidemark.model_loader import load_model
+from tidemark.model.definition import Model
+from tidemark.model.loader import load_model
 from tidemark.transformation import transform
 from tidemark.warehouse.postgres import PostgresWarehouse
 

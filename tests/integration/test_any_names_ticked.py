@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tidemark.base.errors import ModelError
 from tidemark.base.quoting import pg
 from tidemark.landing import Landing
-from tidemark.model_loader import load_model
+from tidemark.model.loader import load_model
 
 from local_stack.deep_comparison import compare_mirrors
 from tests.any_names import WORST, AnyNames, names

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tidemark.base.errors import SourceError
-from tidemark.types import PgType
+from tidemark.model.types import PgType
 
 from tests.integration.conftest import Pipeline
 

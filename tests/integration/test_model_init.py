@@ -12,7 +12,7 @@ import yaml
 from psycopg import sql as pgsql
 from tidemark.base.credentials import Credentials as JobCredentials
 from tidemark.base.errors import ModelError
-from tidemark.model_loader import load_model
+from tidemark.model.loader import load_model
 from tidemark.source import sql
 from tidemark.source.snapshot import open_snapshot
 from tidemark.warehouse import ddl
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tidemark.base.database_url import Credentials
-    from tidemark.model import Model
+    from tidemark.model.definition import Model
 
     from local_stack.databases import EmbeddedPostgres
     from local_stack.model_init import Draft

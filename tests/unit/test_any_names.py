@@ -12,12 +12,12 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tidemark import model_names
 from tidemark.base.errors import ModelError
 from tidemark.base.quoting import pg
-from tidemark.model import Model
-from tidemark.model_loader import load_model
-from tidemark.types import PgType
+from tidemark.model import names as model_names
+from tidemark.model.definition import Model
+from tidemark.model.loader import load_model
+from tidemark.model.types import PgType
 from tidemark.warehouse import ddl
 
 from local_stack.databases import EmbeddedPostgres

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tidemark.members import calendar_of, days_of
-from tidemark.model import DATE_COLUMNS
+from tidemark.model.definition import DATE_COLUMNS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

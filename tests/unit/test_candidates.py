@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tidemark.base.errors import ModelError
 from tidemark.candidates import check_one_row_per_key, conform, evaluate
-from tidemark.model import Column, Dimension
-from tidemark.types import PgType
+from tidemark.model.definition import Column, Dimension
+from tidemark.model.types import PgType
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

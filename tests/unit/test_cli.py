@@ -19,7 +19,7 @@ from tidemark.base.database_url import Credentials
 from tidemark.base.errors import TidemarkError
 from tidemark.lake_batches import BEFORE_FIRST, TableChange
 from tidemark.landing import Cut, Identity, Manifest, TableEntry
-from tidemark.model_loader import load_model
+from tidemark.model.loader import load_model
 from tidemark.warehouse import ddl
 from typer.testing import CliRunner
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tidemark.model_loader import load_model
+from tidemark.model.loader import load_model
 
 from scripts import data_dictionary
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tidemark.model import Column
-from tidemark.model_loader import load_model
-from tidemark.types import PgType
+from tidemark.model.definition import Column
+from tidemark.model.loader import load_model
+from tidemark.model.types import PgType
 from tidemark.warehouse import ddl
 
 TOTESYS = load_model(str(Path(__file__).resolve().parents[2] / "model" / "totesys"))

@@ -13,9 +13,9 @@ from typing import Final
 import pytest
 from tidemark.base import storage
 from tidemark.base.errors import ModelError
-from tidemark.model import DATE_COLUMNS, Column, Model
-from tidemark.model_loader import load_model
-from tidemark.types import PgType
+from tidemark.model.definition import DATE_COLUMNS, Column, Model
+from tidemark.model.loader import load_model
+from tidemark.model.types import PgType
 
 from local_stack.databases import Credentials
 from local_stack.simulator import create_schema

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tidemark.landing import Cut, Identity, Manifest, TableEntry
-from tidemark.model import Column, SourceTable
+from tidemark.model.definition import Column, SourceTable
+from tidemark.model.types import PgType
 from tidemark.plan import TablePlan, plan_table
 from tidemark.source.snapshot import Scan, SourceSnapshot
-from tidemark.types import PgType
 
 SHIFT = 2
 CUT = Cut(xmin=10, xmax=12, time="2026-11-22T10:00:00.000000+00:00", lsn=None)

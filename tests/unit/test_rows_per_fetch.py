@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from tidemark.base.spark import spark_settings
+from tidemark.model.types import PgType
 from tidemark.source.readers import FETCH_BYTES, MOST_ROWS, rows_per_fetch
-from tidemark.types import PgType
 
 
 @pytest.mark.parametrize(

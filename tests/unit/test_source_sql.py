@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tidemark.landing import Cut
-from tidemark.model import Column, SourceTable
+from tidemark.model.definition import Column, SourceTable
+from tidemark.model.types import PgType
 from tidemark.source import sql
-from tidemark.types import PgType
 
 from local_stack.databases import EmbeddedPostgres
 

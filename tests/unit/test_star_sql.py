@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tidemark.model import Column, Fact
+from tidemark.model.definition import Column, Fact
+from tidemark.model.types import PgType
 from tidemark.star_sql import Shape, shape
-from tidemark.types import PgType
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -10,8 +10,8 @@ import pytest
 from pyspark.sql import functions as F  # noqa: N812
 from tidemark.base.errors import ModelError
 from tidemark.candidates import moment
-from tidemark.model_loader import load_model
-from tidemark.time_zones import is_time_zone
+from tidemark.model.loader import load_model
+from tidemark.model.time_zones import is_time_zone
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tidemark.base.errors import ModelError
-from tidemark.types import STAR_TYPES, PgType, star_type
+from tidemark.model.types import STAR_TYPES, PgType, star_type
 
 MICROSECONDS = (
     "(pg_catalog.date_part('epoch', pg_catalog.date_trunc('second', \"a`b\"))::bigint * 1000000"

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemark.base.errors import ContractError
+from tidemark.model.types import PgType
 from tidemark.source import equality
-from tidemark.types import PgType
 
 if TYPE_CHECKING:
     import psycopg
 
-    from tidemark.model import Model, SourceTable
+    from tidemark.model.definition import Model, SourceTable
 
 # The type behind the columns of ``columns`` (rows of pg_attribute), for the row whose ``typbasetype`` is 0.
 BASE_TYPES: Final = """base (relid, attnum, typid, typmod) AS (

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from tidemark.model import Column, Dimension, Fact, Model, SourceTable
+    from tidemark.model.definition import Column, Dimension, Fact, Model, SourceTable
 
 # Types of PostgreSQL's own of which two values are equal if, and only if, their texts are.
 _AS_WRITTEN: Final = (

@@ -29,9 +29,9 @@ from tidemark.source import sql
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tidemark.model import SourceTable
+    from tidemark.model.definition import SourceTable
+    from tidemark.model.types import PgType
     from tidemark.source.snapshot import SourceSnapshot
-    from tidemark.types import PgType
 
 MOST_ROWS = 5000
 FETCH_BYTES = 16 * 2**20

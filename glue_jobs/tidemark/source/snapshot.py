@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tidemark.base.credentials import Credentials
-    from tidemark.model import Model, SourceTable
+    from tidemark.model.definition import Model, SourceTable
     from tidemark.source.catalog import FoundTable
     from tidemark.source.server import Server
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from tidemark.base.quoting import pg, pg_literal
 from tidemark.landing import Cut
-from tidemark.model import SourceTable
-from tidemark.types import PgType
+from tidemark.model.definition import SourceTable
+from tidemark.model.types import PgType
 
 XID_MODULUS = 2**32
 XID_HORIZON = 2**31 - 1

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tidemark.lake_batches import Run
-    from tidemark.model import Dimension, Fact
+    from tidemark.model.definition import Dimension, Fact
 
 
 class LoadTransaction(Protocol):

@@ -9,13 +9,13 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from tidemark.base.quoting import pg, pg_literal
-from tidemark.model import DATE_COLUMNS, Column, Fact
-from tidemark.types import PgType
+from tidemark.model.definition import DATE_COLUMNS, Column, Fact
+from tidemark.model.types import PgType
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from tidemark.model import Dimension, Model, StarTable
+    from tidemark.model.definition import Dimension, Model, StarTable
 
 ETL_SCHEMA = "etl"
 _STAGE_TYPES = {"int": "integer", "string": "text", "timestamp": "timestamptz", "timestamp_ntz": "timestamp"}

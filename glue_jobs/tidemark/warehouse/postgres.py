@@ -25,7 +25,7 @@ from tidemark.base.errors import TidemarkError, WarehouseError
 from tidemark.base.giving_way import Watch
 from tidemark.base.quoting import pg, pg_literal
 from tidemark.base.sessions import NO_TIMEOUTS, PIN, PIN_AT_START, Session, open_session
-from tidemark.model import DATE_COLUMNS, Column, Dimension, Fact, Model
+from tidemark.model.definition import DATE_COLUMNS, Column, Dimension, Fact, Model
 from tidemark.source.pooling import check_direct
 from tidemark.warehouse import ddl
 from tidemark.warehouse.schema import Schema

@@ -20,8 +20,8 @@ from psycopg import errors as pg_errors
 
 from tidemark.base.errors import WarehouseError
 from tidemark.base.quoting import pg
-from tidemark.model import Fact
-from tidemark.types import PgType
+from tidemark.model.definition import Fact
+from tidemark.model.types import PgType
 from tidemark.warehouse import ddl
 from tidemark.warehouse.views import remake_view
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from tidemark.model import Model, StarTable
+    from tidemark.model.definition import Model, StarTable
 
 LOCK_TRY = "200ms"
 # A vacuum makes way only for who has waited deadlock_timeout for it, one second; if somebody comes to wait behind us

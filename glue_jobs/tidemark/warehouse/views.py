@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from tidemark.model import Fact, Model
+    from tidemark.model.definition import Fact, Model
 
 _VIEW: Final = """
 SELECT c.oid, c.reloptions, CASE WHEN c.relowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user)

@@ -17,8 +17,8 @@ from tidemark.base.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from tidemark.model import Column, Model, SourceTable, StarTable
-    from tidemark.types import PgType
+    from tidemark.model.definition import Column, Model, SourceTable, StarTable
+    from tidemark.model.types import PgType
 
 _TIMES: Final = ("timestamp", "date")
 _TEXTS: Final = ("text", "varchar", "char")

@@ -1,6 +1,6 @@
 """Reads and checks a model folder, from a path or from S3.
 
-Promises: either a consistent :class:`~tidemark.model.Model`, or a :class:`~tidemark.base.errors.ModelError` that names the
+Promises: either a consistent :class:`~tidemark.model.definition.Model`, or a :class:`~tidemark.base.errors.ModelError` that names the
 file, the table and the column, says what was found and what is expected. Unknown keys are errors: a typo is never
 silently ignored.
 """
@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
-
-from tidemark import model_names
 from tidemark.base.errors import ModelError
-from tidemark.model import Column, Dimension, Fact, Model, SourceTable
-from tidemark.model_folder import Folder, parse
-from tidemark.time_zones import check_plain, zone_of_column
-from tidemark.types import PgType, star_type
+from tidemark.model import names as model_names
+from tidemark.model.definition import Column, Dimension, Fact, Model, SourceTable
+from tidemark.model.folder import Folder, parse
+from tidemark.model.time_zones import check_plain, zone_of_column
+from tidemark.model.types import PgType, star_type
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 # One name, or a list of them.

@@ -3,7 +3,7 @@
 Owns the typed form of a model folder (``source.yml``, ``star.yml``, one SQL file per star table). It is the single
 source for the extract's SELECT lists, landing and lake schemas, warehouse DDL and the data dictionary. It promises
 that what it hands out is consistent: every reference resolves, every key exists, every type has a form everywhere.
-Reading and checking is :mod:`tidemark.model_loader`; the folder itself :mod:`tidemark.model_folder`.
+Reading and checking is :mod:`tidemark.model.loader`; the folder itself :mod:`tidemark.model.folder`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tidemark.types import PgType
+from tidemark.model.types import PgType
 
 Strategy = Literal["snapshot", "full", "cursor"]
 
@@ -23,7 +23,7 @@ class Column:
     """One column of a source or star table.
 
     ``references`` names the dimension that a fact's column points at; ``time_zone`` the zone of a source column that is
-    a wall clock (see :mod:`tidemark.time_zones`).
+    a wall clock (see :mod:`tidemark.model.time_zones`).
     """
 
     name: str

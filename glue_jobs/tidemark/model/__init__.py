@@ -1,0 +1,1 @@
+"""What to move, and into which shape: the model, read from its folder."""
