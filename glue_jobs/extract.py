@@ -8,7 +8,7 @@ from tidemark.base.errors import run_job
 from tidemark.base.metrics import job_metrics
 from tidemark.base.spark import spark_throughout
 from tidemark.extraction import ExtractRequest, extract
-from tidemark.landing import Landing
+from tidemark.landing.area import Landing
 from tidemark.model.loader import load_model
 
 

@@ -7,7 +7,7 @@ from tidemark.base.credentials import from_secret
 from tidemark.base.errors import run_job
 from tidemark.base.metrics import job_metrics
 from tidemark.base.spark import spark_throughout
-from tidemark.landing import Landing
+from tidemark.landing.area import Landing
 from tidemark.loading import load
 from tidemark.model.loader import load_model
 from tidemark.warehouse.postgres import PostgresWarehouse

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import psycopg
     from tidemark.lake_reader import LakeReader
-    from tidemark.landing import Landing
+    from tidemark.landing.area import Landing
     from tidemark.model.definition import Model
 
     from local_stack.executions import Execution

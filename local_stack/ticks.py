@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from tidemark.lake_batches import Run, TableChange
-from tidemark.landing import Manifest
+from tidemark.landing.area import Manifest
 
 from local_stack.aws import STATE_MACHINE_FILE, Notification
 from local_stack.executions import Execution, StateRun, start_execution, wait

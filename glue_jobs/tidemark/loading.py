@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tidemark.lake_batches import Run
-    from tidemark.landing import Landing, Manifest
+    from tidemark.landing.area import Landing, Manifest
     from tidemark.model.definition import Model
     from tidemark.warehouse import LoadTransaction, Warehouse
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import landing_format
 from tidemark.base import quoting as names
 from tidemark.lake import MIRROR_COLUMNS
+from tidemark.landing import files as landing_format
 from tidemark.tally import Tally, settle, tally
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column
 
     from tidemark.lake import Lake
-    from tidemark.landing import KeyList, Manifest, TableEntry
+    from tidemark.landing.area import KeyList, Manifest, TableEntry
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from tidemark.lake import Lake
-    from tidemark.landing import KeyList, Manifest
+    from tidemark.landing.area import KeyList, Manifest
     from tidemark.mirror import MirrorChange
     from tidemark.model.definition import StarTable
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from tidemark.lake import Lake
-    from tidemark.landing import Manifest
+    from tidemark.landing.area import Manifest
     from tidemark.mirror import MirrorChange
     from tidemark.star_sql import Shape
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from tidemark.landing import Landing, Manifest
+    from tidemark.landing.area import Landing, Manifest
     from tidemark.mirror import MirrorChange
     from tidemark.model.definition import Model
     from tidemark.star_tables import StarChange

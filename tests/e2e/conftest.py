@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tidemark.landing import Landing
+from tidemark.landing.area import Landing
 
 from local_stack.databases import EmbeddedPostgres
 from local_stack.simulator import create_schema, load_snapshot

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import psycopg
     from tidemark.lake_reader import LakeReader
-    from tidemark.landing import Landing
+    from tidemark.landing.area import Landing
 
     from local_stack.databases import Credentials
     from tests.fuzz.models import Model

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from tidemark.landing import Landing
+from tidemark.landing.area import Landing
 
 from local_stack.databases import EmbeddedPostgres
 from tests import servers

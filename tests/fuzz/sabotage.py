@@ -21,7 +21,7 @@ from unittest import mock
 from adbc_driver_manager import dbapi
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from tidemark.lake import Lake
-from tidemark.landing import Landing
+from tidemark.landing.area import Landing
 from tidemark.warehouse.postgres import _PostgresLoad
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from tidemark.base.credentials import Credentials
 from tidemark.base.metrics import Metrics
 from tidemark.extraction import ExtractRequest, extract
 from tidemark.lake_reader import LakeReader
-from tidemark.landing import Landing, Manifest
-from tidemark.landing_format import read
+from tidemark.landing.area import Landing, Manifest
+from tidemark.landing.files import read
 from tidemark.loading import load
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, assume, example, given, seed, setting
 from hypothesis import strategies as st
 from tidemark.base.errors import ModelError
 from tidemark.base.quoting import pg
-from tidemark.landing import Landing
+from tidemark.landing.area import Landing
 from tidemark.model.loader import load_model
 
 from local_stack.deep_comparison import compare_mirrors

@@ -11,10 +11,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from tidemark import extraction, landing_format
+from tidemark import extraction
 from tidemark.base import storage
 from tidemark.base.errors import ContractError, LandingError, ShrinkError, SourceError
-from tidemark.landing import Cut, Landing, Manifest
+from tidemark.landing import files as landing_format
+from tidemark.landing.area import Cut, Landing, Manifest
 from tidemark.source import readers, snapshot
 
 from tests.integration.conftest import Pipeline, credentials_of
@@ -384,7 +385,7 @@ def test_a_reader_outside_the_snapshot_is_an_error(shop: Pipeline, monkeypatch: 
 
 
 def test_more_rows_than_the_scan_counted_are_an_error(shop: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tidemark.source.sql.in_snapshot", lambda _: "true")
+    monkeypatch.setattr("tidemark.source.queries.in_snapshot", lambda _: "true")
     monkeypatch.setattr(readers, "rows_per_fetch", lambda *_: 0)
     between_scan_and_read(monkeypatch, lambda: shop.execute(INSERT.format(6001)))
     with pytest.raises(SourceError, match=r"\"orders\": 3001 rows were read where the same snapshot counted 3000"):

@@ -21,8 +21,8 @@ import pytest
 from tidemark import extraction
 from tidemark.base.errors import SourceError
 from tidemark.base.giving_way import Watch
-from tidemark.landing import Landing
-from tidemark.plan import plan_table
+from tidemark.landing.area import Landing
+from tidemark.landing.plan import plan_table
 from tidemark.source import snapshot
 
 from local_stack.databases import Credentials as Database

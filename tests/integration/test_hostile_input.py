@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tidemark.base.errors import SourceError
 from tidemark.base.quoting import pg
-from tidemark.landing import Landing
+from tidemark.landing.area import Landing
 
 from local_stack.deep_comparison import compare_mirrors, compare_stars
 from local_stack.model_init import draft_model

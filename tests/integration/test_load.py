@@ -12,7 +12,7 @@ import pytest
 from tidemark.base import storage
 from tidemark.base.errors import ReconcileError, WarehouseError
 from tidemark.lake_reader import LakeReader
-from tidemark.landing import Landing
+from tidemark.landing.area import Landing
 from tidemark.loading import load
 from tidemark.warehouse.postgres import PostgresWarehouse, _PostgresLoad
 

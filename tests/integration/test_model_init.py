@@ -13,7 +13,7 @@ from psycopg import sql as pgsql
 from tidemark.base.credentials import Credentials as JobCredentials
 from tidemark.base.errors import ModelError
 from tidemark.model.loader import load_model
-from tidemark.source import sql
+from tidemark.source import queries as sql
 from tidemark.source.snapshot import open_snapshot
 from tidemark.warehouse import ddl
 from typer.testing import CliRunner

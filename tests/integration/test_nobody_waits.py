@@ -18,7 +18,7 @@ import pytest
 from tidemark import extraction
 from tidemark.base import giving_way
 from tidemark.base.errors import GaveWayError, SourceError, WarehouseError
-from tidemark.plan import plan_table
+from tidemark.landing.plan import plan_table
 from tidemark.source import server
 from tidemark.source import snapshot as snapshots
 from tidemark.warehouse import schema

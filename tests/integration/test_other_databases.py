@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tidemark.base.quoting import pg
-from tidemark.landing import Landing
+from tidemark.landing.area import Landing
 from tidemark.model.definition import Fact
 
 from local_stack.deep_comparison import compare_mirrors, compare_stars

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tidemark.landing import Landing
+from tidemark.landing.area import Landing
 
 from local_stack.deep_comparison import Difference, compare_mirrors
 from local_stack.rebuilding import forget_published, forget_warehouse

@@ -192,7 +192,7 @@ class TestKeysThatAreNone:
             questions.append(str(table))
             return "SELECT 1 WHERE false"
 
-        monkeypatch.setattr("tidemark.source.sql.repeated_key", ask)
+        monkeypatch.setattr("tidemark.source.queries.repeated_key", ask)
         odd.execute(index)
         odd.must_extract()
         assert bool(questions) == asked

@@ -18,7 +18,7 @@ from rich.console import Console
 from tidemark.base.database_url import Credentials
 from tidemark.base.errors import TidemarkError
 from tidemark.lake_batches import BEFORE_FIRST, TableChange
-from tidemark.landing import Cut, Identity, Manifest, TableEntry
+from tidemark.landing.area import Cut, Identity, Manifest, TableEntry
 from tidemark.model.loader import load_model
 from tidemark.warehouse import ddl
 from typer.testing import CliRunner

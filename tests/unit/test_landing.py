@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tidemark.base import storage
 from tidemark.base.errors import LandingError
-from tidemark.landing import Cut, Identity, KeyList, Landing, Manifest, TableEntry
+from tidemark.landing.area import Cut, Identity, KeyList, Landing, Manifest, TableEntry
 
 BUCKET = "s3://lake/landing-tests"
 URI = f"{BUCKET}/area"

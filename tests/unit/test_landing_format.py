@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tidemark import landing_format
+from tidemark.landing import files as landing_format
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tidemark.landing import Cut, Identity, Manifest, TableEntry
+from tidemark.landing.area import Cut, Identity, Manifest, TableEntry
+from tidemark.landing.plan import TablePlan, plan_table
 from tidemark.model.definition import Column, SourceTable
 from tidemark.model.types import PgType
-from tidemark.plan import TablePlan, plan_table
 from tidemark.source.snapshot import Scan, SourceSnapshot
 
 SHIFT = 2

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tidemark.landing import Cut
+from tidemark.landing.area import Cut
 from tidemark.model.definition import Column, SourceTable
 from tidemark.model.types import PgType
-from tidemark.source import sql
+from tidemark.source import queries as sql
 
 from local_stack.databases import EmbeddedPostgres
 

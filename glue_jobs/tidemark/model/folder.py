@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+
 from tidemark.base import storage
 from tidemark.base.errors import ModelError
 

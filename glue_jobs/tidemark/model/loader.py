@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
 from tidemark.base.errors import ModelError
 from tidemark.model import names as model_names
 from tidemark.model.definition import Column, Dimension, Fact, Model, SourceTable

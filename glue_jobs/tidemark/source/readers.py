@@ -19,12 +19,12 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
-from tidemark import landing_format
 from tidemark.base import storage
 from tidemark.base.errors import SourceError
 from tidemark.base.sessions import NO_TIMEOUTS, PIN, PIN_AT_START
+from tidemark.landing import files as landing_format
+from tidemark.source import queries as sql
 from tidemark.source import snapshot as snapshots
-from tidemark.source import sql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tidemark.landing import Manifest, TableEntry
-from tidemark.source import sql
+from tidemark.landing.area import Manifest, TableEntry
+from tidemark.source import queries as sql
 
 if TYPE_CHECKING:
     from tidemark.model.definition import SourceTable

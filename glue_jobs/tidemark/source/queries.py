@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tidemark.base.quoting import pg, pg_literal
-from tidemark.landing import Cut
+from tidemark.landing.area import Cut
 from tidemark.model.definition import SourceTable
 from tidemark.model.types import PgType
 

@@ -1,0 +1,1 @@
+"""Between extract and transform: manifests, and the files that they name."""
