@@ -22,8 +22,8 @@ from tidemark.warehouse.ddl import DIMENSION_EXTRA_NAMES, FACT_EXTRA_NAMES
 
 if TYPE_CHECKING:
     import psycopg
-    from tidemark.lake_batches import Run
-    from tidemark.lake_reader import LakeReader
+    from tidemark.lake.batches import Run
+    from tidemark.lake.reader import LakeReader
     from tidemark.model.definition import Dimension, Model
 
     from local_stack.stack import Stack

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import psycopg
-    from tidemark.lake_reader import LakeReader
+    from tidemark.lake.reader import LakeReader
     from tidemark.landing.area import Landing
     from tidemark.model.definition import Model
 

@@ -22,8 +22,8 @@ from tidemark.model.definition import Dimension, Fact, Model, SourceTable
 from local_stack.deep_comparison import compare_star
 
 if TYPE_CHECKING:
-    from tidemark.lake_batches import Run
-    from tidemark.lake_reader import LakeReader
+    from tidemark.lake.batches import Run
+    from tidemark.lake.reader import LakeReader
 
     from local_stack.stack import Stack
 

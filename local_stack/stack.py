@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tidemark.base.database_url import Credentials
 from tidemark.jobs import Deployment
-from tidemark.lake_reader import LakeReader
+from tidemark.lake.reader import LakeReader
 from tidemark.landing.area import Landing
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model

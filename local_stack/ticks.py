@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tidemark.lake_batches import Run, TableChange
+from tidemark.lake.batches import Run, TableChange
 from tidemark.landing.area import Manifest
 
 from local_stack.aws import STATE_MACHINE_FILE, Notification

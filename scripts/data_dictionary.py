@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from tidemark import lake
 from tidemark.base.errors import ModelError
+from tidemark.lake import tables as lake
 from tidemark.model.definition import DATE_COLUMNS, Column, Fact, Model, StarTable
 from tidemark.model.loader import load_model
 from tidemark.warehouse import ddl

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import keys
 from tidemark.base import quoting as names
 from tidemark.base.errors import ModelError
+from tidemark.lake import keys
 from tidemark.model.definition import Fact
 
 if TYPE_CHECKING:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from tidemark.base.errors import ReconcileError, WarehouseError
 from tidemark.base.giving_way import try_again
 from tidemark.base.metrics import FRESHNESS, Metrics
-from tidemark.lake_reader import LakeReader
+from tidemark.lake.reader import LakeReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa
 
-    from tidemark.lake_batches import Run
+    from tidemark.lake.batches import Run
     from tidemark.landing.area import Landing, Manifest
     from tidemark.model.definition import Model
     from tidemark.warehouse import LoadTransaction, Warehouse

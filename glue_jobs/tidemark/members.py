@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import SparkSession
 
-    from tidemark.lake import Lake
+    from tidemark.lake.tables import Lake
     from tidemark.model.definition import Column, Dimension
 
 _REFERENCE, _DIMENSION = "_reference", "_dimension"

@@ -13,13 +13,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import candidates
-from tidemark.keys import key_text
-from tidemark.tally import settle
+from tidemark.lake.changeset import settle
+from tidemark.lake.keys import key_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tidemark.lake import Lake
+    from tidemark.lake.tables import Lake
     from tidemark.star_tables import StarChange
 
 TABLE: Final = "quarantine"

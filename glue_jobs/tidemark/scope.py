@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
-from tidemark.tally import FEW_KEYS
+from tidemark.lake.changeset import FEW_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pyspark.sql import DataFrame
 
-    from tidemark.lake import Lake
+    from tidemark.lake.mirror import MirrorChange
+    from tidemark.lake.tables import Lake
     from tidemark.landing.area import KeyList, Manifest
-    from tidemark.mirror import MirrorChange
     from tidemark.model.definition import StarTable
 
 

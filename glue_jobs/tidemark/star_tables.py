@@ -13,23 +13,24 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark import candidates as cand
-from tidemark import keys, star_sql, versions
+from tidemark import star_sql, versions
 from tidemark.base import quoting as names
-from tidemark.lake_batches import TableChange
-from tidemark.mirror import within
+from tidemark.lake import keys
+from tidemark.lake.batches import TableChange
+from tidemark.lake.changeset import Tally, settle, tally
+from tidemark.lake.mirror import within
 from tidemark.model import time_zones
 from tidemark.model.definition import Dimension, Fact
 from tidemark.scope import EVERYTHING, Scope, not_landed, scope_of, whole_inputs, within_scope
-from tidemark.tally import Tally, settle, tally
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from pyspark.sql import DataFrame
 
-    from tidemark.lake import Lake
+    from tidemark.lake.mirror import MirrorChange
+    from tidemark.lake.tables import Lake
     from tidemark.landing.area import Manifest
-    from tidemark.mirror import MirrorChange
     from tidemark.star_sql import Shape
 
 

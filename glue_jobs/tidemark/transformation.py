@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import members, mirror, quarantine, star_tables
+from tidemark import members, quarantine, star_tables
 from tidemark.base.errors import LandingError
 from tidemark.base.metrics import ROWS_CHANGED, ROWS_QUARANTINED, Metrics
 from tidemark.base.spark import spark_session
-from tidemark.lake import DIMENSION_COLUMNS, FACT_COLUMNS, Lake
-from tidemark.lake_batches import BEFORE_FIRST, COLUMNS, Run
-from tidemark.lake_reader import LakeReader
+from tidemark.lake import mirror
+from tidemark.lake.batches import BEFORE_FIRST, COLUMNS, Run
+from tidemark.lake.reader import LakeReader
+from tidemark.lake.tables import DIMENSION_COLUMNS, FACT_COLUMNS, Lake
 from tidemark.model.definition import Dimension, Fact
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
+    from tidemark.lake.mirror import MirrorChange
     from tidemark.landing.area import Landing, Manifest
-    from tidemark.mirror import MirrorChange
     from tidemark.model.definition import Model
     from tidemark.star_tables import StarChange
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped]
 import pytest
-from tidemark.lake_batches import TableChange
+from tidemark.lake.batches import TableChange
 
 from local_stack import lifecycle
 from local_stack.lifecycle import DEFAULT_MODEL, Wanted

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import psycopg
-    from tidemark.lake_reader import LakeReader
+    from tidemark.lake.reader import LakeReader
     from tidemark.landing.area import Landing
 
     from local_stack.databases import Credentials

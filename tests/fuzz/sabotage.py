@@ -20,7 +20,7 @@ from unittest import mock
 
 from adbc_driver_manager import dbapi
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
-from tidemark.lake import Lake
+from tidemark.lake.tables import Lake
 from tidemark.landing.area import Landing
 from tidemark.warehouse.postgres import _PostgresLoad
 
@@ -63,7 +63,7 @@ BOUNDARIES: Final[tuple[tuple[Any, str, Callable[[tuple[Any, ...]], str]], ...]]
     ("tidemark.base.storage", "put", _of("put", _key_kind)),
     ("tidemark.base.storage", "delete", _of("delete", _key_kind)),
     (Lake, "append", _of("append", _table)),
-    ("tidemark.mirror", "_merge", _of("merge", _table)),
+    ("tidemark.lake.mirror", "_merge", _of("merge", _table)),
     ("tidemark.star_tables", "_merge", _of("merge", _table)),
     ("tidemark.quarantine", "_merge", _of("merge", _table)),
     (_PostgresLoad, "_stage", _of("stage", lambda args: str(args[1]))),

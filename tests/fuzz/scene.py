@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tidemark.lake_reader import LakeReader
+from tidemark.lake.reader import LakeReader
 
 from tests.fuzz.answers import State
 from tests.fuzz.checks import Published, observe

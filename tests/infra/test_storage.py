@@ -9,7 +9,8 @@ import pytest
 import sqlglot
 from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
-from tidemark import lake, lake_batches
+from tidemark.lake import batches as lake_batches
+from tidemark.lake import tables as lake
 from tidemark.model.loader import load_model
 
 from cdk_app.athena import construct_ids, saved_queries

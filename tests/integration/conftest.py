@@ -15,7 +15,7 @@ from tidemark.base import storage
 from tidemark.base.credentials import Credentials
 from tidemark.base.metrics import Metrics
 from tidemark.extraction import ExtractRequest, extract
-from tidemark.lake_reader import LakeReader
+from tidemark.lake.reader import LakeReader
 from tidemark.landing.area import Landing, Manifest
 from tidemark.landing.files import read
 from tidemark.loading import load

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from tidemark.base import storage
 from tidemark.base.errors import ReconcileError, WarehouseError
-from tidemark.lake_reader import LakeReader
+from tidemark.lake.reader import LakeReader
 from tidemark.landing.area import Landing
 from tidemark.loading import load
 from tidemark.warehouse.postgres import PostgresWarehouse, _PostgresLoad

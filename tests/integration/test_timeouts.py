@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tidemark.lake_reader import LakeReader
+from tidemark.lake.reader import LakeReader
 from tidemark.source.readers import read_all
 from tidemark.warehouse.postgres import _PostgresLoad
 

@@ -9,8 +9,8 @@ from decimal import Decimal
 import pytest
 from tidemark.base import storage
 from tidemark.base.errors import LandingError
-from tidemark.lake_batches import TableChange
-from tidemark.lake_reader import LakeReader
+from tidemark.lake.batches import TableChange
+from tidemark.lake.reader import LakeReader
 
 from tests.integration.conftest import PROCESSED, Pipeline
 

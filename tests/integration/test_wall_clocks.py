@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tidemark.base.errors import ModelError
-from tidemark.lake_batches import TableChange
+from tidemark.lake.batches import TableChange
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Pipeline

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from tidemark.base.database_url import Credentials
 from tidemark.base.errors import TidemarkError
-from tidemark.lake_batches import BEFORE_FIRST, TableChange
+from tidemark.lake.batches import BEFORE_FIRST, TableChange
 from tidemark.landing.area import Cut, Identity, Manifest, TableEntry
 from tidemark.model.loader import load_model
 from tidemark.warehouse import ddl

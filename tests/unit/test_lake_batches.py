@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tidemark.lake_batches import BEFORE_FIRST, COLUMNS, Run, Status, TableChange
+from tidemark.lake.batches import BEFORE_FIRST, COLUMNS, Run, Status, TableChange
 
 OWN_WORDS = ("members", "left alone", "status", "new", "skipped", "changes", "quarantine", "seq", "etl_runs")
 names = st.sampled_from(OWN_WORDS) | st.text(min_size=1, max_size=8)
@@ -85,7 +85,7 @@ def test_changes_of_two_runs_add_up() -> None:
 def test_the_module_starts_neither_spark_nor_the_lakes_reader() -> None:
     """The load and the command line import it."""
     code = (
-        "import sys, tidemark.lake_batches; print([m for m in sys.modules if m.startswith(('pyspark', 'pyiceberg'))])"
+        "import sys, tidemark.lake.batches; print([m for m in sys.modules if m.startswith(('pyspark', 'pyiceberg'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout.strip() == "[]"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from tidemark.lake_batches import Run
+    from tidemark.lake.batches import Run
     from tidemark.model.definition import Dimension, Fact
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tidemark.base.credentials import Credentials
-    from tidemark.lake_batches import Run
+    from tidemark.lake.batches import Run
     from tidemark.warehouse import LoadTransaction
 
 LOCK_TIMEOUT = "60s"

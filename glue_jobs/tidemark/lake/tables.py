@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from tidemark import lake_batches
 from tidemark.base import quoting as names
 from tidemark.base.errors import LakeError, ModelError
 from tidemark.base.spark import CATALOG
+from tidemark.lake import batches as lake_batches
 from tidemark.model.definition import DATE_COLUMNS, Dimension, Fact, Model
 
 if TYPE_CHECKING:
