@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark import members, quarantine, star_tables
 from tidemark.base.errors import LandingError
 from tidemark.base.metrics import ROWS_CHANGED, ROWS_QUARANTINED, Metrics
 from tidemark.base.spark import spark_session
@@ -24,6 +23,9 @@ from tidemark.lake.batches import BEFORE_FIRST, COLUMNS, Run
 from tidemark.lake.reader import LakeReader
 from tidemark.lake.tables import DIMENSION_COLUMNS, FACT_COLUMNS, Lake
 from tidemark.model.definition import Dimension, Fact
+from tidemark.star import inferred_members as members
+from tidemark.star import quarantine
+from tidemark.star import refresh as star_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from tidemark.lake.mirror import MirrorChange
     from tidemark.landing.area import Landing, Manifest
     from tidemark.model.definition import Model
-    from tidemark.star_tables import StarChange
+    from tidemark.star.refresh import StarChange
 
 CONCURRENT_COMMITS = 4
 _log = logging.getLogger("tidemark.transform")

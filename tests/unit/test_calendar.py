@@ -7,8 +7,8 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from tidemark.members import calendar_of, days_of
 from tidemark.model.definition import DATE_COLUMNS
+from tidemark.star.inferred_members import calendar_of, days_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tidemark.base.errors import ModelError
-from tidemark.candidates import check_one_row_per_key, conform, evaluate
 from tidemark.model.definition import Column, Dimension
 from tidemark.model.types import PgType
+from tidemark.star.evaluate import check_one_row_per_key, conform, evaluate
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

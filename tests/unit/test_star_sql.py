@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tidemark.model.definition import Column, Fact
 from tidemark.model.types import PgType
-from tidemark.star_sql import Shape, shape
+from tidemark.star.lineage import Shape, shape
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
 from tidemark.base.errors import ModelError
-from tidemark.candidates import moment
 from tidemark.model.loader import load_model
 from tidemark.model.time_zones import is_time_zone
+from tidemark.star.evaluate import moment
 
 if TYPE_CHECKING:
     from pathlib import Path

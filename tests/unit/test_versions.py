@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
-from tidemark import versions
+from tidemark.star import versions
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

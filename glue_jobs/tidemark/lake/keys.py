@@ -10,6 +10,7 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
+
 from tidemark.base import quoting as names
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
+
 from tidemark.base import quoting as names
 from tidemark.lake.changeset import Tally, settle, tally
 from tidemark.lake.tables import MIRROR_COLUMNS
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyspark.sql import Column
+
     from tidemark.lake.tables import Lake
     from tidemark.landing.area import KeyList, Manifest, TableEntry
 

@@ -14,11 +14,13 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.glue import GlueCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue
+
 from tidemark.base import storage
 from tidemark.lake.batches import Run
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
+
     from tidemark.model.definition import Dimension, Fact, Model
 
 

@@ -239,9 +239,9 @@ def _copies(model: Model, fact: Fact) -> dict[str, str]:
     """Return which of a fact's columns are an input column as it is; Spark is asked once per model."""
     found = _known.get((model.digest, fact.name))
     if found is None:
-        from tidemark import star_sql  # noqa: PLC0415 - only models that give cause start Spark
         from tidemark.base import quoting as names
         from tidemark.base.spark import spark_session  # noqa: PLC0415
+        from tidemark.star import lineage as star_sql  # noqa: PLC0415 - only models that give cause start Spark
 
         spark = spark_session("tidemark-extract")
         declared = {

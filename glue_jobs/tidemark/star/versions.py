@@ -23,11 +23,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import functions as F  # noqa: N812
-
 from tidemark.base import quoting as names
-from tidemark.candidates import KEY_TEXT, RAW, REASON, UPDATED
 from tidemark.lake import keys
 from tidemark.lake.tables import FACT_COLUMNS
+from tidemark.star.evaluate import KEY_TEXT, RAW, REASON, UPDATED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,9 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
-
-from tidemark import candidates as cand
-from tidemark import star_sql, versions
 from tidemark.base import quoting as names
 from tidemark.lake import keys
 from tidemark.lake.batches import TableChange
@@ -21,17 +18,19 @@ from tidemark.lake.changeset import Tally, settle, tally
 from tidemark.lake.mirror import within
 from tidemark.model import time_zones
 from tidemark.model.definition import Dimension, Fact
-from tidemark.scope import EVERYTHING, Scope, not_landed, scope_of, whole_inputs, within_scope
+from tidemark.star import evaluate as cand
+from tidemark.star import lineage as star_sql
+from tidemark.star import versions
+from tidemark.star.scope import EVERYTHING, Scope, not_landed, scope_of, whole_inputs, within_scope
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from pyspark.sql import DataFrame
-
     from tidemark.lake.mirror import MirrorChange
     from tidemark.lake.tables import Lake
     from tidemark.landing.area import Manifest
-    from tidemark.star_sql import Shape
+    from tidemark.star.lineage import Shape
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
-
-from tidemark import candidates
 from tidemark.lake.changeset import settle
 from tidemark.lake.keys import key_text
+from tidemark.star import evaluate as candidates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tidemark.lake.tables import Lake
-    from tidemark.star_tables import StarChange
+    from tidemark.star.refresh import StarChange
 
 TABLE: Final = "quarantine"
 _STATE = ["table_name", "key", "reason", "row"]

@@ -1,0 +1,1 @@
+"""Dimensions and facts: from the mirrors to the star, version by version."""
