@@ -10,7 +10,7 @@ from tidemark.base.spark import spark_throughout
 from tidemark.landing.area import Landing
 from tidemark.loading import load
 from tidemark.model.loader import load_model
-from tidemark.warehouse.postgres import PostgresWarehouse
+from tidemark.warehouse.postgres.load import PostgresWarehouse
 
 
 def main() -> None:

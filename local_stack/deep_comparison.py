@@ -18,7 +18,7 @@ from tidemark.model.definition import Fact
 from tidemark.model.types import PgType
 from tidemark.source import catalog
 from tidemark.source import queries as source_sql
-from tidemark.warehouse.ddl import DIMENSION_EXTRA_NAMES, FACT_EXTRA_NAMES
+from tidemark.warehouse.postgres.ddl import DIMENSION_EXTRA_NAMES, FACT_EXTRA_NAMES
 
 if TYPE_CHECKING:
     import psycopg

@@ -16,7 +16,7 @@ from tidemark.base.errors import ModelError
 from tidemark.lake import tables as lake
 from tidemark.model.definition import DATE_COLUMNS, Column, Fact, Model, StarTable
 from tidemark.model.loader import load_model
-from tidemark.warehouse import ddl
+from tidemark.warehouse.postgres import ddl
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 MODEL: Final = ROOT / "model" / "totesys"

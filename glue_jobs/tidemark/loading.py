@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tidemark.lake.batches import Run
     from tidemark.landing.area import Landing, Manifest
     from tidemark.model.definition import Model
-    from tidemark.warehouse import LoadTransaction, Warehouse
+    from tidemark.warehouse.protocol import LoadTransaction, Warehouse
 
 _log = logging.getLogger("tidemark.load")
 

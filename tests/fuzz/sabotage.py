@@ -22,7 +22,7 @@ from adbc_driver_manager import dbapi
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from tidemark.lake.tables import Lake
 from tidemark.landing.area import Landing
-from tidemark.warehouse.postgres import _PostgresLoad
+from tidemark.warehouse.postgres.load import _PostgresLoad
 
 if TYPE_CHECKING:
     import random

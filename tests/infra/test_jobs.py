@@ -144,7 +144,7 @@ def test_the_archives_hold_the_package_and_the_model_and_nothing_else(stage: Syn
     ).stdout.split()
     if tracked:
         assert package == {name.removeprefix("glue_jobs/") for name in tracked if (REPO / name).is_file()}
-    assert "tidemark/warehouse/postgres.py" in package
+    assert "tidemark/warehouse/postgres/load.py" in package
     assert not [name for name in package if name.endswith(".pyc") or not name.startswith("tidemark/")]
     model = stage.zips[arguments["--model_uri"].removeprefix(ASSETS)]
     assert model == {file.name for file in stage.settings.model_dir.iterdir()}

@@ -22,7 +22,7 @@ from tidemark.loading import load
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
 from tidemark.transformation import transform
-from tidemark.warehouse.postgres import PostgresWarehouse
+from tidemark.warehouse.postgres.load import PostgresWarehouse
 
 from local_stack.databases import Credentials as Database
 from local_stack.databases import EmbeddedPostgres

@@ -14,7 +14,7 @@ from tidemark.base.errors import ReconcileError, WarehouseError
 from tidemark.lake.reader import LakeReader
 from tidemark.landing.area import Landing
 from tidemark.loading import load
-from tidemark.warehouse.postgres import PostgresWarehouse, _PostgresLoad
+from tidemark.warehouse.postgres.load import PostgresWarehouse, _PostgresLoad
 
 from local_stack.databases import Credentials as Database
 from tests.integration.conftest import PROCESSED, Pipeline, credentials_of

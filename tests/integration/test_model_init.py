@@ -15,7 +15,7 @@ from tidemark.base.errors import ModelError
 from tidemark.model.loader import load_model
 from tidemark.source import queries as sql
 from tidemark.source.snapshot import open_snapshot
-from tidemark.warehouse import ddl
+from tidemark.warehouse.postgres import ddl
 from typer.testing import CliRunner
 
 from local_stack import cli, model_init_files

@@ -21,8 +21,8 @@ from tidemark.base.errors import GaveWayError, SourceError, WarehouseError
 from tidemark.landing.plan import plan_table
 from tidemark.source import server
 from tidemark.source import snapshot as snapshots
-from tidemark.warehouse import schema
-from tidemark.warehouse.postgres import _PostgresLoad
+from tidemark.warehouse.postgres import schema
+from tidemark.warehouse.postgres.load import _PostgresLoad
 
 from local_stack.databases import Credentials as Database
 from local_stack.databases import EmbeddedPostgres

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tidemark.lake.reader import LakeReader
 from tidemark.source.readers import read_all
-from tidemark.warehouse.postgres import _PostgresLoad
+from tidemark.warehouse.postgres.load import _PostgresLoad
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Pipeline

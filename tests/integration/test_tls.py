@@ -18,7 +18,7 @@ from tidemark.base.metrics import Metrics
 from tidemark.loading import load
 from tidemark.source.readers import Read, read_all
 from tidemark.source.snapshot import open_snapshot
-from tidemark.warehouse.postgres import PostgresWarehouse
+from tidemark.warehouse.postgres.load import PostgresWarehouse
 
 from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
 from tests.integration.tls_proxy import Authority, TlsProxy

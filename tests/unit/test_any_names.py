@@ -18,7 +18,7 @@ from tidemark.model import names as model_names
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
 from tidemark.model.types import PgType
-from tidemark.warehouse import ddl
+from tidemark.warehouse.postgres import ddl
 
 from local_stack.databases import EmbeddedPostgres
 from tests.any_names import LONG, OWN, WORST, AnyNames, names

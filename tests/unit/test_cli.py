@@ -20,7 +20,7 @@ from tidemark.base.errors import TidemarkError
 from tidemark.lake.batches import BEFORE_FIRST, TableChange
 from tidemark.landing.area import Cut, Identity, Manifest, TableEntry
 from tidemark.model.loader import load_model
-from tidemark.warehouse import ddl
+from tidemark.warehouse.postgres import ddl
 from typer.testing import CliRunner
 
 from local_stack import cli, complaints, demo, lifecycle, own_databases, show, ticks

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tidemark.model.definition import Column
 from tidemark.model.loader import load_model
 from tidemark.model.types import PgType
-from tidemark.warehouse import ddl
+from tidemark.warehouse.postgres import ddl
 
 TOTESYS = load_model(str(Path(__file__).resolve().parents[2] / "model" / "totesys"))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import functions as F  # noqa: N812
+
 from tidemark.base import quoting as names
 from tidemark.base.errors import ModelError
 from tidemark.lake import keys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame, SparkSession
+
     from tidemark.model.definition import Column, StarTable
 
 ISO_DATE: Final = r"^\d{4}-\d{2}-\d{2}\z"

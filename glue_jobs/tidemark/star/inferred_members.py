@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
+
 from tidemark.base import quoting as names
 from tidemark.model.definition import UNKNOWN_TEXT
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import SparkSession
+
     from tidemark.lake.tables import Lake
     from tidemark.model.definition import Column, Dimension
 

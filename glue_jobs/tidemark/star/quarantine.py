@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
+
 from tidemark.lake.changeset import settle
 from tidemark.lake.keys import key_text
 from tidemark.star import evaluate as candidates

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
+
 from tidemark.base import quoting as names
 from tidemark.lake import keys
 from tidemark.lake.batches import TableChange
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from pyspark.sql import DataFrame
+
     from tidemark.lake.mirror import MirrorChange
     from tidemark.lake.tables import Lake
     from tidemark.landing.area import Manifest

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
+
 from tidemark.base import quoting as names
 from tidemark.lake.changeset import FEW_KEYS
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pyspark.sql import DataFrame
+
     from tidemark.lake.mirror import MirrorChange
     from tidemark.lake.tables import Lake
     from tidemark.landing.area import KeyList, Manifest

@@ -23,6 +23,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import functions as F  # noqa: N812
+
 from tidemark.base import quoting as names
 from tidemark.lake import keys
 from tidemark.lake.tables import FACT_COLUMNS

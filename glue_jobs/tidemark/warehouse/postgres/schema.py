@@ -17,19 +17,17 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import errors as pg_errors
-
 from tidemark.base.errors import WarehouseError
 from tidemark.base.quoting import pg
 from tidemark.model.definition import Fact
 from tidemark.model.types import PgType
-from tidemark.warehouse import ddl
-from tidemark.warehouse.views import remake_view
+from tidemark.warehouse.postgres import ddl
+from tidemark.warehouse.postgres.views import remake_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import psycopg
-
     from tidemark.model.definition import Model, StarTable
 
 LOCK_TRY = "200ms"

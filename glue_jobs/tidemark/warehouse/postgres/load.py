@@ -19,7 +19,6 @@ import psycopg
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import dbapi
-
 from tidemark.base import credentials as creds
 from tidemark.base.errors import TidemarkError, WarehouseError
 from tidemark.base.giving_way import Watch
@@ -27,15 +26,15 @@ from tidemark.base.quoting import pg, pg_literal
 from tidemark.base.sessions import NO_TIMEOUTS, PIN, PIN_AT_START, Session, open_session
 from tidemark.model.definition import DATE_COLUMNS, Column, Dimension, Fact, Model
 from tidemark.source.pooling import check_direct
-from tidemark.warehouse import ddl
-from tidemark.warehouse.schema import Schema
+from tidemark.warehouse.postgres import ddl
+from tidemark.warehouse.postgres.schema import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tidemark.base.credentials import Credentials
     from tidemark.lake.batches import Run
-    from tidemark.warehouse import LoadTransaction
+    from tidemark.warehouse.protocol import LoadTransaction
 
 LOCK_TIMEOUT = "60s"
 BATCH_BYTES = 16 * 2**20  # of the rows that are encoded for COPY at a time, however wide they are

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tidemark.base.errors import WarehouseError
 from tidemark.base.quoting import pg, pg_literal
-from tidemark.warehouse import ddl
+from tidemark.warehouse.postgres import ddl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import psycopg
-
     from tidemark.model.definition import Fact, Model
 
 _VIEW: Final = """
