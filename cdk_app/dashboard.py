@@ -8,11 +8,11 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 from tidemark.base import metrics
-from tidemark.jobs import job_definitions
+from tidemark.jobs.definitions import job_definitions
 
 if TYPE_CHECKING:
     from aws_cdk import aws_stepfunctions as sfn
-    from tidemark.jobs import Deployment
+    from tidemark.jobs.definitions import Deployment
 
     from cdk_app.alarms import Alarms
     from cdk_app.settings import Settings

@@ -8,14 +8,14 @@ import aws_cdk as cdk
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_logs as logs
 from constructs import Construct
-from tidemark.jobs import job_definitions
+from tidemark.jobs.definitions import job_definitions
 
 from cdk_app.acknowledgements import acknowledge
 
 if TYPE_CHECKING:
     from aws_cdk import aws_kms as kms
     from aws_cdk import aws_s3 as s3
-    from tidemark.jobs import Deployment, JobDefinition
+    from tidemark.jobs.definitions import Deployment, JobDefinition
 
     from cdk_app.job_assets import JobAssets
     from cdk_app.job_network import JobNetwork

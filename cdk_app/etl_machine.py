@@ -9,14 +9,14 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
-from tidemark.jobs import PENDING_PREFIX, state_machine_definition, state_machine_substitutions
+from tidemark.jobs.definitions import PENDING_PREFIX, state_machine_definition, state_machine_substitutions
 
 from cdk_app.acknowledgements import acknowledge_wildcards
 from cdk_app.etl_jobs import log_retention
 from cdk_app.settings import REPO
 
 if TYPE_CHECKING:
-    from tidemark.jobs import Deployment
+    from tidemark.jobs.definitions import Deployment
 
     from cdk_app.etl_jobs import EtlJobs
     from cdk_app.operations import Operations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidemark.jobs import Deployment
+from tidemark.jobs.definitions import Deployment
 
 from cdk_app.lake_buckets import bucket_name
 

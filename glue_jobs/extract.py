@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tidemark.arguments import accepted_deletes, given_credentials, parse_arguments
 from tidemark.base.credentials import from_secret
-from tidemark.base.errors import run_job
 from tidemark.base.metrics import job_metrics
 from tidemark.base.spark import spark_throughout
-from tidemark.extraction import ExtractRequest, extract
+from tidemark.jobs.arguments import accepted_deletes, given_credentials, parse_arguments
+from tidemark.jobs.extract import ExtractRequest, extract
+from tidemark.jobs.process import run_job
 from tidemark.landing.area import Landing
 from tidemark.model.loader import load_model
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tidemark.arguments import given_credentials, parse_arguments
 from tidemark.base.credentials import from_secret
-from tidemark.base.errors import run_job
 from tidemark.base.metrics import job_metrics
 from tidemark.base.spark import spark_throughout
+from tidemark.jobs.arguments import given_credentials, parse_arguments
+from tidemark.jobs.load import load
+from tidemark.jobs.process import run_job
 from tidemark.landing.area import Landing
-from tidemark.loading import load
 from tidemark.model.loader import load_model
 from tidemark.warehouse.postgres.load import PostgresWarehouse
 

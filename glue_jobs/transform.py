@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tidemark.arguments import parse_arguments
-from tidemark.base.errors import run_job
 from tidemark.base.metrics import job_metrics
 from tidemark.base.spark import spark_throughout
+from tidemark.jobs.arguments import parse_arguments
+from tidemark.jobs.process import run_job
+from tidemark.jobs.transform import transform
 from tidemark.landing.area import Landing
 from tidemark.model.loader import load_model
-from tidemark.transformation import transform
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 import boto3
 from botocore.config import Config
-from tidemark.jobs import (
+from tidemark.jobs.definitions import (
     Deployment,
     JobDefinition,
     job_definitions,

@@ -69,9 +69,10 @@ def with_java_option(submit_args: str, option: str) -> str:
 
 def workload(state_dir: Path) -> None:
     """Do what the jobs do: a first tick, and one with new, changed and deleted rows."""
-    from tidemark import extraction, transformation  # noqa: PLC0415 - only the child has Java
     from tidemark.base import credentials, metrics
     from tidemark.base import spark as session
+    from tidemark.jobs import extract as extraction  # noqa: PLC0415 - only the child has Java
+    from tidemark.jobs import transform as transformation
 
     stack = Stack.attach(state_dir)
     names = stack.deployment

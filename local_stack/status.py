@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidemark.base import storage
-from tidemark.jobs import PENDING_PREFIX
+from tidemark.jobs.definitions import PENDING_PREFIX
 
 from local_stack.aws import Notification
 from local_stack.executions import Execution, describe

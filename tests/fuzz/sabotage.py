@@ -58,7 +58,7 @@ def _key_kind(args: tuple[Any, ...]) -> str:
 
 # Where a boundary is (owner, attribute), and its name from the call's arguments.
 BOUNDARIES: Final[tuple[tuple[Any, str, Callable[[tuple[Any, ...]], str]], ...]] = (
-    ("tidemark.extraction", "read_all", _called("data files")),
+    ("tidemark.jobs.extract", "read_all", _called("data files")),
     ("tidemark.base.storage", "put_new", _of("put", _key_kind)),
     ("tidemark.base.storage", "put", _of("put", _key_kind)),
     ("tidemark.base.storage", "delete", _of("delete", _key_kind)),

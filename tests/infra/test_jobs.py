@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import pytest
-from tidemark.jobs import arguments_of, job_definitions, optional_arguments_of
+from tidemark.jobs.definitions import arguments_of, job_definitions, optional_arguments_of
 
 from cdk_app.settings import REPO
 from tests.templates import ACCOUNT, REGION, Synthesis, arn

@@ -7,7 +7,7 @@ import re
 from typing import Any, Final
 
 import pytest
-from tidemark.jobs import state_machine_definition, step_seconds
+from tidemark.jobs.definitions import state_machine_definition, step_seconds
 
 from cdk_app.etl_machine import ASL_FILE
 from cdk_app.settings import _INTERVALS

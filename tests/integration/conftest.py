@@ -14,14 +14,14 @@ from pyiceberg.table import Table
 from tidemark.base import storage
 from tidemark.base.credentials import Credentials
 from tidemark.base.metrics import Metrics
-from tidemark.extraction import ExtractRequest, extract
+from tidemark.jobs.extract import ExtractRequest, extract
+from tidemark.jobs.load import load
+from tidemark.jobs.transform import transform
 from tidemark.lake.reader import LakeReader
 from tidemark.landing.area import Landing, Manifest
 from tidemark.landing.files import read
-from tidemark.loading import load
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
-from tidemark.transformation import transform
 from tidemark.warehouse.postgres.load import PostgresWarehouse
 
 from local_stack.databases import Credentials as Database

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import pytest
 from botocore.exceptions import ClientError
 from botocore.retries.standard import ExponentialBackoff
-from tidemark import transformation
 from tidemark.base.errors import SourceError, WarehouseError
+from tidemark.jobs import transform as transformation
 
 from tests.fuzz.sabotage import BadNetwork, Sabotage, terminator
 from tests.fuzz.scene import Scene

@@ -11,9 +11,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from tidemark import extraction
 from tidemark.base import storage
 from tidemark.base.errors import ContractError, LandingError, ShrinkError, SourceError
+from tidemark.jobs import extract as extraction
 from tidemark.landing import files as landing_format
 from tidemark.landing.area import Cut, Landing, Manifest
 from tidemark.source import readers, snapshot

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from tidemark import extraction
 from tidemark.base.errors import SourceError
 from tidemark.base.giving_way import Watch
+from tidemark.jobs import extract as extraction
 from tidemark.landing.area import Landing
 from tidemark.landing.plan import plan_table
 from tidemark.source import snapshot

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
-from tidemark.jobs import Deployment, job_definitions
+from tidemark.jobs.definitions import Deployment, job_definitions
 
 from local_stack.aws import REPO
 from local_stack.glue_runner import GlueRunner, JobRun, RunnerSettings

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from tidemark.base import storage
 from tidemark.base.errors import ReconcileError, WarehouseError
+from tidemark.jobs.load import load
 from tidemark.lake.reader import LakeReader
 from tidemark.landing.area import Landing
-from tidemark.loading import load
 from tidemark.warehouse.postgres.load import PostgresWarehouse, _PostgresLoad
 
 from local_stack.databases import Credentials as Database

@@ -15,9 +15,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tidemark import extraction
 from tidemark.base import giving_way
 from tidemark.base.errors import GaveWayError, SourceError, WarehouseError
+from tidemark.jobs import extract as extraction
 from tidemark.landing.plan import plan_table
 from tidemark.source import server
 from tidemark.source import snapshot as snapshots

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tidemark.base.errors import WarehouseError
-from tidemark.loading import load
+from tidemark.jobs.load import load
 from tidemark.warehouse.postgres.load import PostgresWarehouse
 
 from local_stack.databases import Credentials as Database

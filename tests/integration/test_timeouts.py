@@ -66,5 +66,5 @@ def test_an_extract_holds_its_snapshot_and_reads_as_long_as_it_takes(
         time.sleep(SLOWER)
         return read_all(*arguments)
 
-    monkeypatch.setattr("tidemark.extraction.read_all", slow_readers)
+    monkeypatch.setattr("tidemark.jobs.extract.read_all", slow_readers)
     assert shop.must_extract().tables["orders"].rows == 3000

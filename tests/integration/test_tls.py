@@ -15,7 +15,7 @@ from tidemark.base import database_url as connections
 from tidemark.base.credentials import Credentials
 from tidemark.base.errors import SourceError, WarehouseError
 from tidemark.base.metrics import Metrics
-from tidemark.loading import load
+from tidemark.jobs.load import load
 from tidemark.source.readers import Read, read_all
 from tidemark.source.snapshot import open_snapshot
 from tidemark.warehouse.postgres.load import PostgresWarehouse

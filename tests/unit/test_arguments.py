@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tidemark.arguments import accepted_deletes, given_credentials, parse_arguments
 from tidemark.base.errors import TidemarkError
-from tidemark.jobs import (
+from tidemark.jobs.arguments import accepted_deletes, given_credentials, parse_arguments
+from tidemark.jobs.definitions import (
     Deployment,
     arguments_of,
     job_definitions,

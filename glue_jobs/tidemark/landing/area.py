@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from tidemark.base import storage
 from tidemark.base.errors import LandingError
-from tidemark.jobs import PENDING_PREFIX
+from tidemark.jobs.definitions import PENDING_PREFIX
 
 Mode = Literal["full", "delta", "none"]
 MANIFEST_FORMAT = 1

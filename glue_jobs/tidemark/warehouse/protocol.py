@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
+
     from tidemark.lake.batches import Run
     from tidemark.model.definition import Dimension, Fact
 

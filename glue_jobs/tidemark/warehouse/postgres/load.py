@@ -19,6 +19,7 @@ import psycopg
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import dbapi
+
 from tidemark.base import credentials as creds
 from tidemark.base.errors import TidemarkError, WarehouseError
 from tidemark.base.giving_way import Watch

@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import errors as pg_errors
+
 from tidemark.base.errors import WarehouseError
 from tidemark.base.quoting import pg
 from tidemark.model.definition import Fact
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import psycopg
+
     from tidemark.model.definition import Model, StarTable
 
 LOCK_TRY = "200ms"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import psycopg
+
     from tidemark.model.definition import Fact, Model
 
 _VIEW: Final = """

@@ -7,7 +7,7 @@ import sys
 from typing import Literal, NoReturn
 
 from tidemark.base.errors import TidemarkError
-from tidemark.jobs import NO_DELETES, arguments_of, optional_arguments_of
+from tidemark.jobs.definitions import NO_DELETES, arguments_of, optional_arguments_of
 
 
 class _Parser(argparse.ArgumentParser):
@@ -16,7 +16,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise TidemarkError(
             f"{self.prog}: {message}",
-            expected="the arguments of tidemark/jobs.py, each with a value (Glue drops an empty one)",
+            expected="the arguments of tidemark/jobs/definitions.py, each with a value (Glue drops an empty one)",
             do="deploy again; for a run by hand see docs/deploy.md, The first run",
         )
 

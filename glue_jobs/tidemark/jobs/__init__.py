@@ -1,0 +1,1 @@
+"""The three jobs, and what is deployed to run them."""
