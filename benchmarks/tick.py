@@ -15,12 +15,12 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from tidemark.operations.tick import Tick, run_tick
 
 from local_stack import lifecycle
 from local_stack.lifecycle import Wanted
 from local_stack.simulator import BusinessDay
 from local_stack.stack import Stack
-from local_stack.ticks import Tick, run_tick
 
 _LIMITS = {"first": 60, "60 rows": 30, "idle": 12}
 

@@ -18,18 +18,19 @@ import typer
 from rich.markup import escape
 from tidemark.base import database_url as connections
 from tidemark.base.sessions import open_session
+from tidemark.operations import tick as ticks
+from tidemark.operations.compare_rows import compare_contents
+from tidemark.operations.history import find_fact, read_versions
+from tidemark.operations.rebuild import rebuild as make_anew
+from tidemark.operations.reconcile import reconcile as compare
+from tidemark.operations.status import read_status
 from typer.core import TyperGroup
 
-from local_stack import complaints, lifecycle, model_init_cli, own_databases, show, show_rows, ticks
-from local_stack.deep_comparison import compare_contents
+from local_stack import complaints, lifecycle, model_init_cli, own_databases, show, show_rows
 from local_stack.demo import run_demo
-from local_stack.history import find_fact, read_versions
 from local_stack.lifecycle import Wanted
-from local_stack.rebuilding import rebuild as make_anew
-from local_stack.reconciliation import reconcile as compare
 from local_stack.simulator import BusinessDay, run
 from local_stack.stack import DEFAULT_STATE, Stack
-from local_stack.status import read_status
 from local_stack.writing import open_writer
 
 _INTERRUPTED = 130

@@ -22,6 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from tidemark.base.errors import TidemarkError
+from tidemark.operations.tick import IDLE, PUBLISHED, Tick, run_tick
 
 from local_stack import complaints, demo_day, lifecycle, show
 from local_stack.demo_day import Day
@@ -29,7 +30,6 @@ from local_stack.demo_figures import Checks, one, source_counts
 from local_stack.demo_results import Results
 from local_stack.lifecycle import Wanted
 from local_stack.stack import Stack
-from local_stack.ticks import IDLE, PUBLISHED, Tick, run_tick
 
 _FACTS = ("fact_sales_order", "fact_purchase_order", "fact_payment")
 _LOG_LINES = 15

@@ -9,12 +9,12 @@ from typing import Any
 import psycopg
 from rich.console import Console
 from rich.markup import escape
+from tidemark.operations.history import Version, read_versions
+from tidemark.operations.reconcile import reconcile
 
 from local_stack import show
 from local_stack.demo_day import Day, source_row, utc
 from local_stack.demo_figures import CONTENTS, CURRENCY, REVENUE, REVENUE_STAR, Checks, contents, one, revenue, top
-from local_stack.history import Version, read_versions
-from local_stack.reconciliation import reconcile
 from local_stack.stack import Stack
 
 _BEFORE_BATCH = timedelta(seconds=5)

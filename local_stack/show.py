@@ -20,14 +20,14 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 from tidemark.model.definition import Model
+from tidemark.operations.executions import Execution
+from tidemark.operations.history import Version
+from tidemark.operations.reconcile import Line, Reconciliation
+from tidemark.operations.status import Status
+from tidemark.operations.tick import IDLE, PUBLISHED, Tick, worked
 
 from local_stack.aws import LocalAws
-from local_stack.executions import Execution
-from local_stack.history import Version
-from local_stack.reconciliation import Line, Reconciliation
 from local_stack.stack import Record
-from local_stack.status import Status
-from local_stack.ticks import IDLE, PUBLISHED, Tick, worked
 
 WIDTH: Final = 100
 _LONG_AGO_SECONDS: Final = 172_800

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from rich.console import RenderableType
 from rich.markup import escape
+from tidemark.operations.compare_rows import Difference
 
 from local_stack import show
-from local_stack.deep_comparison import Difference
 
 _MOST: Final = 50
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import psutil  # type: ignore[import-untyped]
 import pytest
 from tidemark.lake.batches import TableChange
+from tidemark.operations.tick import IDLE, PUBLISHED, Tick, run_tick
 
 from local_stack import lifecycle
 from local_stack.lifecycle import DEFAULT_MODEL, Wanted
-from local_stack.ticks import IDLE, PUBLISHED, Tick, run_tick
 
 if TYPE_CHECKING:
     from local_stack.stack import Stack

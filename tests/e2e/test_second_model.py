@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from tidemark.operations.compare_rows import compare_contents
+from tidemark.operations.reconcile import reconcile
+from tidemark.operations.tick import IDLE, PUBLISHED, run_tick
 
-from local_stack.deep_comparison import compare_contents
-from local_stack.reconciliation import reconcile
 from local_stack.stack import Stack
-from local_stack.ticks import IDLE, PUBLISHED, run_tick
 from tests import hostile
 from tests.integration.random_rows import RandomRows
 from tests.integration.test_other_databases import SCHEMAS

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import psutil  # type: ignore[import-untyped]
+from tidemark.operations.executions import Execution, describe, start_execution
 
 from local_stack import lifecycle
 from local_stack.databases import Credentials
-from local_stack.executions import Execution, describe, start_execution
 from local_stack.stack import Stack
 from tests import servers
 from tests.fuzz.answers import State

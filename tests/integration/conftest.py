@@ -22,12 +22,12 @@ from tidemark.landing.area import Landing, Manifest
 from tidemark.landing.files import read
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
+from tidemark.operations.compare_rows import Difference, compare_stars
+from tidemark.operations.rebuild import forget_lake, forget_published
 from tidemark.warehouse.postgres.load import PostgresWarehouse
 
 from local_stack.databases import Credentials as Database
 from local_stack.databases import EmbeddedPostgres
-from local_stack.deep_comparison import Difference, compare_stars
-from local_stack.rebuilding import forget_lake, forget_published
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -18,8 +18,8 @@ from tidemark.base.errors import ModelError
 from tidemark.base.quoting import pg
 from tidemark.landing.area import Landing
 from tidemark.model.loader import load_model
+from tidemark.operations.compare_rows import compare_mirrors
 
-from local_stack.deep_comparison import compare_mirrors
 from tests.any_names import WORST, AnyNames, names
 from tests.integration.conftest import Pipeline, credentials_of
 

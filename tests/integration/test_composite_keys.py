@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tidemark.base.errors import TidemarkError
-
-from local_stack.history import read_versions
+from tidemark.operations.history import read_versions
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Pipeline

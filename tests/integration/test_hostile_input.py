@@ -8,8 +8,8 @@ import pytest
 from tidemark.base.errors import SourceError
 from tidemark.base.quoting import pg
 from tidemark.landing.area import Landing
+from tidemark.operations.compare_rows import compare_mirrors, compare_stars
 
-from local_stack.deep_comparison import compare_mirrors, compare_stars
 from local_stack.model_init import draft_model
 from tests.integration.conftest import Pipeline, credentials_of
 

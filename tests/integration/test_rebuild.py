@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tidemark.landing.area import Landing
+from tidemark.operations.compare_rows import Difference, compare_mirrors
+from tidemark.operations.rebuild import forget_published, forget_warehouse
 
-from local_stack.deep_comparison import Difference, compare_mirrors
-from local_stack.rebuilding import forget_published, forget_warehouse
 from tests.integration.conftest import Pipeline
 
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from tidemark.jobs.definitions import Deployment, job_definitions
+from tidemark.operations.executions import Execution, start_execution, wait
 
 from local_stack.aws import LocalAws, Notification
-from local_stack.executions import Execution, start_execution, wait
 from local_stack.server import LocalServer
 from tests.templates import synthesis
 

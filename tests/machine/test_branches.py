@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto.glue.exceptions import GlueClientError
 from moto.glue.responses import GlueResponse
+from tidemark.operations.executions import wait
 
 from local_stack.aws import STATE_MACHINE_FILE
-from local_stack.executions import wait
 from tests.machine.conftest import LANDS, Pipeline
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from tidemark.operations.executions import list_executions, start_execution, wait
 
 from local_stack.aws import LocalAws, LocalStackError
-from local_stack.executions import list_executions, start_execution, wait
 from tests.machine.conftest import new_deployment
 
 if TYPE_CHECKING:

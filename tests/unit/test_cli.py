@@ -20,21 +20,22 @@ from tidemark.base.errors import TidemarkError
 from tidemark.lake.batches import BEFORE_FIRST, TableChange
 from tidemark.landing.area import Cut, Identity, Manifest, TableEntry
 from tidemark.model.loader import load_model
+from tidemark.operations import tick as ticks
+from tidemark.operations.executions import Execution, ExecutionStatus, StateRun
+from tidemark.operations.history import Version, find_fact
+from tidemark.operations.reconcile import Line, Reconciliation
+from tidemark.operations.status import Status
 from tidemark.warehouse.postgres import ddl
 from typer.testing import CliRunner
 
-from local_stack import cli, complaints, demo, lifecycle, own_databases, show, ticks
+from local_stack import cli, complaints, demo, lifecycle, own_databases, show
 from local_stack.aws import LocalAws, LocalStackError, Notification
 from local_stack.databases import EmbeddedPostgres
 from local_stack.demo_figures import Checks, top
-from local_stack.executions import Execution, ExecutionStatus, StateRun
-from local_stack.history import Version, find_fact
 from local_stack.lifecycle import Wanted
 from local_stack.own_databases import Place
-from local_stack.reconciliation import Line, Reconciliation
 from local_stack.simulator import SimulationError
 from local_stack.stack import Record, Stack
-from local_stack.status import Status
 from local_stack.writing import open_writer
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from tidemark.model.loader import load_model
-
-from scripts import data_dictionary
+from tidemark.operations import data_dictionary
 
 SHOP = Path(__file__).resolve().parents[1] / "integration" / "shop"
 
@@ -19,7 +18,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def test_the_committed_page_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(monkeypatch, "--check") == 0, "run: .venv/bin/python scripts/data_dictionary.py"
+    assert run(monkeypatch, "--check") == 0, "run: .venv/bin/python tidemark/operations/data_dictionary.py"
 
 
 def test_everything_of_the_model_is_on_the_page() -> None:

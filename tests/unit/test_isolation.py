@@ -20,7 +20,8 @@ CHILD = """
 import os, sys
 import boto3, fsspec.config, psycopg, pyiceberg.catalog
 from pyiceberg.io import load_file_io
-from tidemark import lake_reader, storage
+from tidemark.base import storage
+from tidemark.lake import reader
 from local_stack import isolation
 
 isolation.enter(sys.argv[1])
@@ -30,7 +31,7 @@ assert boto3.client("glue").meta.endpoint_url == sys.argv[1]
 config = boto3.client("s3").meta.config
 assert not config.use_fips_endpoint and not config.use_dualstack_endpoint
 assert boto3.Session().available_profiles == []
-catalog = lake_reader._catalog("s3://lake/processed")
+catalog = reader._catalog("s3://lake/processed")
 assert catalog.list_namespaces() is not None
 assert not {"s3.proxy-uri", "s3.role-arn", "py-io-impl"} & catalog.properties.keys(), catalog.properties
 assert not load_file_io(catalog.properties, "s3://lake/x").new_input("s3://lake/nothing-here").exists()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa
+
     from tidemark.lake.batches import Run
     from tidemark.landing.area import Landing, Manifest
     from tidemark.model.definition import Model

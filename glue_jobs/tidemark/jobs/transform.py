@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
+
 from tidemark.base.errors import LandingError
 from tidemark.base.metrics import ROWS_CHANGED, ROWS_QUARANTINED, Metrics
 from tidemark.base.spark import spark_session
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from pyspark.sql import DataFrame
+
     from tidemark.lake.mirror import MirrorChange
     from tidemark.landing.area import Landing, Manifest
     from tidemark.model.definition import Model

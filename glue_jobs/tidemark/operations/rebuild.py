@@ -14,8 +14,7 @@ from psycopg import sql
 from pyiceberg.exceptions import NoSuchNamespaceError
 from tidemark.base import storage
 from tidemark.base.sessions import open_session
-
-from local_stack import ticks
+from tidemark.operations import tick as ticks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +23,10 @@ if TYPE_CHECKING:
     from tidemark.lake.reader import LakeReader
     from tidemark.landing.area import Landing
     from tidemark.model.definition import Model
+    from tidemark.operations.executions import Execution
+    from tidemark.operations.tick import Tick
 
-    from local_stack.executions import Execution
     from local_stack.stack import Stack
-    from local_stack.ticks import Tick
 
 
 def rebuild(stack: Stack, on_progress: Callable[[Execution], None] | None = None) -> Tick:

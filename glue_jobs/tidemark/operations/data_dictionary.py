@@ -1,7 +1,7 @@
 """Write the data dictionary of a model: every table and column, as the model describes them.
 
 The model folder is the only source of the text, so the page cannot say anything else than the column comments of lake
-and warehouse do. Run after a change of the model: ``.venv/bin/python scripts/data_dictionary.py``.
+and warehouse do. Run after a change of the model: ``.venv/bin/python tidemark/operations/data_dictionary.py``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def markdown(model: Model) -> str:
     """Return the whole page."""
     parts = [
         f"# Data dictionary: {model.name}\n",
-        f"{model.description}. Written by `scripts/data_dictionary.py` from the model folder: do not edit it here.\n",
+        f"{model.description}. Written by `tidemark/operations/data_dictionary.py` from the model folder: do not edit it here.\n",
         "* [Star](#star): dimensions and facts, in the warehouse's schema "
         f"`{model.name}` and in the lake's database `{model.star_database}`",
         "* [History columns](#history-columns): what Tidemark adds to every dimension and fact",
@@ -148,7 +148,7 @@ def main() -> int:
         return 0
     if options.output.is_file() and options.output.read_text(encoding="utf-8") == text:
         return 0
-    sys.stderr.write(f"{options.output} is out of date; run scripts/data_dictionary.py\n")
+    sys.stderr.write(f"{options.output} is out of date; run tidemark/operations/data_dictionary.py\n")
     return 1
 
 

@@ -18,8 +18,7 @@ from psycopg import sql
 from tidemark.base.errors import TidemarkError
 from tidemark.base.sessions import open_session
 from tidemark.model.definition import Dimension, Fact, Model, SourceTable
-
-from local_stack.deep_comparison import compare_star
+from tidemark.operations.compare_rows import compare_star
 
 if TYPE_CHECKING:
     from tidemark.lake.batches import Run

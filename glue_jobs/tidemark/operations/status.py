@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from tidemark.base import storage
 from tidemark.jobs.definitions import PENDING_PREFIX
+from tidemark.operations.executions import Execution, describe
 
 from local_stack.aws import Notification
-from local_stack.executions import Execution, describe
 
 if TYPE_CHECKING:
     from datetime import datetime

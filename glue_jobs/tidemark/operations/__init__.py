@@ -1,0 +1,1 @@
+"""What a person does with a pipeline: tick, status, reconcile, history, rebuild."""
