@@ -11,10 +11,10 @@ from urllib.parse import urlencode
 import typer
 from rich.markup import escape
 from tidemark.base import database_url as connections
+from tidemark.drafting.draft import Draft, draft_model
 from tidemark.model.loader import load_model
 
 from local_stack import show
-from local_stack.model_init import Draft, draft_model
 
 _MOST_NOTES: Final = 40
 _IN_THE_ADDRESS: Final = ("host", "port", "dbname", "username", "password")

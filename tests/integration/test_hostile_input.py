@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from tidemark.base.errors import SourceError
 from tidemark.base.quoting import pg
+from tidemark.drafting.draft import draft_model
 from tidemark.landing.area import Landing
 from tidemark.operations.compare_rows import compare_mirrors, compare_stars
 
-from local_stack.model_init import draft_model
 from tests.integration.conftest import Pipeline, credentials_of
 
 if TYPE_CHECKING:

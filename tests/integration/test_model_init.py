@@ -12,24 +12,25 @@ import yaml
 from psycopg import sql as pgsql
 from tidemark.base.credentials import Credentials as JobCredentials
 from tidemark.base.errors import ModelError
+from tidemark.drafting import files as model_init_files
+from tidemark.drafting.draft import draft_model
 from tidemark.model.loader import load_model
 from tidemark.source import queries as sql
 from tidemark.source.snapshot import open_snapshot
 from tidemark.warehouse.postgres import ddl
 from typer.testing import CliRunner
 
-from local_stack import cli, model_init_files
+from local_stack import cli
 from local_stack.lifecycle import DEFAULT_MODEL
-from local_stack.model_init import draft_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tidemark.base.database_url import Credentials
+    from tidemark.drafting.draft import Draft
     from tidemark.model.definition import Model
 
     from local_stack.databases import EmbeddedPostgres
-    from local_stack.model_init import Draft
 
 pytestmark = pytest.mark.servers
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tidemark.base.quoting import pg
+from tidemark.drafting.draft import Draft, draft_model
 from tidemark.landing.area import Landing
 from tidemark.model.definition import Fact
 from tidemark.operations.compare_rows import compare_mirrors, compare_stars
 
-from local_stack.model_init import Draft, draft_model
 from tests.integration.conftest import Pipeline, credentials_of
 from tests.integration.random_rows import RandomRows
 

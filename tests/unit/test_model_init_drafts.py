@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-
-from local_stack import model_init_names as names
-from local_stack.model_init_catalog import Database, FoundColumn, Reference, Relation
-from local_stack.model_init_references import star_type
-from local_stack.model_init_source import SourceDraft, column_type, draft_source
-from local_stack.model_init_star import StarDraft, draft_star
+from tidemark.drafting import names
+from tidemark.drafting.catalog import Database, FoundColumn, Reference, Relation
+from tidemark.drafting.references import star_type
+from tidemark.drafting.source import SourceDraft, column_type, draft_source
+from tidemark.drafting.star import StarDraft, draft_star
 
 
 def column(name: str, kind: str = "integer", **changes: Any) -> FoundColumn:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
+
 from tidemark.base.quoting import pg
 from tidemark.base.sessions import open_session
 from tidemark.model.definition import Fact
@@ -22,11 +23,11 @@ from tidemark.warehouse.postgres.ddl import DIMENSION_EXTRA_NAMES, FACT_EXTRA_NA
 
 if TYPE_CHECKING:
     import psycopg
+
+    from local_stack.stack import Stack
     from tidemark.lake.batches import Run
     from tidemark.lake.reader import LakeReader
     from tidemark.model.definition import Dimension, Model
-
-    from local_stack.stack import Stack
 
 Rows = Mapping[tuple[Any, ...], tuple[Any, ...]]
 _NONE: Final = "(NULL)"

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
+
 from tidemark.base.errors import TidemarkError
 from tidemark.base.quoting import pg
 from tidemark.model.definition import Fact, Model

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 from pyiceberg.exceptions import NoSuchNamespaceError
+
 from tidemark.base import storage
 from tidemark.base.sessions import open_session
 from tidemark.operations import tick as ticks
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import psycopg
+
+    from local_stack.stack import Stack
     from tidemark.lake.reader import LakeReader
     from tidemark.landing.area import Landing
     from tidemark.model.definition import Model
     from tidemark.operations.executions import Execution
     from tidemark.operations.tick import Tick
-
-    from local_stack.stack import Stack
 
 
 def rebuild(stack: Stack, on_progress: Callable[[Execution], None] | None = None) -> Tick:

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
+
 from tidemark.base.errors import TidemarkError
 from tidemark.base.sessions import open_session
 from tidemark.model.definition import Dimension, Fact, Model, SourceTable
 from tidemark.operations.compare_rows import compare_star
 
 if TYPE_CHECKING:
+    from local_stack.stack import Stack
     from tidemark.lake.batches import Run
     from tidemark.lake.reader import LakeReader
-
-    from local_stack.stack import Stack
 
 
 @dataclass(frozen=True, kw_only=True)

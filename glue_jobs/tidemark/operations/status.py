@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from local_stack.aws import Notification
 from tidemark.base import storage
 from tidemark.jobs.definitions import PENDING_PREFIX
 from tidemark.operations.executions import Execution, describe
-
-from local_stack.aws import Notification
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from local_stack.aws import STATE_MACHINE_FILE, Notification
+from local_stack.stack import Stack
 from tidemark.lake.batches import Run, TableChange
 from tidemark.landing.area import Manifest
 from tidemark.operations.executions import Execution, StateRun, start_execution, wait
-
-from local_stack.aws import STATE_MACHINE_FILE, Notification
-from local_stack.stack import Stack
 
 IDLE: Final = "NothingToDo"
 PUBLISHED: Final = "Published"

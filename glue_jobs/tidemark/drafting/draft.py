@@ -13,13 +13,10 @@ from typing import Final
 
 from tidemark.base.database_url import Credentials
 from tidemark.base.errors import ModelError, SourceError
+from tidemark.drafting import catalog, files, names
+from tidemark.drafting.source import LeftOut, SourceDraft, draft_source, plain_descriptions
+from tidemark.drafting.star import StarDraft, draft_star
 from tidemark.model.definition import Model
-
-from local_stack import model_init_catalog as catalog
-from local_stack import model_init_files as files
-from local_stack import model_init_names as names
-from local_stack.model_init_source import LeftOut, SourceDraft, draft_source, plain_descriptions
-from local_stack.model_init_star import StarDraft, draft_star
 
 MODELS: Final = Path("model")
 

@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tidemark.base.quoting import spark
+from tidemark.drafting import names
+from tidemark.drafting.catalog import FoundColumn
+from tidemark.drafting.references import DATES, ROUNDED, TIMES, UNBOUNDED, has_star_key, pointers, star_type
+from tidemark.drafting.source import Drafted, column_description
+from tidemark.drafting.zones import is_wall_clock
 from tidemark.model.names import FACTS_OWN, MONTHS, TABLES_OWN
 from tidemark.model.types import PgType
-
-from local_stack import model_init_names as names
-from local_stack.model_init_catalog import FoundColumn
-from local_stack.model_init_references import DATES, ROUNDED, TIMES, UNBOUNDED, has_star_key, pointers, star_type
-from local_stack.model_init_source import Drafted, column_description
-from local_stack.model_init_zones import is_wall_clock
 
 MOST_COLUMNS: Final = 1500  # PostgreSQL ends at 1,600, and a fact has some of Tidemark's own
 _CREATED: Final = frozenset(

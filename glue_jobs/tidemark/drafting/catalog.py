@@ -17,11 +17,10 @@ import psycopg
 from psycopg import sql
 from tidemark.base.database_url import Credentials
 from tidemark.base.errors import SourceError
+from tidemark.drafting.zones import ServerZone, read_server_zone, zone_of_default
 from tidemark.model.types import PgType
 from tidemark.source.catalog import BASE_TYPES
 from tidemark.source.equality import Spelling, spellings
-
-from local_stack.model_init_zones import ServerZone, read_server_zone, zone_of_default
 
 OLDEST: Final = 110_000
 EXTRACTION_NEEDS: Final = 130_000

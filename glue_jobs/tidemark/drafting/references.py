@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from tidemark.drafting.catalog import FoundColumn
+from tidemark.drafting.source import Drafted
 from tidemark.model.types import STAR_TYPES, PgType
 from tidemark.source.equality import unlike
-
-from local_stack.model_init_catalog import FoundColumn
-from local_stack.model_init_source import Drafted
 
 ROUNDED: Final = "numeric(38,10)"  # what a star makes of numeric without a precision
 UNBOUNDED: Final = PgType("numeric")

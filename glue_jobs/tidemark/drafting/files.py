@@ -9,12 +9,11 @@ from typing import Any, Final
 
 import yaml
 from tidemark.base.errors import ModelError
+from tidemark.drafting import names
+from tidemark.drafting.source import LeftOut, SourceDraft, plain_descriptions, table_entry
+from tidemark.drafting.star import StarDraft
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
-
-from local_stack import model_init_names as names
-from local_stack.model_init_source import LeftOut, SourceDraft, plain_descriptions, table_entry
-from local_stack.model_init_star import StarDraft
 
 _SOURCE_HEAD: Final = """\
 # Drafted by `tidemark model init` from database {database}: every table and column that Tidemark reads.

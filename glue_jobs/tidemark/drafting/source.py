@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from tidemark.drafting import names
+from tidemark.drafting.catalog import Database, FoundColumn, Relation
+from tidemark.drafting.zones import ServerZone, zone_notes
 from tidemark.model.names import breaks_lines, folded, is_mirrors_own
 from tidemark.model.types import PgType
-
-from local_stack import model_init_names as names
-from local_stack.model_init_catalog import Database, FoundColumn, Relation
-from local_stack.model_init_zones import ServerZone, zone_notes
 
 KINDS: Final = {
     "r": "table",

@@ -20,7 +20,7 @@ from tidemark.model.time_zones import is_time_zone
 from tidemark.model.types import PgType
 
 if TYPE_CHECKING:
-    from local_stack.model_init_catalog import FoundColumn
+    from tidemark.drafting.catalog import FoundColumn
 
 _SETTINGS: Final = """
 SELECT s.setdatabase <> 0, s.setrole::regrole::text, substr(c.value, length('timezone=') + 1)

@@ -1,0 +1,1 @@
+"""`tidemark model init`: a model folder drafted from a database."""
