@@ -17,7 +17,7 @@ TABLES = {
     *("sales_order", "purchase_order", "transaction", "payment"),
 }
 FACTS = {"fact_sales_order", "fact_purchase_order", "fact_payment"}
-COMMAND = (sys.executable, "-c", "from local_stack.cli import main; main()", "demo")
+COMMAND = (sys.executable, "-c", "from tidemark_cli.main import main; main()", "demo")
 TIME_LIMIT_SECONDS = 900
 
 

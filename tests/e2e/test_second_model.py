@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[2]
 ODD: Final = 'it\'s "my" $HOME 100% `work`'
 MODEL, STATE = "rentals", "its state"
-COMMAND: Final = "from local_stack.cli import main; main()"
+COMMAND: Final = "from tidemark_cli.main import main; main()"
 # As the command does once it has read a URL.
 UP: Final = f"""
 import sys

@@ -20,8 +20,8 @@ from tidemark.source.snapshot import open_snapshot
 from tidemark.warehouse.postgres import ddl
 from typer.testing import CliRunner
 
-from local_stack import cli
 from local_stack.lifecycle import DEFAULT_MODEL
+from tidemark_cli import main as cli
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,9 +23,9 @@ from tidemark.base.errors import SourceError, WarehouseError
 from tidemark.source import pooling
 from typer.testing import CliRunner
 
-from local_stack import cli
 from local_stack.databases import EmbeddedPostgres
 from tests.integration.forwarding import Forwarder, forward
+from tidemark_cli import main as cli
 
 PGBOUNCER = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 needs_pgbouncer = pytest.mark.skipif(not Path(PGBOUNCER).exists(), reason="pgbouncer is not installed")

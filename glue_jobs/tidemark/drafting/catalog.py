@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import sql
+
 from tidemark.base.database_url import Credentials
 from tidemark.base.errors import SourceError
 from tidemark.drafting.zones import ServerZone, read_server_zone, zone_of_default

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+
 from tidemark.base.errors import ModelError
 from tidemark.drafting import names
 from tidemark.drafting.source import LeftOut, SourceDraft, plain_descriptions, table_entry

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import available_timezones
 
 import psycopg
+
 from tidemark.model.time_zones import is_time_zone
 from tidemark.model.types import PgType
 

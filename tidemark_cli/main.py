@@ -26,12 +26,16 @@ from tidemark.operations.reconcile import reconcile as compare
 from tidemark.operations.status import read_status
 from typer.core import TyperGroup
 
-from local_stack import complaints, lifecycle, model_init_cli, own_databases, show, show_rows
-from local_stack.demo import run_demo
+from local_stack import lifecycle, own_databases
 from local_stack.lifecycle import Wanted
 from local_stack.simulator import BusinessDay, run
 from local_stack.stack import DEFAULT_STATE, Stack
 from local_stack.writing import open_writer
+from tidemark_cli import errors as complaints
+from tidemark_cli import model_commands as model_init_cli
+from tidemark_cli.demo.story import run_demo
+from tidemark_cli.show import pages as show
+from tidemark_cli.show import rows as show_rows
 
 _INTERRUPTED = 130
 _AS_READER = "a role with SELECT only is enough"

@@ -12,17 +12,27 @@ from rich.markup import escape
 from tidemark.operations.history import Version, read_versions
 from tidemark.operations.reconcile import reconcile
 
-from local_stack import show
-from local_stack.demo_day import Day, source_row, utc
-from local_stack.demo_figures import CONTENTS, CURRENCY, REVENUE, REVENUE_STAR, Checks, contents, one, revenue, top
 from local_stack.stack import Stack
+from tidemark_cli.demo.day import Day, source_row, utc
+from tidemark_cli.demo.figures import (
+    CONTENTS,
+    CURRENCY,
+    REVENUE,
+    REVENUE_STAR,
+    Checks,
+    contents,
+    one,
+    revenue,
+    top,
+)
+from tidemark_cli.show import pages as show
 
 _BEFORE_BATCH = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
 class Results:
-    """Shows, checks and notes everything; see :mod:`local_stack.demo`."""
+    """Shows, checks and notes everything; see :mod:`tidemark_cli.demo.story`."""
 
     stack: Stack
     out: Console

@@ -1,7 +1,7 @@
 """``tidemark demo``: a business day from a real database into a real warehouse, every figure checked.
 
-The story is told in the order in which the data flows; the figures come from :mod:`local_stack.demo_figures`, the day
-from :mod:`local_stack.demo_day`. Promises: whatever happens, all that was started is stopped and removed, and the
+The story is told in the order in which the data flows; the figures come from :mod:`tidemark_cli.demo.figures`, the day
+from :mod:`tidemark_cli.demo.day`. Promises: whatever happens, all that was started is stopped and removed, and the
 figures gathered so far are written where they were asked for; the demo succeeds only if every figure agrees.
 """
 
@@ -24,12 +24,15 @@ from rich.markup import escape
 from tidemark.base.errors import TidemarkError
 from tidemark.operations.tick import IDLE, PUBLISHED, Tick, run_tick
 
-from local_stack import complaints, demo_day, lifecycle, show
-from local_stack.demo_day import Day
-from local_stack.demo_figures import Checks, one, source_counts
-from local_stack.demo_results import Results
+from local_stack import lifecycle
 from local_stack.lifecycle import Wanted
 from local_stack.stack import Stack
+from tidemark_cli import errors as complaints
+from tidemark_cli.demo import day as demo_day
+from tidemark_cli.demo.day import Day
+from tidemark_cli.demo.figures import Checks, one, source_counts
+from tidemark_cli.demo.results import Results
+from tidemark_cli.show import pages as show
 
 _FACTS = ("fact_sales_order", "fact_purchase_order", "fact_payment")
 _LOG_LINES = 15

@@ -14,7 +14,7 @@ from tidemark.base import database_url as connections
 from tidemark.drafting.draft import Draft, draft_model
 from tidemark.model.loader import load_model
 
-from local_stack import show
+from tidemark_cli.show import pages as show
 
 _MOST_NOTES: Final = 40
 _IN_THE_ADDRESS: Final = ("host", "port", "dbname", "username", "password")

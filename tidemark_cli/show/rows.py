@@ -1,4 +1,4 @@
-"""How single rows look in a terminal: those that differ, those in quarantine. Pure, like :mod:`local_stack.show`."""
+"""How single rows look in a terminal: those that differ, those in quarantine. Pure, like :mod:`tidemark_cli.show.pages`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from tidemark.operations.compare_rows import Difference
 
-from local_stack import show
+from tidemark_cli.show import pages as show
 
 _MOST: Final = 50
 

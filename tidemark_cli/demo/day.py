@@ -13,9 +13,9 @@ from typing import Any, LiteralString
 import psycopg
 from tidemark.base.database_url import Credentials
 
-from local_stack.demo_figures import one
 from local_stack.simulated_events import Deleted, OrderPlaced, PaymentsBooked, SilentUpdate
 from local_stack.simulator import BusinessDay, LateOrder, open_late_order
+from tidemark_cli.demo.figures import one
 
 SEED = 823
 _LATE_AT, _ORDERS_AT = time(9, 15), time(10)

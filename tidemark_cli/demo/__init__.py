@@ -1,0 +1,1 @@
+"""The demo: a business day, told and checked."""
