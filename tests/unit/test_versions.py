@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
+from tidemark.lake.changeset import FEW_KEYS, tally
 from tidemark.star import versions
 
 if TYPE_CHECKING:
@@ -256,9 +257,11 @@ def test_what_says_that_it_changed_after_the_cut_is_counted(spark: SparkSession)
         "never": Row("a", None), "bad": Row("x", NOW + HOUR, bad=True), "past": A,
     }  # fmt: skip
     decided = decide(spark, state, source)
-    cut = F.timestamp_micros(F.lit(NOW))
-    assert versions.ahead(decided, cut) == 1
-    assert versions.ahead(decided.where("_key0 <> 'new'"), cut) == 0
+    ahead = versions.ahead(F.timestamp_micros(F.lit(NOW)))
+    assert tally(decided, versions.DECISION, ["_key0"], ahead).marked == 1
+    assert tally(decided.where("_key0 <> 'new'"), versions.DECISION, ["_key0"], ahead).marked == 0
+    many = decided.crossJoin(spark.range(FEW_KEYS // 2))
+    assert tally(many, versions.DECISION, ["_key0"], ahead).marked == FEW_KEYS // 2
 
 
 def chain_of(state: State, key: str) -> list[Version]:

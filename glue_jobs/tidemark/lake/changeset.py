@@ -9,12 +9,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pyspark.sql import functions as F  # noqa: N812 - the usual name
+
 from tidemark.base import quoting as names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 FEW_KEYS: Final = 1000
 
@@ -29,10 +31,14 @@ def settle(frame: DataFrame) -> DataFrame:
 
 @dataclass(frozen=True)
 class Tally:
-    """What a settled frame of changes holds: rows per kind, and their keys if these are one column's and few."""
+    """What a settled frame of changes holds: rows per kind, and their keys if these are one column's and few.
+
+    ``marked`` are the rows for which the condition holds that was asked for.
+    """
 
     counts: dict[str, int]
     keys: list[Any] | None
+    marked: int = 0
 
     def pruning(self, target: str, key: str) -> str:
         """SQL condition that lets a merge open only the files of ``target`` that can hold one of the keys."""
@@ -42,11 +48,17 @@ class Tally:
         return f" AND {target}.{names.spark(key)} IN ({literals})"
 
 
-def tally(changes: DataFrame, kind: str, key: Sequence[str]) -> Tally:
-    """Count a settled frame by its column ``kind``; note its keys, if they are few integers or texts of one column."""
-    few = changes.select(names.spark(kind), *map(names.spark, key)).limit(FEW_KEYS + 1).collect()
+def tally(changes: DataFrame, kind: str, key: Sequence[str], marks: Column | None = None) -> Tally:
+    """Count a settled frame by its column ``kind``; note its keys, if they are few integers or texts of one column.
+
+    With ``marks``, the rows for which it is true are counted too.
+    """
+    marked = F.lit(False) if marks is None else F.coalesce(marks, F.lit(False))
+    rows = changes.select(names.spark(kind), marked, *map(names.spark, key))
+    few = rows.limit(FEW_KEYS + 1).collect()
     if len(few) > FEW_KEYS:
-        return Tally({row[0]: row[1] for row in changes.groupBy(names.spark(kind)).count().collect()}, None)
-    values = [] if len(key) > 1 else sorted({row[1] for row in few if row[1] is not None}, key=str)
+        counts = changes.groupBy(names.spark(kind)).agg(F.count(F.lit(1)), F.count_if(marked)).collect()
+        return Tally({row[0]: row[1] for row in counts}, None, sum(row[2] for row in counts))
+    values = [] if len(key) > 1 else sorted({row[2] for row in few if row[2] is not None}, key=str)
     plain = all(isinstance(value, int | str) for value in values)
-    return Tally(dict(Counter(row[0] for row in few)), values if plain else None)
+    return Tally(dict(Counter(row[0] for row in few)), values if plain else None, sum(row[1] for row in few))

@@ -8,6 +8,7 @@ say it early; the transform at Spark's plan of it (:func:`zone_of`), which overl
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Final
 from zoneinfo import available_timezones
@@ -35,7 +36,13 @@ _PLAIN: Final = re.compile(
 
 def is_time_zone(name: str) -> bool:
     """Whether a name means the same zone everywhere."""
-    return name in available_timezones() - _NOT_EVERYWHERE
+    return name in _time_zones()
+
+
+@functools.cache
+def _time_zones() -> frozenset[str]:
+    """Read the machine's zones once: that takes longer than all else in a model."""
+    return frozenset(available_timezones() - _NOT_EVERYWHERE)
 
 
 def zone_of_column(kind: PgType, own: str | None, of_all: str | None, where: str) -> str | None:

@@ -7,7 +7,7 @@ model) stays as it is; a table whose rows depend on such inputs is left alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -92,11 +92,10 @@ def refresh(
         rows = _as_before(cand.conform(found, table, unknown, zone), lake.spark.table(target), table, unknown)
         _check_keys(rows, table, shape, frames[table.driver])
         decided = settle(decide(lake, table, manifest, rows, scope, fresh))
-    seen = tally(decided, versions.DECISION, keys.key_names(table.key))
+    ahead = versions.ahead(F.lit(manifest.cut.time).cast("timestamp")) if cand.UPDATED in shape.columns else None
+    seen = tally(decided, versions.DECISION, keys.key_names(table.key), ahead)
     looked_at = None if scope.everything else _keys(lake, table, manifest, decided)
     done = _done(seen)
-    if done.written and cand.UPDATED in shape.columns:
-        done = replace(done, ahead=versions.ahead(decided, F.lit(manifest.cut.time).cast("timestamp")))
     opened = _write(lake, table, manifest, decided, seen, fresh) if done.written else None
     bad = _bad(decided) if done.rejected else None
     return StarChange(done=done, bad=bad, looked_at=looked_at, opened=opened, unknown=unknown)
@@ -106,7 +105,9 @@ def _done(seen: Tally) -> TableChange:
     """Say what was decided, by kind."""
     kinds = (versions.NEW, versions.CHANGED, versions.GONE, versions.BAD, versions.FILLED)
     new, changed, deleted, rejected, backfilled = (seen.counts.get(kind, 0) for kind in kinds)
-    return TableChange(new=new, changed=changed, deleted=deleted, rejected=rejected, backfilled=backfilled)
+    return TableChange(
+        new=new, changed=changed, deleted=deleted, rejected=rejected, backfilled=backfilled, ahead=seen.marked
+    )
 
 
 def _zone(lake: Lake, table: Dimension | Fact, found: DataFrame, shape: Shape) -> str:

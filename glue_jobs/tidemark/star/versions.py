@@ -131,13 +131,12 @@ def gone(latest: DataFrame, like: DataFrame) -> DataFrame:
     )
 
 
-def ahead(decided: DataFrame, cut: Column) -> int:
-    """Count new versions whose ``_updated_at`` lies beyond the cut: their zone, or a clock, is wrong.
+def ahead(cut: Column) -> Column:
+    """Condition of new versions whose ``_updated_at`` lies beyond the cut: their zone, or a clock, is wrong.
 
     They begin at the cut all the same. A few minutes are nothing: the application's clock need not be the server's.
     """
-    begun = decided.where(F.col(DECISION).isin(NEW, CHANGED))
-    return begun.where(F.col(UPDATED) > cut + F.expr(_TOLERANCE)).count()
+    return F.col(DECISION).isin(NEW, CHANGED) & (F.col(UPDATED) > cut + F.expr(_TOLERANCE))
 
 
 def begin(cut: Column) -> Column:
