@@ -19,7 +19,7 @@ from tidemark.operations.tick import Tick, run_tick
 
 from local_stack import lifecycle
 from local_stack.lifecycle import Wanted
-from local_stack.simulator import BusinessDay
+from local_stack.simulator.day import BusinessDay
 from local_stack.stack import Stack
 
 _LIMITS = {"first": 60, "60 rows": 30, "idle": 12}

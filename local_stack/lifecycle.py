@@ -23,13 +23,14 @@ from tidemark.jobs.definitions import Deployment
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
 
-from local_stack import isolation, own_databases
-from local_stack.aws import REPO, LocalAws, LocalStackError
-from local_stack.databases import EmbeddedPostgres
-from local_stack.own_databases import Place
-from local_stack.postgres_area import Area
+from local_stack import databases as own_databases
+from local_stack import isolation
+from local_stack.aws.client import REPO, LocalAws, LocalStackError
+from local_stack.databases import Place
+from local_stack.postgres.directory import Area
+from local_stack.postgres.server import EmbeddedPostgres
+from local_stack.simulator.schema import TABLES
 from local_stack.stack import RECORD_FILE, Record, Stack, deployment
-from local_stack.totesys import TABLES
 
 DEFAULT_MODEL: Final = REPO / "model" / "totesys"
 

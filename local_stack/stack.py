@@ -20,10 +20,11 @@ from tidemark.landing.area import Landing
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
 
-from local_stack import isolation, own_databases
-from local_stack.aws import LocalAws, LocalStackError
-from local_stack.databases import EmbeddedPostgres
-from local_stack.own_databases import Place
+from local_stack import databases as own_databases
+from local_stack import isolation
+from local_stack.aws.client import LocalAws, LocalStackError
+from local_stack.databases import Place
+from local_stack.postgres.server import EmbeddedPostgres
 
 RECORD_FILE: Final = "tidemark.json"
 DEFAULT_STATE: Final = Path(".tidemark")

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 import pytest
 
-from local_stack.databases import EmbeddedPostgres
-from local_stack.postgres_area import own_base
+from local_stack.postgres.directory import own_base
+from local_stack.postgres.server import EmbeddedPostgres
 from scripts import jars
 
 if TYPE_CHECKING:

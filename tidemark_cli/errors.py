@@ -8,9 +8,9 @@ from requests.exceptions import RequestException
 from tidemark.base.database_url import DatabaseUrlError
 from tidemark.base.errors import TidemarkError
 
-from local_stack.aws import LocalStackError
-from local_stack.postgres_area import DatabaseError
-from local_stack.simulator import SimulationError, SnapshotError
+from local_stack.aws.client import LocalStackError
+from local_stack.postgres.directory import DatabaseError
+from local_stack.simulator.day import SimulationError, SnapshotError
 
 OURS = (TidemarkError, LocalStackError, DatabaseError, DatabaseUrlError, SimulationError, SnapshotError, TimeoutError)
 

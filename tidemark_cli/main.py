@@ -26,11 +26,12 @@ from tidemark.operations.reconcile import reconcile as compare
 from tidemark.operations.status import read_status
 from typer.core import TyperGroup
 
-from local_stack import lifecycle, own_databases
+from local_stack import databases as own_databases
+from local_stack import lifecycle
 from local_stack.lifecycle import Wanted
-from local_stack.simulator import BusinessDay, run
+from local_stack.simulator.day import BusinessDay, run
 from local_stack.stack import DEFAULT_STATE, Stack
-from local_stack.writing import open_writer
+from local_stack.writer import open_writer
 from tidemark_cli import errors as complaints
 from tidemark_cli import model_commands as model_init_cli
 from tidemark_cli.demo.story import run_demo

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tidemark.landing.area import Landing
 
-from local_stack.databases import EmbeddedPostgres
-from local_stack.simulator import create_schema, load_snapshot
+from local_stack.postgres.server import EmbeddedPostgres
+from local_stack.simulator.day import create_schema, load_snapshot
 from tests.integration.conftest import Pipeline, credentials_of
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tidemark.base.database_url import Credentials
 
-    from local_stack.databases import EmbeddedPostgres
+    from local_stack.postgres.server import EmbeddedPostgres
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 ODD: Final = 'it\'s "my" $HOME 100% `work`'

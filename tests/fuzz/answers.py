@@ -12,7 +12,7 @@ from tests.fuzz.shop import COLUMNS
 if TYPE_CHECKING:
     import psycopg
 
-    from local_stack.databases import Credentials
+    from local_stack.postgres.server import Credentials
     from tests.fuzz.models import Model
 
 Row = tuple[Any, ...]

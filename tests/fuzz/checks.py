@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tidemark.lake.reader import LakeReader
     from tidemark.landing.area import Landing
 
-    from local_stack.databases import Credentials
+    from local_stack.postgres.server import Credentials
     from tests.fuzz.models import Model
 
 STAR = ("fact_order", "dim_customer", "dim_date")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
 
-    from local_stack.databases import Credentials
+    from local_stack.postgres.server import Credentials
 
 When = Literal["before", "after"]
 

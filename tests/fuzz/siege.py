@@ -22,7 +22,7 @@ import psutil  # type: ignore[import-untyped]
 from tidemark.operations.executions import Execution, describe, start_execution
 
 from local_stack import lifecycle
-from local_stack.databases import Credentials
+from local_stack.postgres.server import Credentials
 from local_stack.stack import Stack
 from tests import servers
 from tests.fuzz.answers import State

@@ -26,8 +26,8 @@ from tidemark.operations.compare_rows import Difference, compare_stars
 from tidemark.operations.rebuild import forget_lake, forget_published
 from tidemark.warehouse.postgres.load import PostgresWarehouse
 
-from local_stack.databases import Credentials as Database
-from local_stack.databases import EmbeddedPostgres
+from local_stack.postgres.server import Credentials as Database
+from local_stack.postgres.server import EmbeddedPostgres
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -26,7 +26,7 @@ from tests.integration.conftest import Pipeline, credentials_of
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from local_stack.databases import Credentials, EmbeddedPostgres
+    from local_stack.postgres.server import Credentials, EmbeddedPostgres
 
 EXAMPLES = int(os.environ.get("TIDEMARK_NAME_EXAMPLES", "0"))
 # A failing model is shown whole: to make it smaller takes a tick for every try.

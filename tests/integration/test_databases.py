@@ -17,8 +17,8 @@ import psutil  # type: ignore[import-untyped]
 import psycopg
 import pytest
 
-from local_stack.databases import Credentials, DatabaseError, EmbeddedPostgres
-from local_stack.postgres_process import Postmaster
+from local_stack.postgres.process import Postmaster
+from local_stack.postgres.server import Credentials, DatabaseError, EmbeddedPostgres
 
 NewDatabase = Callable[..., Credentials]
 
@@ -119,7 +119,7 @@ def test_a_stale_pid_of_another_process_is_left_alone(state_dir: Path) -> None:
 def test_two_processes_start_the_same_server_at_once(state_dir: Path) -> None:
     EmbeddedPostgres.start(state_dir).stop()
     script = (
-        "import sys; from pathlib import Path; from local_stack.databases import EmbeddedPostgres as E;"
+        "import sys; from pathlib import Path; from local_stack.postgres.server import EmbeddedPostgres as E;"
         "print(E.start(Path(sys.argv[1])).server.port)"
     )
     started = [

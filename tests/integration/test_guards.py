@@ -25,10 +25,10 @@ from tidemark.landing.area import Landing
 from tidemark.landing.plan import plan_table
 from tidemark.source import snapshot
 
-from local_stack.databases import Credentials as Database
-from local_stack.databases import EmbeddedPostgres
-from local_stack.postgres_area import PACKAGE, Area, _installed
-from local_stack.postgres_process import _free_port
+from local_stack.postgres.directory import PACKAGE, Area, _installed
+from local_stack.postgres.process import _free_port
+from local_stack.postgres.server import Credentials as Database
+from local_stack.postgres.server import EmbeddedPostgres
 from tests import servers
 from tests.integration.conftest import SHOP, Pipeline, credentials_of
 

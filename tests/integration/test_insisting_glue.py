@@ -12,8 +12,8 @@ import boto3
 import pytest
 from tidemark.jobs.definitions import Deployment, job_definitions
 
-from local_stack.aws import REPO
-from local_stack.glue_runner import GlueRunner, JobRun, RunnerSettings
+from local_stack.aws.client import REPO
+from local_stack.aws.glue_runner import GlueRunner, JobRun, RunnerSettings
 from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from tidemark.lake.reader import LakeReader
 from tidemark.landing.area import Landing
 from tidemark.warehouse.postgres.load import PostgresWarehouse, _PostgresLoad
 
-from local_stack.databases import Credentials as Database
+from local_stack.postgres.server import Credentials as Database
 from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
 
 pytestmark = pytest.mark.servers

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from tidemark.base.errors import WarehouseError
 
-from local_stack.databases import Credentials as Database
+from local_stack.postgres.server import Credentials as Database
 from tests.integration.conftest import Pipeline
 
 COLOUR = (

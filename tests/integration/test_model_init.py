@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tidemark.drafting.draft import Draft
     from tidemark.model.definition import Model
 
-    from local_stack.databases import EmbeddedPostgres
+    from local_stack.postgres.server import EmbeddedPostgres
 
 pytestmark = pytest.mark.servers
 

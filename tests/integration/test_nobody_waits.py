@@ -24,8 +24,8 @@ from tidemark.source import snapshot as snapshots
 from tidemark.warehouse.postgres import schema
 from tidemark.warehouse.postgres.load import _PostgresLoad
 
-from local_stack.databases import Credentials as Database
-from local_stack.databases import EmbeddedPostgres
+from local_stack.postgres.server import Credentials as Database
+from local_stack.postgres.server import EmbeddedPostgres
 from tests.integration.conftest import Pipeline
 
 pytestmark = pytest.mark.servers

@@ -10,8 +10,8 @@ from tidemark.base.errors import WarehouseError
 from tidemark.jobs.load import load
 from tidemark.warehouse.postgres.load import PostgresWarehouse
 
-from local_stack.databases import Credentials as Database
-from local_stack.databases import EmbeddedPostgres
+from local_stack.postgres.server import Credentials as Database
+from local_stack.postgres.server import EmbeddedPostgres
 from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
 
 pytestmark = pytest.mark.servers

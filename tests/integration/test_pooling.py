@@ -23,7 +23,7 @@ from tidemark.base.errors import SourceError, WarehouseError
 from tidemark.source import pooling
 from typer.testing import CliRunner
 
-from local_stack.databases import EmbeddedPostgres
+from local_stack.postgres.server import EmbeddedPostgres
 from tests.integration.forwarding import Forwarder, forward
 from tidemark_cli import main as cli
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tidemark.landing.area import Landing
 
-from local_stack.databases import EmbeddedPostgres
+from local_stack.postgres.server import EmbeddedPostgres
 from tests import servers
 from tests.integration.conftest import SHOP, Pipeline, credentials_of
 

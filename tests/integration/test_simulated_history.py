@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from local_stack.databases import Credentials
-from local_stack.simulator import (
+from local_stack.postgres.server import Credentials
+from local_stack.simulator.day import (
     BusinessDay,
     SnapshotError,
     create_schema,
@@ -22,7 +22,7 @@ from local_stack.simulator import (
     load_snapshot,
     seed_history,
 )
-from local_stack.totesys import TABLES
+from local_stack.simulator.schema import TABLES
 
 NewDatabase = Callable[..., Credentials]
 SNAPSHOT = Path(__file__).parents[3] / "shared/data/totesys/2024-08-22"

@@ -12,9 +12,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from local_stack.databases import Credentials
-from local_stack.simulated_events import Deleted, OrderPlaced, PaymentsBooked, SilentUpdate
-from local_stack.simulator import (
+from local_stack.postgres.server import Credentials
+from local_stack.simulator.day import (
     BusinessDay,
     SimulationError,
     create_schema,
@@ -22,7 +21,8 @@ from local_stack.simulator import (
     open_late_order,
     run,
 )
-from local_stack.totesys import TABLES
+from local_stack.simulator.events import Deleted, OrderPlaced, PaymentsBooked, SilentUpdate
+from local_stack.simulator.schema import TABLES
 
 NewDatabase = Callable[..., Credentials]
 

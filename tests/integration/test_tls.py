@@ -24,7 +24,7 @@ from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
 from tests.integration.tls_proxy import Authority, TlsProxy
 
 if TYPE_CHECKING:
-    from local_stack.databases import EmbeddedPostgres
+    from local_stack.postgres.server import EmbeddedPostgres
 
 OURS = "localhost"
 WRONG = {

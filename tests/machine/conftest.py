@@ -18,8 +18,8 @@ from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from tidemark.jobs.definitions import Deployment, job_definitions
 from tidemark.operations.executions import Execution, start_execution, wait
 
-from local_stack.aws import LocalAws, Notification
-from local_stack.server import LocalServer
+from local_stack.aws.client import LocalAws, Notification
+from local_stack.aws.server import LocalServer
 from tests.templates import synthesis
 
 if TYPE_CHECKING:

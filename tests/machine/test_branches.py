@@ -11,13 +11,13 @@ from moto.glue.exceptions import GlueClientError
 from moto.glue.responses import GlueResponse
 from tidemark.operations.executions import wait
 
-from local_stack.aws import STATE_MACHINE_FILE
+from local_stack.aws.client import STATE_MACHINE_FILE
 from tests.machine.conftest import LANDS, Pipeline
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from local_stack.glue_runner import JobRun
+    from local_stack.aws.glue_runner import JobRun
 
 STEPS = {"extract": "ExtractSource", "transform": "TransformToLake", "load": "LoadWarehouse"}
 SLOW = "import time; time.sleep(60)"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tidemark.operations.executions import list_executions, start_execution, wait
 
-from local_stack.aws import LocalAws, LocalStackError
+from local_stack.aws.client import LocalAws, LocalStackError
 from tests.machine.conftest import new_deployment
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from tests.machine.conftest import Pipeline, new_pipeline
 
 if TYPE_CHECKING:
-    from local_stack.server import LocalServer
+    from local_stack.aws.server import LocalServer
 
 
 def begin_at_the_failure(definition: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from tidemark.model.loader import load_model
 from tidemark.model.types import PgType
 from tidemark.warehouse.postgres import ddl
 
-from local_stack.databases import EmbeddedPostgres
+from local_stack.postgres.server import EmbeddedPostgres
 from tests.any_names import LONG, OWN, WORST, AnyNames, names
 
 MANY = 20 * int(os.environ.get("TIDEMARK_NAME_EXAMPLES", "0")) or 60

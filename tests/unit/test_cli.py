@@ -28,14 +28,15 @@ from tidemark.operations.status import Status
 from tidemark.warehouse.postgres import ddl
 from typer.testing import CliRunner
 
-from local_stack import lifecycle, own_databases
-from local_stack.aws import LocalAws, LocalStackError, Notification
-from local_stack.databases import EmbeddedPostgres
+from local_stack import databases as own_databases
+from local_stack import lifecycle
+from local_stack.aws.client import LocalAws, LocalStackError, Notification
+from local_stack.databases import Place
 from local_stack.lifecycle import Wanted
-from local_stack.own_databases import Place
-from local_stack.simulator import SimulationError
+from local_stack.postgres.server import EmbeddedPostgres
+from local_stack.simulator.day import SimulationError
 from local_stack.stack import Record, Stack
-from local_stack.writing import open_writer
+from local_stack.writer import open_writer
 from tidemark_cli import errors as complaints
 from tidemark_cli import main as cli
 from tidemark_cli.demo import story as demo

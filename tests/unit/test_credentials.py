@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from tidemark.base.credentials import Credentials, from_secret, unreachable
 from tidemark.base.errors import TidemarkError
 
-from local_stack.databases import EmbeddedPostgres
+from local_stack.postgres.server import EmbeddedPostgres
 
 PASSWORD = "p@ss/w:or d%3F&'\\ü"
 

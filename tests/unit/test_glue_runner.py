@@ -12,9 +12,8 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from local_stack.class_archive import with_java_option
-from local_stack.glue_launcher import ScriptEnd, describe
-from local_stack.glue_runner import (
+from local_stack.aws.glue_launcher import ScriptEnd, describe
+from local_stack.aws.glue_runner import (
     GlueRunner,
     JobRun,
     RunnerSettings,
@@ -24,6 +23,7 @@ from local_stack.glue_runner import (
     outcome,
     spark_submit_args,
 )
+from local_stack.class_archive import with_java_option
 
 
 class Odd(Exception):  # noqa: N818 - a name of its own

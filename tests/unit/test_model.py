@@ -17,8 +17,8 @@ from tidemark.model.definition import DATE_COLUMNS, Column, Model
 from tidemark.model.loader import load_model
 from tidemark.model.types import PgType
 
-from local_stack.databases import Credentials
-from local_stack.simulator import create_schema
+from local_stack.postgres.server import Credentials
+from local_stack.simulator.day import create_schema
 
 REPO = Path(__file__).resolve().parents[2]
 TOTESYS = REPO / "model" / "totesys"

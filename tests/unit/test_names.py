@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tidemark.base.quoting import pg, pg_literal, spark
 
-from local_stack.databases import EmbeddedPostgres
+from local_stack.postgres.server import EmbeddedPostgres
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
 identifiers = texts.filter(lambda name: 0 < len(name.encode()) <= 63)

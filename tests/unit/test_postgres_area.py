@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from local_stack import postgres_area
-from local_stack.postgres_area import PROGRAMS, Account, Area, DatabaseError
+from local_stack.postgres import directory as postgres_area
+from local_stack.postgres.directory import PROGRAMS, Account, Area, DatabaseError
 
 
 def test_binaries_are_copied_once_readable_for_all(tmp_path: Path) -> None:

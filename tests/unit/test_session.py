@@ -9,7 +9,7 @@ import pytest
 from tidemark.base.errors import TidemarkError
 from tidemark.base.spark import spark_settings, spark_throughout
 
-from local_stack.aws import REPO
+from local_stack.aws.client import REPO
 
 REGION = "spark.hadoop.fs.s3a.endpoint.region"
 

@@ -14,7 +14,7 @@ from tidemark.model.definition import Column, SourceTable
 from tidemark.model.types import PgType
 from tidemark.source import queries as sql
 
-from local_stack.databases import EmbeddedPostgres
+from local_stack.postgres.server import EmbeddedPostgres
 
 HALF, WHOLE = 2**31, 2**32
 with_database = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -13,8 +13,8 @@ from typing import Any, LiteralString
 import psycopg
 from tidemark.base.database_url import Credentials
 
-from local_stack.simulated_events import Deleted, OrderPlaced, PaymentsBooked, SilentUpdate
-from local_stack.simulator import BusinessDay, LateOrder, open_late_order
+from local_stack.simulator.day import BusinessDay, LateOrder, open_late_order
+from local_stack.simulator.events import Deleted, OrderPlaced, PaymentsBooked, SilentUpdate
 from tidemark_cli.demo.figures import one
 
 SEED = 823

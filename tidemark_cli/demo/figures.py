@@ -13,7 +13,7 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 
-from local_stack.totesys import TABLES
+from local_stack.simulator.schema import TABLES
 
 CURRENCY: Final = "GBP"
 

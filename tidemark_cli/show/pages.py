@@ -26,7 +26,7 @@ from tidemark.operations.reconcile import Line, Reconciliation
 from tidemark.operations.status import Status
 from tidemark.operations.tick import IDLE, PUBLISHED, Tick, worked
 
-from local_stack.aws import LocalAws
+from local_stack.aws.client import LocalAws
 from local_stack.stack import Record
 
 WIDTH: Final = 100

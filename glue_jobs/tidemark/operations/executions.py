@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from types_boto3_stepfunctions.type_defs import HistoryEventTypeDef
 
-    from local_stack.aws import LocalAws
+    from local_stack.aws.client import LocalAws
 
 ExecutionStatus = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
 StateStatus = Literal["RUNNING", "SUCCEEDED", "FAILED"]

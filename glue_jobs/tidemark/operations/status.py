@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local_stack.aws import Notification
+from local_stack.aws.client import Notification
 from tidemark.base import storage
 from tidemark.jobs.definitions import PENDING_PREFIX
 from tidemark.operations.executions import Execution, describe

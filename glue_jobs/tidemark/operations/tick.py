@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from local_stack.aws import STATE_MACHINE_FILE, Notification
+from local_stack.aws.client import STATE_MACHINE_FILE, Notification
 from local_stack.stack import Stack
 from tidemark.lake.batches import Run, TableChange
 from tidemark.landing.area import Manifest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from local_stack.simulated_business import FIRST_DAY, Dice
+from local_stack.simulator.business import FIRST_DAY, Dice
 
 Rows = dict[str, list[dict[str, Any]]]
 

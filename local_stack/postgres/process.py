@@ -18,7 +18,7 @@ from typing import Final
 
 import psutil  # type: ignore[import-untyped]
 
-from local_stack.postgres_area import Area, DatabaseError
+from local_stack.postgres.directory import Area, DatabaseError
 
 HOST: Final = "127.0.0.1"
 SUPERUSER: Final = "postgres"

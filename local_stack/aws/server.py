@@ -1,6 +1,6 @@
 """The local AWS as one process: moto's server, executing the real state machine, with Glue played by the runner.
 
-Owns the binding between moto and :mod:`local_stack.glue_runner`, and the daemon ``python -m local_stack.server --state
+Owns the binding between moto and :mod:`local_stack.aws.glue_runner`, and the daemon ``python -m local_stack.aws.server --state
 DIR``. The daemon promises that
 
 - ``DIR/stack.json`` (endpoint, process id) exists only while the endpoint answers, and is written in one step;
@@ -39,7 +39,7 @@ from moto.sns.models import Topic
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_callback
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceCondition
 
-from local_stack.glue_runner import GlueRunner, JobRun, RunnerSettings
+from local_stack.aws.glue_runner import GlueRunner, JobRun, RunnerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

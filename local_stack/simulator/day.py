@@ -15,7 +15,7 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from local_stack.simulated_business import (
+from local_stack.simulator.business import (
     DESIGNS_A_DAY,
     FILE_LOCATIONS,
     OPEN_SECONDS,
@@ -30,10 +30,17 @@ from local_stack.simulated_business import (
     make_order,
     next_weekday,
 )
-from local_stack.simulated_events import Deleted, DesignsAdded, Event, OrderPlaced, PaymentsBooked, SilentUpdate
-from local_stack.simulated_history import seed_history
-from local_stack.simulated_late import LateOrder, open_late_order
-from local_stack.simulated_rows import (
+from local_stack.simulator.events import (
+    Deleted,
+    DesignsAdded,
+    Event,
+    OrderPlaced,
+    PaymentsBooked,
+    SilentUpdate,
+)
+from local_stack.simulator.history import seed_history
+from local_stack.simulator.late_order import LateOrder, open_late_order
+from local_stack.simulator.rows import (
     SimulationError,
     check_clock,
     insert,
@@ -42,7 +49,7 @@ from local_stack.simulated_rows import (
     now,
     population,
 )
-from local_stack.totesys import SnapshotError, create_schema, load_snapshot
+from local_stack.simulator.schema import SnapshotError, create_schema, load_snapshot
 
 __all__ = [
     "BusinessDay",

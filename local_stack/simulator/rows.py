@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from local_stack.simulated_business import Order, Population
-from local_stack.simulated_events import OrderPlaced
+from local_stack.simulator.business import Order, Population
+from local_stack.simulator.events import OrderPlaced
 
 
 class SimulationError(RuntimeError):

@@ -34,8 +34,8 @@ from tidemark.jobs.definitions import (
 )
 
 from local_stack import isolation
+from local_stack.aws.server import LOCK_FILE, LOG_FILE, NOTIFICATIONS_FILE, STACK_FILE
 from local_stack.isolation import REGION
-from local_stack.server import LOCK_FILE, LOG_FILE, NOTIFICATIONS_FILE, STACK_FILE
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
@@ -106,7 +106,7 @@ class LocalAws:
         outer = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_THE_DAEMON)}
         with log.open("ab") as output:
             daemon = subprocess.Popen(  # noqa: S603 # nosec B603 # our own module, no shell
-                [sys.executable, "-m", "local_stack.server", "--state", str(state_dir)],
+                [sys.executable, "-m", "local_stack.aws.server", "--state", str(state_dir)],
                 cwd=REPO,
                 env=outer | isolation.variables(),
                 stdin=subprocess.DEVNULL,

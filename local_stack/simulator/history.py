@@ -14,7 +14,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from local_stack.simulated_business import (
+from local_stack.simulator.business import (
     DESIGNS_A_DAY,
     FIRST_DAY,
     PURCHASES_A_DAY,
@@ -28,8 +28,8 @@ from local_stack.simulated_business import (
     make_order,
     next_weekday,
 )
-from local_stack.simulated_reference import Rows, reference_rows
-from local_stack.totesys import TABLES, set_sequences
+from local_stack.simulator.reference import Rows, reference_rows
+from local_stack.simulator.schema import TABLES, set_sequences
 
 DEFAULT_UNTIL: Final = date(2024, 8, 22)
 _FIRST_DESIGNS: Final = 9
@@ -44,7 +44,7 @@ def seed_history(conn: psycopg.Connection, seed: int = 1, until: date = DEFAULT_
     Parameters
     ----------
     conn
-        Connection to a database made by :func:`local_stack.totesys.create_schema`.
+        Connection to a database made by :func:`local_stack.simulator.schema.create_schema`.
     seed
         The same seed and `until` give the same rows.
     until

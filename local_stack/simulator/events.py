@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from local_stack.simulated_business import Kind
+from local_stack.simulator.business import Kind
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from types import TracebackType
 import psycopg
 from tidemark.base.database_url import Credentials
 
-from local_stack.simulated_business import Dice, Kind, make_order
-from local_stack.simulated_events import OrderPlaced
-from local_stack.simulated_rows import check_clock, insert_order, latest_moment, population
+from local_stack.simulator.business import Dice, Kind, make_order
+from local_stack.simulator.events import OrderPlaced
+from local_stack.simulator.rows import check_clock, insert_order, latest_moment, population
 
 
 class LateOrder:

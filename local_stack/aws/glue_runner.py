@@ -9,7 +9,7 @@ Owns the life of those processes and promises that
 - all output is kept in ``logs/<run id>/<job>.log`` of the state directory, and argument *values* are never written;
 - a script sees a small environment of its own and nothing else of the user's: no credentials, no proxies.
 
-Nothing here knows moto; ``local_stack.server`` binds it to the Glue API.
+Nothing here knows moto; ``local_stack.aws.server`` binds it to the Glue API.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Literal
 
-from local_stack import glue_launcher
-from local_stack.glue_launcher import ScriptEnd, read_end
+from local_stack.aws import glue_launcher
+from local_stack.aws.glue_launcher import ScriptEnd, read_end
 from local_stack.isolation import variables
 
 if TYPE_CHECKING:

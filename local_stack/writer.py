@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 from tidemark.base import database_url as connections
 
-from local_stack.simulator import SimulationError
-from local_stack.totesys import TABLES
+from local_stack.simulator.day import SimulationError
+from local_stack.simulator.schema import TABLES
 
 if TYPE_CHECKING:
     import psycopg

@@ -1,0 +1,1 @@
+"""One machine in place of AWS, with everything that runs there."""

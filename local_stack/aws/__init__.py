@@ -1,0 +1,1 @@
+"""The local AWS: moto as a daemon, with what it lacks."""

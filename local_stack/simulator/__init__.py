@@ -1,0 +1,1 @@
+"""The simulated business behind the example source."""
