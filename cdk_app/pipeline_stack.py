@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import aws_cdk as cdk
 
-from cdk_app.alarms import Alarms
-from cdk_app.dashboard import Dashboard
-from cdk_app.etl_jobs import EtlJobs
-from cdk_app.etl_machine import LOG_PREFIX, EtlMachine
-from cdk_app.job_assets import JobAssets
-from cdk_app.job_network import JobNetwork
-from cdk_app.job_roles import JobRoles
-from cdk_app.names import deployment_of
-from cdk_app.operations import Operations
-from cdk_app.tick_schedule import TickSchedule
+from cdk_app.deployment import deployment_of
+from cdk_app.monitoring.alarms import Alarms
+from cdk_app.monitoring.dashboard import Dashboard
+from cdk_app.notifications import Operations
+from cdk_app.pipeline.assets import JobAssets
+from cdk_app.pipeline.jobs import EtlJobs
+from cdk_app.pipeline.network import JobNetwork
+from cdk_app.pipeline.roles import JobRoles
+from cdk_app.pipeline.schedule import TickSchedule
+from cdk_app.pipeline.state_machine import LOG_PREFIX, EtlMachine
 
 if TYPE_CHECKING:
     from pathlib import Path

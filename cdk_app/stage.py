@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
-from cdk_app.job_assets import WHEELS_FILE
+from cdk_app.pipeline.assets import WHEELS_FILE
 from cdk_app.pipeline_stack import PipelineStack
 from cdk_app.storage_stack import StorageStack
 

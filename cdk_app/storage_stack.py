@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import aws_cdk as cdk
 
-from cdk_app.athena import AthenaWorkgroup
-from cdk_app.lake_buckets import LakeBuckets
-from cdk_app.lake_catalog import LakeCatalog
-from cdk_app.names import deployment_of
+from cdk_app.deployment import deployment_of
+from cdk_app.storage.athena import AthenaWorkgroup
+from cdk_app.storage.buckets import LakeBuckets
+from cdk_app.storage.catalog import LakeCatalog
 
 if TYPE_CHECKING:
     from constructs import Construct

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.utils import canonicalize_name
 
-from cdk_app.job_assets import WHEELS_FILE
+from cdk_app.pipeline.assets import WHEELS_FILE
 from cdk_app.settings import REPO
 from scripts.wheels import IN_GLUE, LOCK, TARGET, WheelsError, make, wanted_pins
 

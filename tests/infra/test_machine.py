@@ -9,9 +9,9 @@ from typing import Any, Final
 import pytest
 from tidemark.jobs.definitions import state_machine_definition, step_seconds
 
-from cdk_app.etl_machine import ASL_FILE
+from cdk_app.pipeline.schedule import _every, _nightly
+from cdk_app.pipeline.state_machine import ASL_FILE
 from cdk_app.settings import _INTERVALS
-from cdk_app.tick_schedule import _every, _nightly
 from tests.templates import Synthesis, arn
 
 FILE: Final = ASL_FILE.read_text(encoding="utf-8")

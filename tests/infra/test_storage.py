@@ -13,8 +13,8 @@ from tidemark.lake import batches as lake_batches
 from tidemark.lake import tables as lake
 from tidemark.model.loader import load_model
 
-from cdk_app.athena import construct_ids, saved_queries
 from cdk_app.settings import REPO
+from cdk_app.storage.athena import construct_ids, saved_queries
 from tests.templates import ACCOUNT, REGION, Synthesis, arn
 
 KINDS: Final = ("landing", "processed", "queryresults", "accesslogs")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tidemark.jobs.definitions import Deployment
 
-from cdk_app.lake_buckets import bucket_name
+from cdk_app.storage.buckets import bucket_name
 
 if TYPE_CHECKING:
     from cdk_app.settings import Settings

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from aws_cdk import aws_s3 as s3
     from tidemark.jobs.definitions import Deployment, JobDefinition
 
-    from cdk_app.job_assets import JobAssets
-    from cdk_app.job_network import JobNetwork
-    from cdk_app.job_roles import JobRoles
+    from cdk_app.pipeline.assets import JobAssets
+    from cdk_app.pipeline.network import JobNetwork
+    from cdk_app.pipeline.roles import JobRoles
     from cdk_app.settings import Settings
 
 GLUE_VERSION: Final = glue.GlueVersion.V6_0

@@ -12,14 +12,14 @@ from constructs import Construct
 from tidemark.jobs.definitions import PENDING_PREFIX, state_machine_definition, state_machine_substitutions
 
 from cdk_app.acknowledgements import acknowledge_wildcards
-from cdk_app.etl_jobs import log_retention
+from cdk_app.pipeline.jobs import log_retention
 from cdk_app.settings import REPO
 
 if TYPE_CHECKING:
     from tidemark.jobs.definitions import Deployment
 
-    from cdk_app.etl_jobs import EtlJobs
-    from cdk_app.operations import Operations
+    from cdk_app.notifications import Operations
+    from cdk_app.pipeline.jobs import EtlJobs
     from cdk_app.settings import Settings
 
 ASL_FILE: Final = REPO / "state_machines" / "etl.asl.json"

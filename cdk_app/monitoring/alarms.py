@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from aws_cdk import aws_sns as sns
     from aws_cdk import aws_stepfunctions as sfn
 
+    from cdk_app.pipeline.schedule import TickSchedule
     from cdk_app.settings import Settings
-    from cdk_app.tick_schedule import TickSchedule
 
 MISSED_INTERVALS: Final = 3
 _FIVE_MINUTES: Final = cdk.Duration.minutes(5)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from aws_cdk import aws_kms as kms
     from tidemark.jobs.definitions import Deployment
 
-    from cdk_app.job_assets import JobAssets
-    from cdk_app.job_network import JobNetwork
+    from cdk_app.pipeline.assets import JobAssets
+    from cdk_app.pipeline.network import JobNetwork
     from cdk_app.settings import Settings
 
 _READ = ["s3:GetObject"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aws_cdk import aws_s3 as s3
     from tidemark.model.definition import Fact, Model
 
-    from cdk_app.lake_catalog import LakeCatalog
+    from cdk_app.storage.catalog import LakeCatalog
 
 QUERIES: Final = Path(__file__).parent / "queries"
 _PER_FACT: Final = ("current", "as_of", "history")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aws_cdk import aws_stepfunctions as sfn
     from tidemark.jobs.definitions import Deployment
 
-    from cdk_app.alarms import Alarms
+    from cdk_app.monitoring.alarms import Alarms
     from cdk_app.settings import Settings
 
 _PERIOD: Final = cdk.Duration.minutes(15)

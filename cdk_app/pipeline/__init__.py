@@ -1,0 +1,1 @@
+"""Jobs, state machine, schedule, and what each may do."""
