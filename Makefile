@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .NOTPARALLEL:
 export PYTHON
 
-CODE := glue_jobs local_stack cdk_app benchmarks scripts
+CODE := glue_jobs tidemark_cli local_stack cdk_app benchmarks scripts
 STAGE := dev
 SECONDS := 600
 SEED := 1
@@ -60,4 +60,4 @@ clean: ## Remove the environment, caches and test leftovers (the shared jars and
 	@if [ -d .tidemark ] && [ -x .venv/bin/tidemark ]; then .venv/bin/tidemark down || true; fi
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov build dist cdk.out \
 		node_modules spark-warehouse metastore_db derby.log *.egg-info
-	find glue_jobs local_stack cdk_app benchmarks scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find glue_jobs tidemark_cli local_stack cdk_app benchmarks scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from types_boto3_sns import SNSClient
     from types_boto3_stepfunctions import SFNClient
 
-REPO: Final = Path(__file__).resolve().parents[1]
+REPO: Final = Path(__file__).resolve().parents[2]
 STATE_MACHINE_FILE: Final = REPO / "state_machines" / "etl.asl.json"
 
 _ROLE: Final = "arn:aws:iam::123456789012:role/tidemark-local"

@@ -73,7 +73,7 @@ class RunnerSettings:
 
     state_dir: Path
     endpoint: str
-    library_dir: Path = Path(__file__).resolve().parents[1] / "glue_jobs"
+    library_dir: Path = Path(__file__).resolve().parents[2] / "glue_jobs"
     jars_dir: Path = Path(sys.prefix) / "jars"
     class_archive: Path = Path(sys.prefix) / "spark.jsa"
     cores: int = 2
