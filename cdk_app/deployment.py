@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidemark.jobs.definitions import Deployment
+from tidemark.jobs.deployment import Deployment
 
 from cdk_app.storage.buckets import bucket_name
 

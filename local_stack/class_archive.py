@@ -69,19 +69,20 @@ def with_java_option(submit_args: str, option: str) -> str:
 
 def workload(state_dir: Path) -> None:
     """Do what the jobs do: a first tick, and one with new, changed and deleted rows."""
-    from tidemark.base import credentials, metrics
-    from tidemark.base import spark as session
-    from tidemark.jobs import extract as extraction  # noqa: PLC0415 - only the child has Java
-    from tidemark.jobs import transform as transformation
+    # Only the child has Java.
+    from tidemark.base import credentials, metrics  # noqa: PLC0415
+    from tidemark.base.spark import spark_session  # noqa: PLC0415
+    from tidemark.jobs.extract import ExtractRequest, extract  # noqa: PLC0415
+    from tidemark.jobs.transform import transform  # noqa: PLC0415
 
     stack = Stack.attach(state_dir)
     names = stack.deployment
-    session.spark_session("warm-up", names.processed_uri)
+    spark_session("warm-up", names.processed_uri)
     source, unpublished = credentials.from_secret(names.source_secret), metrics.Metrics(names.pipeline)
     for tick in range(2):
-        request = extraction.ExtractRequest(run_id=f"warm-up-{tick}", landing_format=("parquet", "csv")[tick])
-        extraction.extract(stack.model, source, stack.landing, request, unpublished)
-        transformation.transform(stack.model, stack.landing, names.processed_uri, request.run_id, unpublished)
+        request = ExtractRequest(run_id=f"warm-up-{tick}", landing_format=("parquet", "csv")[tick])
+        extract(stack.model, source, stack.landing, request, unpublished)
+        transform(stack.model, stack.landing, names.processed_uri, request.run_id, unpublished)
         with stack.source_owner.connect() as connection:
             day = BusinessDay(connection)
             day.new_orders(2, 1)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from tidemark.base.database_url import Credentials
-from tidemark.jobs.definitions import Deployment
+from tidemark.jobs.deployment import Deployment
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tidemark.base.database_url import Credentials
-from tidemark.jobs.definitions import Deployment
+from tidemark.jobs.deployment import Deployment
 from tidemark.lake.reader import LakeReader
 from tidemark.landing.area import Landing
 from tidemark.model.definition import Model

@@ -12,7 +12,7 @@ from tidemark.jobs.definitions import job_definitions
 
 if TYPE_CHECKING:
     from aws_cdk import aws_stepfunctions as sfn
-    from tidemark.jobs.definitions import Deployment
+    from tidemark.jobs.deployment import Deployment
 
     from cdk_app.monitoring.alarms import Alarms
     from cdk_app.settings import Settings

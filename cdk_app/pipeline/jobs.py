@@ -15,7 +15,8 @@ from cdk_app.acknowledgements import acknowledge
 if TYPE_CHECKING:
     from aws_cdk import aws_kms as kms
     from aws_cdk import aws_s3 as s3
-    from tidemark.jobs.definitions import Deployment, JobDefinition
+    from tidemark.jobs.definitions import JobDefinition
+    from tidemark.jobs.deployment import Deployment
 
     from cdk_app.pipeline.assets import JobAssets
     from cdk_app.pipeline.network import JobNetwork

@@ -17,7 +17,7 @@ from cdk_app.acknowledgements import acknowledge_wildcards
 
 if TYPE_CHECKING:
     from aws_cdk import aws_kms as kms
-    from tidemark.jobs.definitions import Deployment
+    from tidemark.jobs.deployment import Deployment
 
     from cdk_app.pipeline.assets import JobAssets
     from cdk_app.pipeline.network import JobNetwork

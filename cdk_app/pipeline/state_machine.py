@@ -9,14 +9,15 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
-from tidemark.jobs.definitions import PENDING_PREFIX, state_machine_definition, state_machine_substitutions
+from tidemark.jobs.state_machine import state_machine_definition, state_machine_substitutions
+from tidemark.landing.area import PENDING_PREFIX
 
 from cdk_app.acknowledgements import acknowledge_wildcards
 from cdk_app.pipeline.jobs import log_retention
 from cdk_app.settings import REPO
 
 if TYPE_CHECKING:
-    from tidemark.jobs.definitions import Deployment
+    from tidemark.jobs.deployment import Deployment
 
     from cdk_app.notifications import Operations
     from cdk_app.pipeline.jobs import EtlJobs

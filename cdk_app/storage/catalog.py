@@ -9,7 +9,7 @@ from aws_cdk import aws_glue as glue
 from constructs import Construct
 
 if TYPE_CHECKING:
-    from tidemark.jobs.definitions import Deployment
+    from tidemark.jobs.deployment import Deployment
 
 
 class LakeCatalog(Construct):

@@ -25,13 +25,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 import boto3
 from botocore.config import Config
-from tidemark.jobs.definitions import (
-    Deployment,
-    JobDefinition,
-    job_definitions,
-    state_machine_definition,
-    state_machine_substitutions,
-)
+from tidemark.jobs.definitions import JobDefinition, job_definitions
+from tidemark.jobs.deployment import Deployment
+from tidemark.jobs.state_machine import state_machine_definition, state_machine_substitutions
 
 from local_stack import isolation
 from local_stack.aws.server import LOCK_FILE, LOG_FILE, NOTIFICATIONS_FILE, STACK_FILE

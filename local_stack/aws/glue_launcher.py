@@ -1,7 +1,7 @@
 """What Glue puts around a script: its arguments, and the one thing that Glue learns of its failure, the exception.
 
-Runs in the job's process, started by :mod:`local_stack.aws.glue_runner` as ``glue_launcher.py FD SCRIPT --name value …``.
-Promises: the script sees itself as the main program, and nothing of this one; how it ended (:class:`ScriptEnd`) is
+Runs in the job's process, started by :mod:`local_stack.aws.glue_runner` as ``glue_launcher.py FD SCRIPT --name value
+…``. Promises: the script sees itself as the main program, and nothing of this one; how it ended (:class:`ScriptEnd`) is
 written to the file descriptor.
 """
 

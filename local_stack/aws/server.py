@@ -1,7 +1,7 @@
 """The local AWS as one process: moto's server, executing the real state machine, with Glue played by the runner.
 
-Owns the binding between moto and :mod:`local_stack.aws.glue_runner`, and the daemon ``python -m local_stack.aws.server --state
-DIR``. The daemon promises that
+Owns the binding between moto and :mod:`local_stack.aws.glue_runner`, and the daemon ``python -m
+local_stack.aws.server --state DIR``. The daemon promises that
 
 - ``DIR/stack.json`` (endpoint, process id) exists only while the endpoint answers, and is written in one step;
 - ``DIR/stack.lock`` is locked as long as the process lives, so that there is one per directory, and whoever wants to

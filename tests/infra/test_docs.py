@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 import pytest
-from tidemark.jobs.definitions import step_seconds
+from tidemark.jobs.time_limits import step_seconds
 
 from cdk_app.settings import _INTERVALS, REPO, Settings, WorkerNumbers
 

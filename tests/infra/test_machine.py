@@ -7,7 +7,8 @@ import re
 from typing import Any, Final
 
 import pytest
-from tidemark.jobs.definitions import state_machine_definition, step_seconds
+from tidemark.jobs.state_machine import state_machine_definition
+from tidemark.jobs.time_limits import step_seconds
 
 from cdk_app.pipeline.schedule import _every, _nightly
 from cdk_app.pipeline.state_machine import ASL_FILE

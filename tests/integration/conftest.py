@@ -18,12 +18,14 @@ from tidemark.jobs.extract import ExtractRequest, extract
 from tidemark.jobs.load import load
 from tidemark.jobs.transform import transform
 from tidemark.lake.reader import LakeReader
-from tidemark.landing.area import Landing, Manifest
+from tidemark.lake.removal import forget_lake
+from tidemark.landing.area import Landing
 from tidemark.landing.files import read
+from tidemark.landing.manifest import Manifest
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
 from tidemark.operations.compare_rows import Difference, compare_stars
-from tidemark.operations.rebuild import forget_lake, forget_published
+from tidemark.operations.rebuild import forget_published
 from tidemark.warehouse.postgres.load import PostgresWarehouse
 
 from local_stack.postgres.server import Credentials as Database

@@ -15,8 +15,10 @@ from tidemark.base import storage
 from tidemark.base.errors import ContractError, LandingError, ShrinkError, SourceError
 from tidemark.jobs import extract as extraction
 from tidemark.landing import files as landing_format
-from tidemark.landing.area import Cut, Landing, Manifest
+from tidemark.landing.area import Landing
+from tidemark.landing.manifest import Manifest
 from tidemark.source import readers, snapshot
+from tidemark.source.cut import Cut
 
 from tests.integration.conftest import Pipeline, credentials_of
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
-from tidemark.jobs.definitions import Deployment, job_definitions
+from tidemark.jobs.definitions import job_definitions
+from tidemark.jobs.deployment import Deployment
 
 from local_stack.aws.client import REPO
 from local_stack.aws.glue_runner import GlueRunner, JobRun, RunnerSettings

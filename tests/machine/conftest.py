@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
-from tidemark.jobs.definitions import Deployment, job_definitions
+from tidemark.jobs.definitions import job_definitions
+from tidemark.jobs.deployment import Deployment
 from tidemark.operations.executions import Execution, start_execution, wait
 
 from local_stack.aws.client import LocalAws, Notification

@@ -12,15 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidemark.base.errors import TidemarkError
 from tidemark.jobs.arguments import accepted_deletes, given_credentials, parse_arguments
-from tidemark.jobs.definitions import (
-    Deployment,
-    arguments_of,
-    job_definitions,
-    optional_arguments_of,
-    state_machine_definition,
-    state_machine_substitutions,
-    step_seconds,
-)
+from tidemark.jobs.definitions import arguments_of, job_definitions, optional_arguments_of
+from tidemark.jobs.deployment import Deployment
+from tidemark.jobs.state_machine import state_machine_definition, state_machine_substitutions
+from tidemark.jobs.time_limits import step_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = ("extract", "transform", "load")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tidemark.model.definition import DATE_COLUMNS
-from tidemark.star.inferred_members import calendar_of, days_of
+from tidemark.star.calendar import calendar_of, days_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

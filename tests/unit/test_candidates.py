@@ -10,7 +10,8 @@ import pytest
 from tidemark.base.errors import ModelError
 from tidemark.model.definition import Column, Dimension
 from tidemark.model.types import PgType
-from tidemark.star.evaluate import check_one_row_per_key, conform, evaluate
+from tidemark.star.contract import conform
+from tidemark.star.evaluate import check_one_row_per_key, evaluate
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

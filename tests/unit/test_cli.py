@@ -18,13 +18,14 @@ from rich.console import Console
 from tidemark.base.database_url import Credentials
 from tidemark.base.errors import TidemarkError
 from tidemark.lake.batches import BEFORE_FIRST, TableChange
-from tidemark.landing.area import Cut, Identity, Manifest, TableEntry
+from tidemark.landing.manifest import Manifest, TableEntry
 from tidemark.model.loader import load_model
 from tidemark.operations import tick as ticks
 from tidemark.operations.executions import Execution, ExecutionStatus, StateRun
 from tidemark.operations.history import Version, find_fact
 from tidemark.operations.reconcile import Line, Reconciliation
 from tidemark.operations.status import Status
+from tidemark.source.cut import Cut, Identity
 from tidemark.warehouse.postgres import ddl
 from typer.testing import CliRunner
 

@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tidemark.base import storage
 from tidemark.base.errors import LandingError
-from tidemark.landing.area import Cut, Identity, KeyList, Landing, Manifest, TableEntry
+from tidemark.landing.area import Landing
+from tidemark.landing.manifest import KeyList, Manifest, TableEntry
+from tidemark.source.cut import Cut, Identity
 
 BUCKET = "s3://lake/landing-tests"
 URI = f"{BUCKET}/area"

@@ -10,10 +10,11 @@ from typing import Any, cast
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tidemark.landing.area import Cut, Identity, Manifest, TableEntry
+from tidemark.landing.manifest import Manifest, TableEntry
 from tidemark.landing.plan import TablePlan, plan_table
 from tidemark.model.definition import Column, SourceTable
 from tidemark.model.types import PgType
+from tidemark.source.cut import Cut, Identity
 from tidemark.source.snapshot import Scan, SourceSnapshot
 
 SHIFT = 2

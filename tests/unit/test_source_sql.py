@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tidemark.landing.area import Cut
 from tidemark.model.definition import Column, SourceTable
 from tidemark.model.types import PgType
 from tidemark.source import queries as sql
+from tidemark.source.cut import Cut
 
 from local_stack.postgres.server import EmbeddedPostgres
 

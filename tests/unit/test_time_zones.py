@@ -11,7 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from tidemark.base.errors import ModelError
 from tidemark.model.loader import load_model
 from tidemark.model.time_zones import is_time_zone
-from tidemark.star.evaluate import moment
+from tidemark.star.contract import moment
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""How single rows look in a terminal: those that differ, those in quarantine. Pure, like :mod:`tidemark_cli.show.pages`."""
+"""How single rows look in a terminal: those that differ, those in quarantine. Pure."""
 
 from __future__ import annotations
 

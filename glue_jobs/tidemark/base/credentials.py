@@ -1,10 +1,10 @@
 """Database credentials: from a secret or a URL to the drivers, and nowhere else.
 
 Owns the one description of a connection; psycopg, ADBC and JDBC all take theirs from it, and
-:mod:`tidemark.base.database_url` makes the same one from a user's URL. Promises: what it says holds for all three drivers
-alike, and what one of them could not honour is refused by name; a password never stands in an argument, a log, a repr
-or an error message; outside localhost TLS is verify-full unless the secret itself says otherwise, and verified against
-a file that exists.
+:mod:`tidemark.base.database_url` makes the same one from a user's URL. Promises: what it says holds for all three
+drivers alike, and what one of them could not honour is refused by name; a password never stands in an argument, a log,
+a repr or an error message; outside localhost TLS is verify-full unless the secret itself says otherwise, and verified
+against a file that exists.
 """
 
 from __future__ import annotations

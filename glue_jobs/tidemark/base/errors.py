@@ -7,11 +7,6 @@ single line that says what was found, where, what was expected and what to do; n
 from __future__ import annotations
 
 import logging
-import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _log = logging.getLogger("tidemark")
 

@@ -17,8 +17,10 @@ from tidemark.base.errors import ContractError, ShrinkError, SourceError
 from tidemark.base.giving_way import try_again
 from tidemark.base.metrics import CUT_AGE, FRESHNESS, FULL_COMPARE_AGE, ROWS_READ, Metrics
 from tidemark.base.spark import spark_session
-from tidemark.landing.area import Identity, KeyList, Landing, Manifest, TableEntry
+from tidemark.landing.area import Landing
+from tidemark.landing.manifest import KeyList, Manifest, TableEntry
 from tidemark.landing.plan import TablePlan, plan_table
+from tidemark.source.cut import Identity
 from tidemark.source.queries import comparable
 from tidemark.source.readers import Landed, Read, read_all
 from tidemark.source.snapshot import SourceSnapshot, open_snapshot

@@ -7,21 +7,20 @@ every star table agree between source, lake and warehouse, or nothing is committ
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tidemark.base.errors import ReconcileError, WarehouseError
+from tidemark.base.errors import WarehouseError
 from tidemark.base.giving_way import try_again
 from tidemark.base.metrics import FRESHNESS, Metrics
 from tidemark.lake.reader import LakeReader
+from tidemark.warehouse.delta import Scope, scope_of
+from tidemark.warehouse.reconcile import reconcile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pyarrow as pa
-
     from tidemark.lake.batches import Run
-    from tidemark.landing.area import Landing, Manifest
+    from tidemark.landing.area import Landing
     from tidemark.model.definition import Model
     from tidemark.warehouse.protocol import LoadTransaction, Warehouse
 
@@ -68,9 +67,9 @@ def _load_run(model: Model, lake: LakeReader, landing: Landing, runs: Sequence[R
         _refuse_another_model(model, run)
         if 0 < after < runs[0].seq:  # another warehouse than the one that was loaded last
             runs = lake.runs(f"seq >= {after:d}")
-        scope = _scope(model, lake, runs, after, transaction.evolve())
+        scope = scope_of(model, lake, runs, after, transaction.evolve())
         written = _merge(model, lake, run, scope, transaction)
-        _reconcile(model, lake, run, landing.read(run.seq), scope.changed, transaction)
+        reconcile(model, lake, run, landing.read(run.seq), scope.changed, transaction)
         transaction.record(run, after, written)
 
 
@@ -83,44 +82,7 @@ def _refuse_another_model(model: Model, run: Run) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Scope:
-    """What the warehouse may lack of the lake: all beyond run ``after``, and some tables as a whole.
-
-    ``whole`` is part of ``changed``; ``created`` are the tables in which the warehouse has no rows.
-    """
-
-    after: int
-    changed: set[str]
-    whole: set[str]
-    created: frozenset[str]
-
-    def delta(self, lake: LakeReader, name: str, run: Run) -> pa.Table | None:
-        """Rows of a star table that the warehouse may lack, or None."""
-        return lake.delta(name, run, 0 if name in self.whole else self.after) if name in self.changed else None
-
-
-def _scope(model: Model, lake: LakeReader, runs: Sequence[Run], after: int, created: frozenset[str]) -> _Scope:
-    """Say what has to be read, given the lake's runs from ``after`` on.
-
-    A table is read whole if seqs do not tell what the warehouse lacks of it: it is new there; the model that was loaded
-    last did not have it, so that earlier runs may never have been loaded; versions written long ago were filled in.
-    """
-    run = runs[-1]
-    before = next((former for former in runs if former.seq == after), None)
-    if before is None:
-        whole = set(model.star_names)
-        return _Scope(after, whole, whole, created)
-    later = [former for former in runs if former.seq > after]
-    filled = {name for one in later for name, change in one.changes.items() if change.backfilled}
-    whole = {*created, *(fact for fact in model.facts if fact in filled)}
-    whole |= {table.name for table in model.star_tables if after not in before.columns.get(table.name, {}).values()}
-    if model.date_dimension and before.model_digest != run.model_digest:
-        whole.add(model.date_dimension)
-    return _Scope(after, lake.changed(run, before) | whole, whole, created)
-
-
-def _merge(model: Model, lake: LakeReader, run: Run, scope: _Scope, transaction: LoadTransaction) -> dict[str, int]:
+def _merge(model: Model, lake: LakeReader, run: Run, scope: Scope, transaction: LoadTransaction) -> dict[str, int]:
     """Merge calendar, dimensions, then facts: an order in which every foreign key holds."""
     written: dict[str, int] = {}
     if model.date_dimension:
@@ -139,29 +101,3 @@ def _merge(model: Model, lake: LakeReader, run: Run, scope: _Scope, transaction:
     for name, count in written.items():
         _log.info("%-22s %7d rows written", name, count)
     return written
-
-
-def _reconcile(
-    model: Model, lake: LakeReader, run: Run, manifest: Manifest, changed: set[str], transaction: LoadTransaction
-) -> None:
-    """Compare present rows; a lake table still as at the last load was counted then and is not read again.
-
-    A table that the run skipped, or of whose driver its manifest does not know, waits for the source's next cut.
-    """
-    differing = []
-    for table in model.star_tables:
-        here = transaction.current_rows(table)
-        there = lake.current_rows(table, run) if table.name in changed else here
-        held = run.held_back.get(table.name, 0)
-        driver = manifest.tables.get(table.driver)
-        change = run.changes.get(table.name)
-        waits = driver is None or (change is not None and change.status == "skipped")
-        source = driver.count if driver and table.complete and not waits else there + held
-        if not here == there == source - held:
-            differing.append(f"{table.name}: source {source} less {held} held back, lake {there}, warehouse {here}")
-    if differing:
-        raise ReconcileError(
-            f"run {run.seq} does not reconcile: {'; '.join(differing)}",
-            expected="equal present rows in all three",
-            do="nothing was committed; look at the quarantine and run a full compare (input full_compare = true)",
-        )

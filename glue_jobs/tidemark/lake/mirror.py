@@ -15,7 +15,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
-from tidemark.lake.changeset import Tally, settle, tally
+from tidemark.lake import merge
+from tidemark.lake.changeset import settle, tally
 from tidemark.lake.tables import MIRROR_COLUMNS
 from tidemark.landing import files as landing_format
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column
 
     from tidemark.lake.tables import Lake
-    from tidemark.landing.area import KeyList, Manifest, TableEntry
+    from tidemark.landing.manifest import KeyList, Manifest, TableEntry
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,15 @@ def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
     found = tally(changes, "_op", entry.key)
     inserted, updated, deleted = (found.counts.get(kind, 0) for kind in ("insert", "update", "delete"))
     if updated or deleted:
-        _merge(lake, target, entry.key, changes, [name for name in changes.columns if name != "_op"], found)
+        merge.merge_into(
+            target,
+            changes,
+            entry.key,
+            [name for name in changes.columns if name != "_op"],
+            prune=found.pruning("t", entry.key[0]),
+            delete_when="s._op = 'delete'",
+            left_out=["_op"],
+        )
     elif inserted:
         lake.append(changes.drop("_op"), target)
     return MirrorChange(inserted + updated, deleted, found.keys or None)
@@ -87,11 +96,6 @@ def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
 def landed_rows(lake: Lake, entry: TableEntry, file_format: str) -> DataFrame | None:
     """Return the rows that a manifest landed for one table, or None if it landed none."""
     return landing_format.read(lake.spark, entry.files, entry.columns, file_format) if entry.files else None
-
-
-def same_key(left: str, right: str, key: Sequence[str]) -> str:
-    """Join condition on a key, for SQL."""
-    return " AND ".join(f"{left}.{names.spark(name)} = {right}.{names.spark(name)}" for name in key)
 
 
 def _changes(
@@ -163,19 +167,3 @@ def within(column: str, keys: KeyList) -> Column:
     key = F.col(names.spark(column))
     ranges = [key.between(group << keys.shift, ((group + 1) << keys.shift) - 1) for group in keys.groups]
     return reduce(lambda one, other: one | other, ranges)
-
-
-def _merge(
-    lake: Lake, target: str, key: Sequence[str], changes: DataFrame, columns: Sequence[str], found: Tally
-) -> None:
-    view = "_changes_" + target.rsplit(".", 1)[1].strip("`")
-    changes.createOrReplaceTempView(names.spark(view))
-    quoted = [names.spark(name) for name in columns]
-    lake.spark.sql(
-        f"MERGE INTO {target} t USING {names.spark(view)} s ON {same_key('t', 's', key)}"  # noqa: S608
-        f"{found.pruning('t', key[0])} "
-        "WHEN MATCHED AND s._op = 'delete' THEN DELETE "
-        f"WHEN MATCHED THEN UPDATE SET {', '.join(f't.{name} = s.{name}' for name in quoted)} "
-        f"WHEN NOT MATCHED AND s._op <> 'delete' THEN INSERT ({', '.join(quoted)}) "
-        f"VALUES ({', '.join(f's.{name}' for name in quoted)})"
-    )

@@ -8,6 +8,7 @@ columns and widens types, so old data files stay readable.
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemark.base import quoting as names
@@ -17,12 +18,13 @@ from tidemark.lake import batches as lake_batches
 from tidemark.model.definition import DATE_COLUMNS, Dimension, Fact, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
 Columns = dict[str, tuple[str, str]]
 
+CONCURRENT_COMMITS: Final = 4
 _KEY: Final = "tidemark.key"
 _PROPERTIES: Final = {
     "format-version": "2",
@@ -241,6 +243,12 @@ class Lake:
                 self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quoted} TYPE {kind}")
             if text and found[column].metadata.get("comment") != text:
                 self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quoted} COMMENT {names.spark_literal(text)}")
+
+
+def concurrently(items: Iterable[Any], work: Callable[[Any], Any]) -> list[Any]:
+    """Do independent commits a few at a time, results in order."""
+    with ThreadPoolExecutor(CONCURRENT_COMMITS) as pool:
+        return list(pool.map(work, items))
 
 
 def _refuse_other_types(where: str, columns: Columns, found: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tidemark.landing.area import Manifest, TableEntry
+from tidemark.landing.manifest import Manifest, TableEntry
 from tidemark.source import queries as sql
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """Reads and checks a model folder, from a path or from S3.
 
-Promises: either a consistent :class:`~tidemark.model.definition.Model`, or a :class:`~tidemark.base.errors.ModelError` that names the
-file, the table and the column, says what was found and what is expected. Unknown keys are errors: a typo is never
-silently ignored.
+Promises: either a consistent :class:`~tidemark.model.definition.Model`, or a
+:class:`~tidemark.base.errors.ModelError` that names the file, the table and the column, says what was found and what
+is expected. Unknown keys are errors: a typo is never silently ignored.
 """
 
 from __future__ import annotations

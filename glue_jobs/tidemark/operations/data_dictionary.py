@@ -29,7 +29,7 @@ def markdown(model: Model) -> str:
     """Return the whole page."""
     parts = [
         f"# Data dictionary: {model.name}\n",
-        f"{model.description}. Written by `tidemark/operations/data_dictionary.py` from the model folder: do not edit it here.\n",
+        f"{model.description}. Written by `tidemark model dictionary`: do not edit it here.\n",
         "* [Star](#star): dimensions and facts, in the warehouse's schema "
         f"`{model.name}` and in the lake's database `{model.star_database}`",
         "* [History columns](#history-columns): what Tidemark adds to every dimension and fact",

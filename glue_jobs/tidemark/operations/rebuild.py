@@ -7,14 +7,13 @@ note of what is published; killed anywhere, the next rebuild or tick goes on.
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 from psycopg import sql
-from pyiceberg.exceptions import NoSuchNamespaceError
 
 from tidemark.base import storage
 from tidemark.base.sessions import open_session
+from tidemark.lake.removal import forget_lake
 from tidemark.operations import tick as ticks
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     import psycopg
 
     from local_stack.stack import Stack
-    from tidemark.lake.reader import LakeReader
     from tidemark.landing.area import Landing
     from tidemark.model.definition import Model
     from tidemark.operations.executions import Execution
@@ -56,17 +54,6 @@ def forget_warehouse(warehouse: psycopg.Connection, model: Model) -> None:
         found = warehouse.execute("SELECT to_regclass('etl.load_ledger') IS NOT NULL").fetchone()
         if found and found[0]:
             warehouse.execute("DELETE FROM etl.load_ledger WHERE model = %s", [model.name])
-
-
-def forget_lake(lake: LakeReader, processed_uri: str) -> None:
-    """Drop the lake's tables from the catalogue, then their files."""
-    for database in (lake.model.source_database, lake.model.star_database):
-        with contextlib.suppress(NoSuchNamespaceError):
-            for identifier in lake.catalog.list_tables(database):
-                lake.catalog.drop_table(identifier)
-        folder = f"{processed_uri.rstrip('/')}/{database}.db"
-        for name in storage.names(folder):
-            storage.delete(f"{folder}/{name}")
 
 
 def forget_published(landing: Landing) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from local_stack.aws.client import Notification
 from tidemark.base import storage
-from tidemark.jobs.definitions import PENDING_PREFIX
+from tidemark.landing.area import PENDING_PREFIX
 from tidemark.operations.executions import Execution, describe
 
 if TYPE_CHECKING:

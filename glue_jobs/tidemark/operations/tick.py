@@ -16,7 +16,7 @@ from typing import Final
 from local_stack.aws.client import STATE_MACHINE_FILE, Notification
 from local_stack.stack import Stack
 from tidemark.lake.batches import Run, TableChange
-from tidemark.landing.area import Manifest
+from tidemark.landing.manifest import Manifest
 from tidemark.operations.executions import Execution, StateRun, start_execution, wait
 
 IDLE: Final = "NothingToDo"

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tidemark.base.quoting import pg, pg_literal
-from tidemark.landing.area import Cut
 from tidemark.model.definition import SourceTable
 from tidemark.model.types import PgType
+from tidemark.source.cut import Cut
 
 XID_MODULUS = 2**32
 XID_HORIZON = 2**31 - 1

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg import errors as pg_errors
 
 from tidemark.base.errors import SourceError
-from tidemark.landing.area import Identity
+from tidemark.source.cut import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import psycopg
 
-    from tidemark.landing.area import Cut
+    from tidemark.source.cut import Cut
 
 _log = logging.getLogger("tidemark.extract")
 

@@ -21,9 +21,9 @@ from tidemark.base import credentials as creds
 from tidemark.base.errors import GaveWayError, SourceError
 from tidemark.base.giving_way import Watch
 from tidemark.base.sessions import open_session
-from tidemark.landing.area import Cut, Identity
 from tidemark.source import catalog, pooling, server
 from tidemark.source import queries as sql
+from tidemark.source.cut import Cut, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,7 +6,6 @@ sales. A stand-in ("inferred member") is flagged and says "Unknown"; the real ro
 
 from __future__ import annotations
 
-from calendar import isleap
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -15,12 +14,12 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
 from tidemark.model.definition import UNKNOWN_TEXT
+from tidemark.star.calendar import add_years
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pyspark.sql import Column as SparkColumn
-    from pyspark.sql import SparkSession
 
     from tidemark.lake.tables import Lake
     from tidemark.model.definition import Column, Dimension
@@ -41,7 +40,7 @@ def complete(lake: Lake, opened: Mapping[str, DataFrame], seq: int) -> dict[str,
         wanted[row[_DIMENSION]] = sorted(row["keys"])
     for name, keys in wanted.items():
         if name == lake.model.date_dimension:
-            added[name] = _add_years(lake, name, sorted({int(key) for key in keys}), seq)
+            added[name] = add_years(lake, name, sorted({int(key) for key in keys}), seq)
         else:
             added[name] = _infer(lake, lake.model.dimensions[name], keys, seq)
     return added
@@ -80,36 +79,6 @@ def _known(lake: Lake) -> DataFrame | None:
         first_days = lake.spark.table(lake.star(dates)).where("month = 1 AND day = 1")
         parts.append(first_days.select(F.lit(dates).alias(_DIMENSION), F.col("year").cast("string").alias(_REFERENCE)))
     return reduce(DataFrame.unionAll, parts) if parts else None
-
-
-def _add_years(lake: Lake, name: str, years: list[int], seq: int) -> int:
-    """Append every day of the given years to the calendar; return how many."""
-    target = lake.ensure_dates(name)
-    calendar = calendar_of(days_of(lake.spark, years)).withColumn("recorded_seq", F.lit(seq).cast("bigint"))
-    lake.append(calendar.coalesce(1), target)
-    return sum(365 + isleap(year) for year in years)
-
-
-def days_of(spark: SparkSession, years: list[int]) -> DataFrame:
-    """Every day (column ``date_id``) of some years of the proleptic Gregorian calendar; year 0 is 1 BC."""
-    year = F.col("year")
-    days = F.sequence(F.make_date(year, F.lit(1), F.lit(1)), F.make_date(year, F.lit(12), F.lit(31)))
-    return spark.createDataFrame([(year,) for year in years], "year int").select(F.explode(days).alias("date_id"))
-
-
-def calendar_of(days: DataFrame) -> DataFrame:
-    """Describe days (column ``date_id``) as the calendar dimension does; weeks are ISO 8601's."""
-    day = F.col("date_id")
-    return days.select(
-        day,
-        F.year(day).alias("year"),
-        F.month(day).alias("month"),
-        F.dayofmonth(day).alias("day"),
-        (F.weekday(day) + 1).alias("day_of_week"),
-        F.date_format(day, "EEEE").alias("day_name"),
-        F.date_format(day, "MMMM").alias("month_name"),
-        F.quarter(day).alias("quarter"),
-    )
 
 
 def _infer(lake: Lake, dimension: Dimension, keys: list[str], seq: int) -> int:

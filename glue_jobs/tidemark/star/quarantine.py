@@ -7,14 +7,16 @@ resolved by the run that finds its row mended, changed or gone; nothing is ever 
 from __future__ import annotations
 
 from functools import reduce
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
+from tidemark.lake import merge
 from tidemark.lake.changeset import settle
 from tidemark.lake.keys import key_text
-from tidemark.star import evaluate as candidates
+from tidemark.model.added_columns import QUARANTINE
+from tidemark.star import contract
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from tidemark.lake.tables import Lake
     from tidemark.star.refresh import StarChange
 
-TABLE: Final = "quarantine"
 _STATE = ["table_name", "key", "reason", "row"]
 
 
@@ -43,7 +44,7 @@ def record(lake: Lake, changes: Mapping[str, StarChange], seq: int, was_open: in
     mended = _looked_at(lake, entries, changes).join(bad, _STATE, "left_anti").withColumn("resolved_seq", run)
     rows = settle(fresh.unionByName(mended.select(*fresh.columns)))
     if rows.limit(1).count():
-        _merge(lake, rows, target)
+        merge.merge_into(target, rows, [*_STATE, "seq"], ["resolved_seq"])
     still_open = lake.spark.table(target).where("resolved_seq IS NULL").groupBy("table_name").count().collect()
     return {row["table_name"]: row["count"] for row in still_open}
 
@@ -51,7 +52,7 @@ def record(lake: Lake, changes: Mapping[str, StarChange], seq: int, was_open: in
 def held_back(lake: Lake) -> dict[str, int]:
     """Per star table, rows of the source that only the open quarantine holds: they have no current row."""
     result = {}
-    entries = lake.spark.table(lake.star(TABLE)).where("resolved_seq IS NULL")
+    entries = lake.spark.table(lake.star(QUARANTINE)).where("resolved_seq IS NULL")
     for name in [row[0] for row in entries.select("table_name").distinct().collect()]:
         if name in lake.model.facts:
             here = lake.spark.table(lake.star(name)).where("is_current")
@@ -91,17 +92,6 @@ def _looked_at(lake: Lake, entries: DataFrame, changes: Mapping[str, StarChange]
         if change.looked_at is not None:
             mine = entries.where(F.col("table_name") == name)
             driver = lake.spark.table(lake.mirror(star[name].driver))
-            there = driver.select(candidates.key_text(driver, star[name], star[name].driver_key))
+            there = driver.select(contract.key_text(driver, star[name], star[name].driver_key))
             parts += [mine.join(change.looked_at, "key", "left_semi"), mine.join(there, "key", "left_anti")]
     return reduce(DataFrame.unionByName, parts).distinct()
-
-
-def _merge(lake: Lake, rows: DataFrame, target: str) -> None:
-    rows.createOrReplaceTempView("_quarantine_rows")
-    lake.spark.sql(
-        f"MERGE INTO {target} t USING _quarantine_rows s "  # noqa: S608 - quoted name
-        "ON t.table_name = s.table_name AND t.key = s.key AND t.seq = s.seq AND t.reason = s.reason AND t.row = s.row "
-        "WHEN MATCHED THEN UPDATE SET t.resolved_seq = s.resolved_seq "
-        "WHEN NOT MATCHED THEN INSERT (table_name, key, seq, reason, row, resolved_seq) "
-        "VALUES (s.table_name, s.key, s.seq, s.reason, s.row, s.resolved_seq)"
-    )

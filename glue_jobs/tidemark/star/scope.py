@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tidemark.lake.mirror import MirrorChange
     from tidemark.lake.tables import Lake
-    from tidemark.landing.area import KeyList, Manifest
+    from tidemark.landing.manifest import KeyList, Manifest
     from tidemark.model.definition import StarTable
 
 

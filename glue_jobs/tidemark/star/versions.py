@@ -27,7 +27,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from tidemark.base import quoting as names
 from tidemark.lake import keys
 from tidemark.lake.tables import FACT_COLUMNS
-from tidemark.star.evaluate import KEY_TEXT, RAW, REASON, UPDATED
+from tidemark.star.contract import KEY_TEXT, RAW, REASON, UPDATED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

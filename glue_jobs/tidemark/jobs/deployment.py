@@ -1,0 +1,68 @@
+"""Names of everything that one deployment consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """What one deployment of Tidemark is called and where its parts are.
+
+    Parameters
+    ----------
+    model_name
+        Name of the model folder; names the star's schema, the lake databases and all resources.
+    model_uri
+        Folder of the model: a path or ``s3://bucket/prefix``.
+    landing_uri, processed_uri
+        ``s3://bucket[/prefix]`` of the landing data and of the Iceberg warehouse.
+    source_secret, warehouse_secret
+        Secrets Manager ids; JSON with host, port, dbname, username, password and, if needed, sslmode, sslrootcert.
+    landing_format
+        ``parquet`` or ``csv``.
+    stage
+        Tells deployments of one model in one account apart (``dev``, ``prod``); empty if there is but one.
+    ca_file
+        File of the authorities that signed the databases' certificates, beside the script; ``system`` for the
+        machine's own.
+    interval_minutes
+        Time between two ticks: the steps' limits are parts of it.
+    source_host, source_port, source_dbname, warehouse_host, warehouse_port, warehouse_dbname
+        What a secret lacks (one that RDS manages has user and password only); None if it says all.
+    start_spark
+        Every job starts a SparkContext before its work, also where it needs none: YARN, under Glue, fails one without.
+    """
+
+    model_name: str
+    model_uri: str
+    landing_uri: str
+    processed_uri: str
+    source_secret: str
+    warehouse_secret: str
+    landing_format: str = "parquet"
+    stage: str = ""
+    ca_file: str = "system"
+    interval_minutes: int = 15
+    source_host: str | None = None
+    source_port: int | None = None
+    source_dbname: str | None = None
+    warehouse_host: str | None = None
+    warehouse_port: int | None = None
+    warehouse_dbname: str | None = None
+    start_spark: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """Common first part of every resource's name."""
+        return "-".join(filter(None, ("tidemark", self.model_name.replace("_", "-"), self.stage)))
+
+    @property
+    def pipeline(self) -> str:
+        """What the metrics call this deployment."""
+        return self.prefix
+
+    @property
+    def lake_name(self) -> str:
+        """First part of the lake databases' names: stages in one account share one catalogue."""
+        return "_".join(filter(None, (self.model_name, self.stage)))

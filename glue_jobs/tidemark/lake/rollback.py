@@ -1,0 +1,35 @@
+"""Undo what a dead run left."""
+
+from __future__ import annotations
+
+import logging
+
+from tidemark.lake.batches import Run
+from tidemark.lake.tables import DIMENSION_COLUMNS, FACT_COLUMNS, Lake, concurrently
+from tidemark.model.added_columns import QUARANTINE
+
+_log = logging.getLogger("tidemark.transform")
+
+
+def roll_back(lake: Lake, last: Run) -> None:
+    """Undo what a run that died has left beyond the last one's end: rows, tables that no run has named, columns."""
+    star = {table.name for table in lake.model.star_tables}
+    unnamed = {*lake.model.star_names, QUARANTINE} - set(last.snapshots)
+    names = sorted(unnamed | set(last.snapshots))
+
+    def undo(name: str) -> bool:
+        if name in unnamed:
+            return lake.drop(lake.star(name))
+        held = last.columns.get(name)
+        if name in star and held is not None:
+            own = {*FACT_COLUMNS, *DIMENSION_COLUMNS, *_partition(lake, name)}
+            lake.drop_columns_but(lake.star(name), {*held, *own})
+        return lake.set_back(lake.star(name), last.snapshots[name])
+
+    for name in [name for name, undone in zip(names, concurrently(names, undo), strict=True) if undone]:
+        _log.info("%-22s set back to run %d: a later one died", name, last.seq)
+
+
+def _partition(lake: Lake, name: str) -> list[str]:
+    fact = lake.model.facts.get(name)
+    return [fact.partition_by] if fact and fact.partition_by else []

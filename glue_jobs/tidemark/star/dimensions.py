@@ -1,0 +1,80 @@
+"""Decide and write what becomes of a dimension's rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from tidemark.base import quoting as names
+from tidemark.lake import keys
+from tidemark.model.definition import Dimension
+from tidemark.star import contract, versions
+from tidemark.star.deletes import lost_rows
+from tidemark.star.facts import store
+from tidemark.star.scope import Scope
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from tidemark.lake.changeset import Tally
+    from tidemark.lake.tables import Lake
+    from tidemark.landing.manifest import Manifest
+
+
+def decide(
+    lake: Lake,
+    table: Dimension,
+    manifest: Manifest,
+    rows: DataFrame,
+    scope: Scope,
+) -> DataFrame:
+    """Decide for every key in scope: a new row, a change, a deletion, a rejection, or nothing."""
+    columns = [column.name for column in table.columns]
+    here = lake.spark.table(lake.star(table.name))
+    whole = F.struct(*(F.col(names.spark(name)) for name in here.columns)).alias("last")
+    own = keys.key_names(table.key)
+    old = here.select(*keys.as_key(table.key), whole)
+    if not scope.everything:
+        changed = F.broadcast(rows.select(*keys.wanted(table.key)))
+        old = F.broadcast(scope.prune(old, own).join(changed, keys.is_wanted(own), "left_semi"))
+    joined = rows.alias("c").join(old, keys.same(table.key, own, ("c.", "")), "left")
+    now = F.struct(*(F.col(f"c.{names.spark(name)}") for name in columns))
+    then = F.struct(*(F.col(f"last.{names.spark(name)}").alias(name) for name in columns))
+    stale = ~now.eqNullSafe(then) | F.col("last.is_deleted") | F.col("last.is_inferred")
+    decision = (
+        F.when(F.col(f"c.{contract.REASON}").isNotNull(), F.lit(versions.BAD))
+        .when(F.col("last").isNull(), F.lit(versions.NEW))
+        .when(stale, F.lit(versions.CHANGED))
+    )
+    kept = [
+        F.col(f"c.{names.spark(name)}").alias(name)
+        for name in (*columns, contract.REASON, contract.RAW, contract.KEY_TEXT)
+    ]
+    decided = joined.select(*kept, *keys.as_key(table.key, "c."), F.col("last"), decision.alias(versions.DECISION))
+    decided = decided.where(F.col(versions.DECISION).isNotNull())
+    if scope.losses:
+        lost = lost_rows(lake, table, manifest, rows, here.where("NOT is_deleted AND NOT is_inferred"), scope)
+        lost = lost.select(*keys.as_key(table.key), whole)
+        decided = decided.unionByName(versions.gone(lost, decided))
+    return decided
+
+
+def write(lake: Lake, table: Dimension, manifest: Manifest, decided: DataFrame, seen: Tally) -> None:
+    """Write what was decided as one commit."""
+    columns = [column.name for column in table.columns]
+    updated = [*columns, "is_deleted", "is_inferred", "recorded_seq"]
+    store(lake, table, _rows(decided, columns, manifest.seq), table.key, updated, seen)
+
+
+def _rows(decided: DataFrame, columns: list[str], seq: int) -> DataFrame:
+    deleted = F.col(versions.DECISION) == versions.GONE
+    return decided.where(F.col(versions.DECISION) != versions.BAD).select(
+        *(
+            F.when(deleted, F.col(f"last.{names.spark(name)}")).otherwise(F.col(names.spark(name))).alias(name)
+            for name in columns
+        ),
+        deleted.alias("is_deleted"),
+        F.lit(False).alias("is_inferred"),
+        F.lit(seq).cast("bigint").alias("recorded_seq"),
+    )

@@ -1,0 +1,68 @@
+"""Decide and write what becomes of a fact's versions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from tidemark.base import quoting as names
+from tidemark.lake import keys, merge
+from tidemark.model.definition import Dimension, Fact
+from tidemark.star import versions
+from tidemark.star.deletes import lost_rows
+from tidemark.star.scope import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from pyspark.sql import DataFrame
+
+    from tidemark.lake.changeset import Tally
+    from tidemark.lake.tables import Lake
+    from tidemark.landing.manifest import Manifest
+
+
+def decide(
+    lake: Lake,
+    table: Fact,
+    manifest: Manifest,
+    rows: DataFrame,
+    scope: Scope,
+    fresh: Mapping[str, int],
+) -> DataFrame:
+    """Decide for every key in scope: a new version, an end, a rejection, or nothing (see :mod:`.versions`)."""
+    columns = [column.name for column in table.columns]
+    history = here = lake.spark.table(lake.star(table.name))
+    if not scope.everything:
+        changed = F.broadcast(rows.select(*keys.wanted(table.key)))
+        history = scope.prune(here, table.key).join(changed, keys.is_wanted(table.key), "left_semi")
+    latest = versions.latest_versions(history, table.key)
+    decided = versions.decide(rows, latest if scope.everything else F.broadcast(latest), table.key, columns, fresh)
+    if scope.losses:
+        lost = lost_rows(lake, table, manifest, rows, here.where("is_current"), scope)
+        decided = decided.unionByName(versions.gone(versions.latest_versions(lost, table.key), decided))
+    return decided
+
+
+def write(
+    lake: Lake, table: Fact, manifest: Manifest, decided: DataFrame, seen: Tally, fresh: Collection[str]
+) -> DataFrame:
+    """Write what was decided as one commit; return the new versions."""
+    columns = [column.name for column in table.columns]
+    rows = versions.to_write(decided, columns, F.lit(manifest.cut.time).cast("timestamp"), manifest.seq)
+    rows = rows.select(*map(names.spark, versions.column_names(columns)))
+    updated = ["valid_to", "is_current", "is_deleted", "closed_seq", *fresh]
+    store(lake, table, rows, [*table.key, "version"], updated, seen)
+    return rows.where("is_current")
+
+
+def store(
+    lake: Lake, table: Fact | Dimension, rows: DataFrame, key: Sequence[str], updated: Sequence[str], seen: Tally
+) -> None:
+    """Write rows as one commit; rows that are all new need no merge."""
+    target = lake.star(table.name)
+    if set(seen.counts) & {versions.CHANGED, versions.GONE, versions.FILLED}:
+        merge.merge_into(target, rows, key, updated, prune=seen.pruning("t", table.key[0]))
+    else:
+        lake.append(rows, target)
