@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tidemark.lake.reader import LakeReader
-from tidemark.source.readers import read_all
+from tidemark.landing.writer import read_all
 from tidemark.warehouse.postgres.load import _PostgresLoad
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from tidemark.base.credentials import Credentials
 from tidemark.base.errors import SourceError, WarehouseError
 from tidemark.base.metrics import Metrics
 from tidemark.jobs.load import load
-from tidemark.source.readers import Read, read_all
+from tidemark.landing.writer import read_all
+from tidemark.source.readers import Read
 from tidemark.source.snapshot import open_snapshot
 from tidemark.warehouse.postgres.load import PostgresWarehouse
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-import boto3
-
-from tidemark.base.errors import TidemarkError
+from tidemark.base import storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +45,7 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
         "spark.sql.sources.useV1SourceList": "parquet,csv",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         # S3A would ask us-east-2 where a bucket is, which a network with endpoints of its own region cannot reach.
-        "spark.hadoop.fs.s3a.endpoint.region": _region(),
+        "spark.hadoop.fs.s3a.endpoint.region": storage.region(),
         # A manifest, not a rename, makes files visible: the one-step committer loses nothing and is twice as fast.
         "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
         "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
@@ -66,17 +64,6 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
             f"{lake}.io.manifest.cache-enabled": "true",
         }
     return settings
-
-
-def _region() -> str:
-    region = boto3.session.Session().region_name
-    if region is None:
-        raise TidemarkError(
-            "the job does not know its AWS region",
-            expected="AWS_REGION or AWS_DEFAULT_REGION, which Glue and the local stack set",
-            do="set AWS_DEFAULT_REGION",
-        )
-    return region
 
 
 def spark_session(name: str, processed_uri: str | None = None) -> SparkSession:

@@ -14,6 +14,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tidemark.base.errors import TidemarkError
+
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
@@ -82,3 +84,21 @@ def names(uri: str, *, after: str = "") -> list[str]:
         .paginate(Bucket=bucket, Prefix=prefix, StartAfter=prefix + after if after else "")
     )
     return [item["Key"].removeprefix(prefix) for page in pages for item in page.get("Contents", [])]
+
+
+def region() -> str:
+    """Return the AWS region of this process.
+
+    Raises
+    ------
+    TidemarkError
+        If it does not know one.
+    """
+    region = boto3.session.Session().region_name
+    if region is None:
+        raise TidemarkError(
+            "the job does not know its AWS region",
+            expected="AWS_REGION or AWS_DEFAULT_REGION, which Glue and the local stack set",
+            do="set AWS_DEFAULT_REGION",
+        )
+    return region

@@ -20,14 +20,17 @@ from tidemark.base.spark import spark_session
 from tidemark.landing.area import Landing
 from tidemark.landing.manifest import KeyList, Manifest, TableEntry
 from tidemark.landing.plan import TablePlan, plan_table
+from tidemark.landing.writer import Landed, read_all
 from tidemark.source.cut import Identity
 from tidemark.source.queries import comparable
-from tidemark.source.readers import Landed, Read, read_all
+from tidemark.source.readers import Read
 from tidemark.source.snapshot import SourceSnapshot, open_snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tidemark.base.credentials import Credentials
-    from tidemark.model.definition import Model, SourceTable
+    from tidemark.model.definition import Fact, Model, SourceTable
 
 FRESH_MANIFEST_EVERY = timedelta(days=1)
 _log = logging.getLogger("tidemark.extract")
@@ -78,7 +81,7 @@ def _take_cut(
     previous: Manifest | None,
     metrics: Metrics,
 ) -> Manifest | None:
-    with open_snapshot(source, model, "tidemark-extract") as snapshot:
+    with open_snapshot(source, model, "tidemark-extract", _copied_columns) as snapshot:
         if not request.restored:
             _refuse_older(previous, snapshot)
         reason = _full_reason(previous, snapshot, request)
@@ -99,6 +102,12 @@ def _take_cut(
     read = {name: entry.rows for name, entry in manifest.tables.items()}
     _measure(metrics, manifest.cut.time, manifest.full_compare_at, read)
     return manifest
+
+
+def _copied_columns(model: Model, fact: Fact) -> Mapping[str, str]:
+    from tidemark.star.lineage import copied_columns  # noqa: PLC0415 - few models need it, and an idle tick no Spark
+
+    return copied_columns(model, fact)
 
 
 def _measure(metrics: Metrics, cut: str, full_compare: str, read: dict[str, int]) -> None:

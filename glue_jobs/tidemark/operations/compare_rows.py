@@ -61,7 +61,7 @@ def compare_mirrors(source: psycopg.Connection, model: Model, lake: LakeReader) 
     with source.transaction():
         source.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         source.execute(source_sql.TEXT_FORMS.encode())
-        found = catalog.describe(source, model, references=False)
+        found = catalog.describe(source, model)
         for name, table in model.tables.items():
             names, mirrored = lake.mirror_contents(name)
             columns = [column.name for column in table.columns if column.name in names]

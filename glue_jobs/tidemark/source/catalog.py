@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from tidemark.model.definition import Model, SourceTable
+    from tidemark.source.equality import CopiedColumns
 
 # The type behind the columns of ``columns`` (rows of pg_attribute), for the row whose ``typbasetype`` is 0.
 BASE_TYPES: Final = """base (relid, attnum, typid, typmod) AS (
@@ -117,13 +118,15 @@ class FoundTable:
         return self.kind in ("r", "p")
 
 
-def describe(connection: psycopg.Connection[Any], model: Model, *, references: bool = True) -> dict[str, FoundTable]:
+def describe(
+    connection: psycopg.Connection[Any], model: Model, copied_columns: CopiedColumns | None = None
+) -> dict[str, FoundTable]:
     """Look the model's tables up, in the connection's snapshot, and hold them against the model.
 
     Parameters
     ----------
-    references
-        Whether to hold the facts' references against it too; in rare cases, that needs a job's Spark.
+    copied_columns
+        See :func:`tidemark.source.equality.problems`; without it the facts' references are not checked.
 
     Raises
     ------
@@ -145,8 +148,8 @@ def describe(connection: psycopg.Connection[Any], model: Model, *, references: b
     result: dict[str, FoundTable] = {}
     for table in tables:
         result[table.name] = _check_table(table, by_name[table.name], problems)
-    if references:
-        problems += equality.problems(connection, model)
+    if copied_columns:
+        problems += equality.problems(connection, model, copied_columns)
     if problems:
         more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""  # noqa: PLR2004 - what fits a phone
         raise ContractError(

@@ -7,7 +7,8 @@ spelled otherwise, and nobody would see it. Promises: such a reference is refuse
 takes the very column that the dimension's key is, by a join in its SQL. Types are looked at in the catalogue, through
 domains, arrays, composites and ranges; only those whose equality is known to be that of their text pass.
 
-What a reference is fed from is read from the plan of the fact's SQL, but only where the catalogue gives cause.
+What a reference is fed from, whoever calls tells by the plan of the fact's SQL; he is asked only where the catalogue
+gives cause.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import psycopg
 
     from tidemark.model.definition import Column, Dimension, Fact, Model, SourceTable
+
+    CopiedColumns = Callable[[Model, Fact], Mapping[str, str]]
 
 # Types of PostgreSQL's own of which two values are equal if, and only if, their texts are.
 _AS_WRITTEN: Final = (
@@ -163,8 +166,13 @@ class _Suspect:
         return f"{self.dimension.driver}.{self.dimension.driver_key[0]}"
 
 
-def problems(connection: psycopg.Connection[Any], model: Model) -> list[str]:
+def problems(connection: psycopg.Connection[Any], model: Model, copied_columns: CopiedColumns) -> list[str]:
     """Name every reference of the model's facts that equal values would miss.
+
+    Parameters
+    ----------
+    copied_columns
+        Tells which of a fact's columns are an input's column as it is: name -> ``table.column``.
 
     Raises
     ------
@@ -176,7 +184,7 @@ def problems(connection: psycopg.Connection[Any], model: Model) -> list[str]:
         return []
     tables = {name: model.tables[name] for fact, _, dim in wanted for name in (*fact.inputs, dim.driver)}
     suspects = list(_suspects(connection, wanted, tables))
-    copies = {suspect.fact.name: _copies(model, suspect.fact) for suspect in suspects}
+    copies = {suspect.fact.name: copied_columns(model, suspect.fact) for suspect in suspects}
     found = []
     for suspect in suspects:
         source = copies[suspect.fact.name].get(suspect.column.name)
@@ -230,24 +238,3 @@ def _message(suspect: _Suspect, tables: dict[str, SourceTable]) -> str:
         f"written differently ({suspect.why}): join {dimension.driver} in {fact.name}.sql and take {suspect.key}, or "
         "take references away"
     )
-
-
-_known: dict[tuple[str, str], dict[str, str]] = {}
-
-
-def _copies(model: Model, fact: Fact) -> dict[str, str]:
-    """Return which of a fact's columns are an input column as it is; Spark is asked once per model."""
-    found = _known.get((model.digest, fact.name))
-    if found is None:
-        from tidemark.base import quoting as names
-        from tidemark.base.spark import spark_session  # noqa: PLC0415
-        from tidemark.star import lineage as star_sql  # noqa: PLC0415 - only models that give cause start Spark
-
-        spark = spark_session("tidemark-extract")
-        declared = {
-            name: ", ".join(f"{names.spark(c.name)} {c.type.spark}" for c in model.tables[name].columns)
-            for name in fact.inputs
-        }
-        inputs = {name: spark.createDataFrame([], columns) for name, columns in declared.items()}
-        found = _known[model.digest, fact.name] = star_sql.shape(spark, fact, inputs).copies
-    return found

@@ -1,28 +1,21 @@
-"""Spark's JDBC readers: table data from the source to the landing area, on the tick's snapshot.
+"""Spark's JDBC readers: frames over the source's tables, on the tick's snapshot.
 
 Promises: every reader connection joins the exported snapshot, and every query proves it (an error, not other rows, if
-it did not); what is landed has exactly the rows that the scan on the same snapshot counted; nothing passes through
-the driver; what a reader holds in memory is bounded in bytes, however wide the rows are.
+it did not); nothing passes through the driver; what a reader holds in memory is bounded in bytes, however wide the rows
+are.
 """
 
 from __future__ import annotations
 
-import logging
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, Observation, SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+from pyspark.sql import DataFrame, SparkSession
 
-from tidemark.base import storage
 from tidemark.base.errors import SourceError
 from tidemark.base.sessions import NO_TIMEOUTS, PIN, PIN_AT_START
-from tidemark.landing import files as landing_format
 from tidemark.source import queries as sql
 from tidemark.source import snapshot as snapshots
 
@@ -35,7 +28,6 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 5000
 FETCH_BYTES = 16 * 2**20
-CONCURRENT_TABLES = 4
 _PAGE_BYTES = 8192
 _PARTITION_BYTES = 64 * 2**20
 _MAX_PARTITIONS = 16
@@ -64,7 +56,6 @@ _ADVICE = (
 )
 _QUOTED_VALUE = re.compile(r': ".*"?$')
 _AGAIN = ("", "the next tick repeats")
-_log = logging.getLogger("tidemark.extract")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,59 +69,33 @@ class Read:
     target: str
     widest: int = 0
 
-
-@dataclass(frozen=True)
-class Landed:
-    """What a read left in the landing area."""
-
-    files: tuple[str, ...]
-    rows: int
-    columns: dict[str, str]
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read."""
+        return self.table.key if self.keys_only else tuple(column.name for column in self.table.columns)
 
 
-def read_all(spark: SparkSession, snapshot: SourceSnapshot, reads: Sequence[Read], file_format: str) -> list[Landed]:
-    """Do all reads, a few at a time.
-
-    Raises
-    ------
-    SourceError
-        If a reader failed, or landed another number of rows than the scan counted.
-    """
-    if snapshot.credentials.ca_file:
-        # To the executors' working directories: there, as here, the driver finds it by its name.
-        spark.sparkContext.addFile(snapshot.credentials.ca_file)
-    with ThreadPoolExecutor(CONCURRENT_TABLES) as pool:
-        return list(pool.map(lambda read: _land(spark, snapshot, read, file_format), reads))
-
-
-def _land(spark: SparkSession, snapshot: SourceSnapshot, read: Read, file_format: str) -> Landed:
-    types = snapshot.tables[read.table.name].types
-    names = read.table.key if read.keys_only else tuple(column.name for column in read.table.columns)
+def frame_of(spark: SparkSession, snapshot: SourceSnapshot, read: Read) -> DataFrame:
+    """Return the rows, or the keys, of one read in the types that they are landed in."""
+    here = snapshot.tables[read.table.name]
     select = sql.keys if read.keys_only else sql.rows
-    counted = Observation()
-    found = snapshot.tables[read.table.name].found
-    fetch_size = rows_per_fetch([found[name] for name in names], read.widest)
-    try:
-        frames = [
-            _reader(spark, snapshot, select(read.table, types, [*read.conditions, *part]), fetch_size)
-            for part in _partitions(snapshot, read)
-        ]
-        exact = reduce(DataFrame.unionAll, frames).selectExpr(*(types[name].landing_expression(name) for name in names))
-        landing_format.write(exact.observe(counted, F.count(F.lit(1)).alias("rows")), read.target, file_format)
-    except (PySparkException, Py4JError, OSError) as error:
-        cause = _first_cause(error)
-        expected, do = next((told for words, *told in _ADVICE if any(word in cause.lower() for word in words)), _AGAIN)
-        raise SourceError(
-            f"reading {sql.relation(read.table)} failed: {cause}", expected=expected, do=f"{do}; nothing was landed"
-        ) from None
-    rows = int(counted.get["rows"])
-    if read.expected_rows is not None and rows != read.expected_rows:
-        raise SourceError(
-            f"{sql.relation(read.table)}: {rows} rows were read where the same snapshot counted {read.expected_rows}",
-            do="nothing was landed; report this with the run's log",
-        )
-    files = tuple(f"{read.target}/{name}" for name in storage.names(read.target) if name.startswith("part-"))
-    return Landed(files, rows, {name: types[name].spark for name in names})
+    fetch_size = rows_per_fetch([here.found[name] for name in read.columns], read.widest)
+    frames = [
+        _reader(spark, snapshot, select(read.table, here.types, [*read.conditions, *part]), fetch_size)
+        for part in _partitions(snapshot, read)
+    ]
+    return reduce(DataFrame.unionAll, frames).selectExpr(
+        *(here.types[name].landing_expression(name) for name in read.columns)
+    )
+
+
+def reading_failed(table: SourceTable, error: Exception) -> SourceError:
+    """Say what a reader's error means, with the server's own sentence."""
+    cause = _first_cause(error)
+    expected, do = next((told for words, *told in _ADVICE if any(word in cause.lower() for word in words)), _AGAIN)
+    return SourceError(
+        f"reading {sql.relation(table)} failed: {cause}", expected=expected, do=f"{do}; nothing was landed"
+    )
 
 
 def _partitions(snapshot: SourceSnapshot, read: Read) -> list[list[str]]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tidemark.base.credentials import Credentials
     from tidemark.model.definition import Model, SourceTable
     from tidemark.source.catalog import FoundTable
+    from tidemark.source.equality import CopiedColumns
     from tidemark.source.server import Server
 
 # A try for the locks is short, for whoever comes behind it waits as well; there are many.
@@ -158,8 +159,17 @@ class SourceSnapshot:
 
 
 @contextmanager
-def open_snapshot(credentials: Credentials, model: Model, application: str) -> Iterator[SourceSnapshot]:
+def open_snapshot(
+    credentials: Credentials, model: Model, application: str, copied_columns: CopiedColumns | None = None
+) -> Iterator[SourceSnapshot]:
     """Open the cut: connect, lock, export the snapshot, check the contract; close it at the end.
+
+    Parameters
+    ----------
+    application
+        What our sessions are called on the server.
+    copied_columns
+        See :func:`tidemark.source.equality.problems`; without it the facts' references are not checked.
 
     Raises
     ------
@@ -189,7 +199,7 @@ def open_snapshot(credentials: Credentials, model: Model, application: str) -> I
             _lock(connection, model, catalog.describe(connection, model))
             export_id, text, xmin, xmax, now = _row(connection, _CUT)
             cut = Cut(xmin=xmin, xmax=xmax, time=now, lsn=found.position(connection))
-            tables = catalog.describe(connection, model)
+            tables = catalog.describe(connection, model, copied_columns)
             yield SourceSnapshot(
                 connection, credentials, export_id, text, cut, found, tables, readers, session.takes_options
             )

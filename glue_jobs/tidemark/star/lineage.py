@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pyspark.sql.types import StructField, StructType
 
+from tidemark.base import quoting as names
+from tidemark.base.spark import spark_session
 from tidemark.star.evaluate import evaluate
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from tidemark.model.definition import StarTable
+    from tidemark.model.definition import Fact, Model, StarTable
 
 Marks = frozenset[str]
 _MARK: Final = "input"
@@ -97,6 +99,22 @@ def shape(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFrame]
         row_wise and not flow.joined,
         {name: flow.copies[identity] for name, identity in output if identity in flow.copies},
     )
+
+
+_copied: dict[tuple[str, str], Mapping[str, str]] = {}
+
+
+def copied_columns(model: Model, fact: Fact) -> Mapping[str, str]:
+    """Return which of a fact's columns are an input's column as it is; Spark is asked once per model."""
+    if (model.digest, fact.name) not in _copied:
+        spark = spark_session("tidemark-extract")
+        declared = {
+            name: ", ".join(f"{names.spark(c.name)} {c.type.spark}" for c in model.tables[name].columns)
+            for name in fact.inputs
+        }
+        inputs = {name: spark.createDataFrame([], columns) for name, columns in declared.items()}
+        _copied[model.digest, fact.name] = shape(spark, fact, inputs).copies
+    return _copied[model.digest, fact.name]
 
 
 def _marked(spark: SparkSession, name: str, schema: StructType) -> DataFrame:
