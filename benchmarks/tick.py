@@ -49,10 +49,10 @@ def one_round(seed: int) -> dict[str, Tick]:
         state_dir = Path(folder) / "state"
         stack = lifecycle.up(state_dir, Wanted(), lambda _: None)
         try:
-            ticks = {"first": run_tick(stack)}
+            ticks = {"first": run_tick(stack.pipeline)}
             change_sixty_rows(stack, seed)
-            ticks["60 rows"] = run_tick(stack)
-            ticks["idle"] = run_tick(stack)
+            ticks["60 rows"] = run_tick(stack.pipeline)
+            ticks["idle"] = run_tick(stack.pipeline)
         finally:
             lifecycle.down(state_dir)
     return ticks

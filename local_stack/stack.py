@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from tidemark.base.database_url import Credentials
+from tidemark.jobs.definitions import STEPS
 from tidemark.jobs.deployment import Deployment
 from tidemark.lake.reader import LakeReader
 from tidemark.landing.area import Landing
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
+from tidemark.operations.executions import Execution
+from tidemark.operations.pipeline import Pipeline
 
 from local_stack import databases as own_databases
 from local_stack import isolation
@@ -108,6 +111,28 @@ class Stack:
         return cls(aws, record)
 
     @functools.cached_property
+    def pipeline(self) -> Pipeline:
+        """What runs here, as every operation takes it."""
+        record = self.record
+        source, warehouse = (
+            place.address + (" (embedded)" if place.embedded else "") for place in (record.source, record.warehouse)
+        )
+        return Pipeline(
+            deployment=self.deployment,
+            machine=self.aws.state_machine(),
+            states=self.aws.client("stepfunctions"),
+            logs=str(self.state_dir / "logs"),
+            log_of=functools.partial(failed_log, self.state_dir),
+            notifications=self.aws.notifications,
+            about={
+                "local AWS": f"{self.aws.endpoint}, process {self.aws.pid}",
+                "model": f"{record.model_name} ({record.model_dir}), landing {record.landing_format}",
+                "source": source,
+                "warehouse": warehouse,
+            },
+        )
+
+    @functools.cached_property
     def model(self) -> Model:
         """The model as its folder says now."""
         return load_model(self.record.model_dir)
@@ -150,3 +175,14 @@ class Stack:
     def _secret(self, name: str) -> Credentials:
         text = self.aws.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
         return Credentials.model_validate_json(text)
+
+
+def failed_log(state_dir: Path, execution: Execution) -> str:
+    """Return the log of the step that failed; the execution's folder if that has none; nothing if there is none."""
+    folder = state_dir / "logs" / execution.name
+    jobs = {step: job for job, step in STEPS.items()}
+    for state in execution.states:
+        log = folder / f"{jobs.get(state.name, '')}.log"
+        if state.status == "FAILED" and log.is_file():
+            return str(log)
+    return str(folder) if folder.is_dir() else ""

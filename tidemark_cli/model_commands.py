@@ -1,4 +1,4 @@
-"""The commands ``tidemark model init`` and ``tidemark model check``."""
+"""The commands ``tidemark model init``, ``check`` and ``dictionary``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from urllib.parse import urlencode
 import typer
 from rich.markup import escape
 from tidemark.base import database_url as connections
+from tidemark.base.errors import TidemarkError
 from tidemark.drafting.draft import Draft, draft_model
 from tidemark.model.loader import load_model
+from tidemark.operations.data_dictionary import markdown
 
 from tidemark_cli.show import pages as show
 
@@ -67,6 +69,26 @@ def check(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Model fold
         f"{len(model.dimensions)} dimensions, {len(model.facts)} facts",
         soft_wrap=True,
     )
+
+
+@app.command(epilog="Example: tidemark model dictionary model/totesys --output docs/data-dictionary.md")
+def dictionary(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Model folder.")],
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Page to write; stdout by default.")] = None,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if the page is out of date.")
+    ] = False,
+) -> None:
+    """Write the data dictionary of a model: every table and column, as the model describes them."""
+    text = markdown(load_model(str(folder)))
+    if output is None:
+        typer.echo(text, nl=False)
+    elif not check_only:
+        output.write_text(text, encoding="utf-8")
+    elif not output.is_file() or output.read_text(encoding="utf-8") != text:
+        raise TidemarkError(
+            f"{output} is not what {folder} says now", do=f"run: tidemark model dictionary {folder} --output {output}"
+        )
 
 
 def _address(credentials: connections.Credentials) -> str:

@@ -28,6 +28,7 @@ from botocore.config import Config
 from tidemark.jobs.definitions import JobDefinition, job_definitions
 from tidemark.jobs.deployment import Deployment
 from tidemark.jobs.state_machine import state_machine_definition, state_machine_substitutions
+from tidemark.operations.executions import Notification
 
 from local_stack import isolation
 from local_stack.aws.server import LOCK_FILE, LOG_FILE, NOTIFICATIONS_FILE, STACK_FILE
@@ -54,15 +55,6 @@ Service = Literal["s3", "glue", "sns", "stepfunctions", "secretsmanager", "cloud
 
 class LocalStackError(RuntimeError):
     """The local stack is not in the state that was asked for; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Notification:
-    """One message that people would have got; `time` is aware."""
-
-    time: datetime
-    subject: str
-    message: str
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def test_it_is_moved_changed_and_moved_again(stack: Stack, machine: Machine, sou
     work = RandomRows(source, seed=3)
     work.insert(each=20)
     assert "published run 1" in machine.tidemark("tick")
-    assert not list(compare_contents(stack))
+    assert not list(compare_contents(stack.pipeline))
     with source.connect() as connection:
         connection.execute("UPDATE customer SET first_name = 'Renamed' WHERE customer_id = 2")
         changed = connection.execute(
@@ -143,7 +143,7 @@ def test_it_is_moved_changed_and_moved_again(stack: Stack, machine: Machine, sou
         ).fetchone()
         connection.execute("DELETE FROM film_actor WHERE ctid IN (SELECT ctid FROM film_actor LIMIT 1)")
     assert changed is not None
-    second = run_tick(stack)
+    second = run_tick(stack.pipeline)
     assert second.execution.final_state == PUBLISHED, second.execution.cause
     assert second.manifest is not None
     assert {name for name, entry in second.manifest.tables.items() if entry.changed} == {
@@ -158,8 +158,8 @@ def test_it_is_moved_changed_and_moved_again(stack: Stack, machine: Machine, sou
         "fact_payment": {"changed": 1},
         "fact_film_actor": {"deleted": 1},
     }
-    assert not list(compare_contents(stack))
-    assert reconcile(stack).agrees
+    assert not list(compare_contents(stack.pipeline))
+    assert reconcile(stack.pipeline).agrees
     shown_by_the_view = {
         row["id"]: row["zip code"] for row in stack.lake.mirror_contents("customer_list")[1].to_pylist()
     }
@@ -167,7 +167,7 @@ def test_it_is_moved_changed_and_moved_again(stack: Stack, machine: Machine, sou
     assert "amount" in machine.tidemark("history", "payment", changed[0], "3")
     assert "all equal" in machine.tidemark("reconcile", "--deep")
     assert "Published" in machine.tidemark("status")
-    assert run_tick(stack).execution.final_state == IDLE
+    assert run_tick(stack.pipeline).execution.final_state == IDLE
 
 
 def test_the_simulated_source_starts_there_too(machine: Machine) -> None:

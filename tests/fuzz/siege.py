@@ -146,11 +146,12 @@ class Siege:
         self.counts["ticks"] += 1
         self._work.log.append(f"-- tick, {fault.what or 'no fault'} after {fault.after:.1f} s")
         given = {"accept_deletes": "*", "full_compare": self._random.choice(["false"] * 9 + ["true"])}
-        arns = [start_execution(self._stack.aws, given)]
+        pipeline = self._stack.pipeline
+        arns = [start_execution(pipeline.states, pipeline.machine, given)]
         observed = False
         while True:
             time.sleep(0.1)
-            executions = [describe(self._stack.aws, arn) for arn in arns]
+            executions = [describe(pipeline.states, arn) for arn in arns]
             self._strike(fault, arns, given)
             extracting = any(execution.final_state in _BEFORE_THE_CUT for execution in executions)
             if not extracting and not observed and fault.what != "overlap":
@@ -193,7 +194,7 @@ class Siege:
         elif fault.what.startswith("end"):
             terminator(self._database("shop" if fault.job == "extract" else "warehouse"))()
         elif fault.what == "overlap":
-            arns.append(start_execution(self._stack.aws, given))
+            arns.append(start_execution(self._stack.pipeline.states, self._stack.pipeline.machine, given))
 
     def crash(self) -> None:
         """Crash the server of source and warehouse, and start it again."""

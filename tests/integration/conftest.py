@@ -25,7 +25,6 @@ from tidemark.landing.manifest import Manifest
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
 from tidemark.operations.compare_rows import Difference, compare_stars
-from tidemark.operations.rebuild import forget_published
 from tidemark.warehouse.postgres.load import PostgresWarehouse
 
 from local_stack.postgres.server import Credentials as Database
@@ -174,7 +173,7 @@ class Pipeline:
         assert not self.snapshots()
         for table in tables:  # a new process would know none of them
             self.spark.sql(f"DROP TABLE IF EXISTS lake.{self.model.name}_{table}")
-        forget_published(self.landing)
+        self.landing.forget_published()
 
     def snapshots(self) -> dict[str, int | None]:
         """The present Iceberg snapshot of every table of the lake."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from tidemark.landing.area import Landing
 from tidemark.operations.compare_rows import Difference, compare_mirrors
-from tidemark.operations.rebuild import forget_published, forget_warehouse
+from tidemark.warehouse.postgres.load import PostgresWarehouse
 
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import Pipeline, credentials_of
 
 
 def deep(pipeline: Pipeline) -> list[Difference]:
@@ -53,8 +53,7 @@ def test_lake_and_warehouse_come_out_the_same_from_landing_alone(new_pipeline: C
     before, landed = everything(pipeline), pipeline.objects()
     assert deep(pipeline) == []
 
-    with pipeline.warehouse().connect() as warehouse:
-        forget_warehouse(warehouse, pipeline.model)
+    PostgresWarehouse(pipeline.model, credentials_of(pipeline.warehouse())).forget()
     pipeline.forget_lake()
     assert pipeline.landing.published() == 0
     assert pipeline.extract() is None, "what was landed is all there is"
@@ -97,5 +96,5 @@ def test_contents_that_differ_in_the_warehouse_are_named(new_pipeline: Callable[
 
 def test_a_landing_area_without_a_manifest_has_nothing_to_forget(aws: None) -> None:
     landing = Landing("s3://lake/never-used")
-    forget_published(landing)
+    landing.forget_published()
     assert landing.latest() is None

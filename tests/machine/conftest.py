@@ -17,15 +17,17 @@ import pytest
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from tidemark.jobs.definitions import job_definitions
 from tidemark.jobs.deployment import Deployment
-from tidemark.operations.executions import Execution, start_execution, wait
+from tidemark.operations.executions import Execution, Notification, start_execution, wait
 
-from local_stack.aws.client import LocalAws, Notification
+from local_stack.aws.client import LocalAws
 from local_stack.aws.server import LocalServer
 from tests.templates import synthesis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from types_boto3_stepfunctions import SFNClient
 
 # A minute of a job's time limit in these tests; the jobs' 10 minutes become 20 seconds.
 SECONDS_PER_MINUTE = 2.0
@@ -67,11 +69,15 @@ class Pipeline:
         bucket = self.deployment.landing_uri.removeprefix("s3://").split("/")[0]
         self.aws.client("s3").put_object(Bucket=bucket, Key="pending/000001", Body=b"")
 
+    @property
+    def states(self) -> SFNClient:
+        return self.aws.client("stepfunctions")
+
     def start(self, given: Mapping[str, Any] | None = None) -> str:
-        return start_execution(self.aws, given, self.arn)
+        return start_execution(self.states, self.arn, given)
 
     def run(self, given: Mapping[str, Any] | None = None) -> Execution:
-        return wait(self.aws, self.start(given), timeout=30)
+        return wait(self.states, self.start(given), timeout=30)
 
     def job_name(self, key: str) -> str:
         return f"{self.deployment.prefix}-{key}"

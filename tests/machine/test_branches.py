@@ -156,7 +156,7 @@ def test_a_run_that_meets_another_is_skipped(pipeline: Pipeline, key: str) -> No
     second = pipeline.run()
     assert (second.status, second.final_state) == ("SUCCEEDED", "SkippedOverlap")
     pipeline.aws.client("glue").batch_stop_job_run(JobName=pipeline.job_name(key), JobRunIds=[run_id])
-    assert wait(pipeline.aws, first, timeout=30).status == "FAILED"
+    assert wait(pipeline.states, first, timeout=30).status == "FAILED"
 
 
 @pytest.mark.parametrize("errors", [START_UP_ERRORS[:3], START_UP_ERRORS[3:]])
@@ -232,7 +232,7 @@ def test_a_job_stopped_by_hand_is_a_failure(pipeline: Pipeline, key: str, step: 
     answer = glue.batch_stop_job_run(JobName=pipeline.job_name(key), JobRunIds=[run_id, "jr_none"])
     assert [found["JobRunId"] for found in answer["SuccessfulSubmissions"]] == [run_id]
     assert [found["ErrorDetail"]["ErrorCode"] for found in answer["Errors"]] == ["EntityNotFoundException"]
-    execution = wait(pipeline.aws, arn, timeout=30)
+    execution = wait(pipeline.states, arn, timeout=30)
     assert pipeline.notification(execution).message == (
         f"{step} failed in run {execution.name} of {pipeline.deployment.prefix}-etl.\n"
         "The job run ended as STOPPED: somebody stopped it.\n"
@@ -280,7 +280,7 @@ def test_a_stopped_execution_stops_its_job(pipeline: Pipeline) -> None:
     arn = pipeline.start()
     until_running(pipeline, "extract")
     pipeline.aws.client("stepfunctions").stop_execution(executionArn=arn)
-    assert wait(pipeline.aws, arn, timeout=30).status == "ABORTED"
+    assert wait(pipeline.states, arn, timeout=30).status == "ABORTED"
     for _ in range(100):
         (run,) = pipeline.job_runs("extract")
         if run["JobRunState"] == "STOPPED":

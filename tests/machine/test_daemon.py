@@ -67,13 +67,14 @@ def test_the_daemons_life(aws: LocalAws, tmp_path: Path) -> None:
     machine = aws.provision(DEPLOYMENT, tmp_path)
     assert aws.provision(DEPLOYMENT, tmp_path) == machine == aws.state_machine()
 
-    first = wait(aws, start_execution(aws), timeout=30)
+    states = aws.client("stepfunctions")
+    first = wait(states, start_execution(states, machine), timeout=30)
     assert first.final_state == "NothingToDo"
     script.write_text(LEAVES_A_CHILD)
-    start_execution(aws)
+    start_execution(states, machine)
     pids = tmp_path / "extract.py.pids"
     assert until(lambda: pids.exists() and pids.read_text())
-    assert [found.status for found in list_executions(aws)] == ["SUCCEEDED", "RUNNING"]
+    assert [found.status for found in list_executions(states, machine)] == ["SUCCEEDED", "RUNNING"]
 
     aws.stop()
     child = int(pids.read_text())

@@ -21,8 +21,9 @@ from tidemark.lake.batches import BEFORE_FIRST, TableChange
 from tidemark.landing.manifest import Manifest, TableEntry
 from tidemark.model.loader import load_model
 from tidemark.operations import tick as ticks
-from tidemark.operations.executions import Execution, ExecutionStatus, StateRun
+from tidemark.operations.executions import Execution, ExecutionStatus, Notification, StateRun
 from tidemark.operations.history import Version, find_fact
+from tidemark.operations.pipeline import Pipeline
 from tidemark.operations.reconcile import Line, Reconciliation
 from tidemark.operations.status import Status
 from tidemark.source.cut import Cut, Identity
@@ -31,12 +32,12 @@ from typer.testing import CliRunner
 
 from local_stack import databases as own_databases
 from local_stack import lifecycle
-from local_stack.aws.client import LocalAws, LocalStackError, Notification
+from local_stack.aws.client import LocalAws, LocalStackError
 from local_stack.databases import Place
 from local_stack.lifecycle import Wanted
 from local_stack.postgres.server import EmbeddedPostgres
 from local_stack.simulator.day import SimulationError
-from local_stack.stack import Record, Stack
+from local_stack.stack import Record, Stack, deployment, failed_log
 from local_stack.writer import open_writer
 from tidemark_cli import errors as complaints
 from tidemark_cli import main as cli
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MODEL = load_model(str(lifecycle.DEFAULT_MODEL))
+DEPLOYMENT = deployment("totesys", "/model", "parquet")
 COMMANDS = ("up", "tick", "simulate", "history", "reconcile", "status", "down", "demo")
 SECRET = "hunter2-äöü"
 T0 = datetime(2024, 8, 23, 7, 55, 11, 800_000, tzinfo=UTC)
@@ -80,7 +82,7 @@ def drawn(*tables: Table | str) -> str:
 
 def ran(status: ExecutionStatus = "SUCCEEDED", final: str = "Published", **more: Any) -> Execution:
     states = (
-        StateRun("Begin", "SUCCEEDED", 0.0),
+        StateRun("Begin", "SUCCEEDED", 0.0, is_task=False),
         StateRun("ExtractSource", "SUCCEEDED", 7.04),
         StateRun("TransformToLake", "SUCCEEDED" if status == "SUCCEEDED" else "FAILED", 12.5),
     )
@@ -426,14 +428,14 @@ class TestTables:
         log.touch()
         failed = ran("FAILED", "Failed", cause="it broke [badly]")
         note = Notification(T0, "Tidemark: TransformToLake failed", "…")
-        tick = ticks.Tick(execution=failed, log=ticks.failed_log(tmp_path, failed), notifications=(note,))
+        tick = ticks.Tick(execution=failed, log=failed_log(tmp_path, failed), notifications=(note,))
         text = drawn(*show.failure(tick))
         assert "TransformToLake failed in run run-1 after 20.6 s" in text
         assert "it broke [badly]" in text
         assert "transform.log" in text
         assert "notification sent: Tidemark: TransformToLake failed" in text
         assert "no notification was sent" in drawn(*show.failure(ticks.Tick(execution=failed)))
-        assert ticks.failed_log(tmp_path / "nowhere", failed) is None
+        assert failed_log(tmp_path / "nowhere", failed) == ""
 
     def test_versions_side_by_side(self) -> None:
         first = version(1, valid_to=T0 + timedelta(hours=1), closed_seq=2)
@@ -486,19 +488,15 @@ class TestTables:
         assert "the warehouse is at run 2, the lake at run 3" in text
         assert "all equal" not in text
 
-    def test_status(self, tmp_path: Path) -> None:
-        aws = LocalAws(tmp_path, "http://127.0.0.1:5", 77)
-        record = Record(
-            model_dir="/model", model_name="totesys", landing_format="parquet",
-            source=Place(embedded=True, address="postgresql://r@h:1/s"),
-            warehouse=Place(embedded=False, address="postgresql://w@h:1/w"),
-        )  # fmt: skip
+    def test_status(self) -> None:
+        about = {"source": "postgresql://r@h:1/s (embedded)"}
+        pipeline = Pipeline(deployment=DEPLOYMENT, machine="", states=None, logs="/logs", log_of=str, about=about)  # type: ignore[arg-type]
         found = Status(
             last=ran("FAILED", "Failed", cause="because"), published=3, fresh=NOW - timedelta(minutes=9),
             pending=(4, 5),
             quarantined={"fact_payment": 1}, notifications=(Notification(NOW, "a subject", ""),),
         )  # fmt: skip
-        text = " ".join(drawn(show.status(tmp_path, aws, record, found, NOW)).split())
+        text = " ".join(drawn(show.status(pipeline, found, NOW)).split())
         for said in (
             "run 4, run 5",
             "9 minutes ago",
@@ -510,7 +508,7 @@ class TestTables:
         ):
             assert said in text
         empty = Status(last=None, published=0, fresh=None, pending=(), quarantined={}, notifications=())
-        assert "none yet" in drawn(show.status(tmp_path, aws, record, empty, NOW))
+        assert "none yet" in drawn(show.status(pipeline, empty, NOW))
 
     @pytest.mark.parametrize(
         ("seconds", "said"), [(3, "3 seconds"), (130, "2 minutes"), (7300, "2 hours"), (200_000, "2 days")]
@@ -554,7 +552,9 @@ class TestDatabases:
     @pytest.fixture
     def running(self, seeded: Credentials, new_database: Any) -> Any:
         owner = new_database("cli_totesys", template=seeded.dbname)
-        return SimpleNamespace(source=owner, source_owner=owner, model=MODEL, warehouse=owner)
+        stack = SimpleNamespace(source=owner, source_owner=owner, model=MODEL, warehouse=owner)
+        stack.pipeline = stack
+        return stack
 
     def test_simulate_by_events_and_days(self, running: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Stack, "attach", lambda _: running)
@@ -682,7 +682,7 @@ class TestDemoFigures:
 
 
 def test_simulate_and_tick_speak_with_the_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Stack, "attach", lambda _: SimpleNamespace(model=MODEL))
+    monkeypatch.setattr(Stack, "attach", lambda _: SimpleNamespace(pipeline=SimpleNamespace(model=MODEL)))
     done: Callable[..., Any] = lambda *_, **__: ticks.Tick(execution=ran("FAILED", "Failed", cause="because"))  # noqa: E731
     monkeypatch.setattr(ticks, "run_tick", done)
     result = call("tick", "--state", str(tmp_path))

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import Any
 
-import pytest
 from tidemark.model.loader import load_model
 from tidemark.operations import data_dictionary
+from typer.testing import CliRunner
 
-SHOP = Path(__file__).resolve().parents[1] / "integration" / "shop"
+from tidemark_cli.main import app
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL, PAGE = ROOT / "model" / "totesys", ROOT / "docs" / "data-dictionary.md"
+SHOP = ROOT / "tests" / "integration" / "shop"
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["data_dictionary.py", *arguments])
-    return data_dictionary.main()
+def run(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(app, ["model", "dictionary", *map(str, arguments)])
 
 
-def test_the_committed_page_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(monkeypatch, "--check") == 0, "run: .venv/bin/python tidemark/operations/data_dictionary.py"
+def test_the_committed_page_is_up_to_date() -> None:
+    assert run(MODEL, "--output", PAGE, "--check").exit_code == 0, (
+        "run: tidemark model dictionary model/totesys --output docs/data-dictionary.md"
+    )
 
 
 def test_everything_of_the_model_is_on_the_page() -> None:
-    model = load_model(str(data_dictionary.MODEL))
+    model = load_model(str(MODEL))
     page = data_dictionary.markdown(model)
+    assert run(MODEL).output == page
     headings = {line.removeprefix("### ") for line in page.splitlines() if line.startswith("### ")}
     assert {*model.tables, *model.dimensions, *model.facts, str(model.date_dimension)} <= headings
     for table in (*model.tables.values(), *model.star_tables):
@@ -39,18 +45,17 @@ def test_a_bar_in_a_description_stays_in_its_cell(tmp_path: Path) -> None:
     assert r"| numeric(10,2) | no | This \| that |" in page
 
 
-def test_an_old_page_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_old_page_is_told(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    assert run(monkeypatch, "--check", "--model", str(SHOP), "--output", str(page)) == 1
-    assert "out of date" in capsys.readouterr().err
-    assert run(monkeypatch, "--model", str(SHOP), "--output", str(page)) == 0
-    assert run(monkeypatch, "--check", "--model", str(SHOP), "--output", str(page)) == 0
+    result = run(SHOP, "--output", page, "--check")
+    assert result.exit_code == 1
+    assert "is not what" in result.stderr
+    assert not page.exists()
+    assert run(SHOP, "--output", page).exit_code == 0
+    assert run(SHOP, "--output", page, "--check").exit_code == 0
 
 
-def test_a_model_with_a_typo_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, "--model", str(tmp_path)) == 1
-    assert "source.yml does not exist" in capsys.readouterr().err
+def test_a_model_with_a_typo_is_named(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert result.exit_code == 1
+    assert "source.yml does not exist" in result.stderr

@@ -167,7 +167,7 @@ class Results:
         self.figures["revenue"] = {"currency": CURRENCY, "months": months, "rows": rows}
 
     def _reconciliation(self, source: psycopg.Connection, warehouse: psycopg.Connection) -> None:
-        found = reconcile(self.stack)
+        found = reconcile(self.stack.pipeline)
         self.out.print(show.reconciliation(found))
         for line in found.lines:
             name = line.source + (f" -> {line.star}" if line.star else "")

@@ -57,14 +57,14 @@ class Story:
             If it fails: there is nothing more to show then.
         """
         with show.progress(self.out) as update:
-            done = run_tick(self.stack, on_progress=update)
+            done = run_tick(self.stack.pipeline, on_progress=update)
         self.ticks.append((label, done))
         self.figures["executions"] = [_execution(name, tick) for name, tick in self.ticks]
         if not done.succeeded:
             for line in show.failure(done):
                 self.out.print(line, soft_wrap=True)
-            if done.log is not None and done.log.is_file():
-                for line in done.log.read_text(errors="replace").splitlines()[-_LOG_LINES:]:
+            if Path(done.log).is_file():
+                for line in Path(done.log).read_text(errors="replace").splitlines()[-_LOG_LINES:]:
                     self.out.print(f"  | {escape(line)}", soft_wrap=True)
             raise TidemarkError(f"the {label} tick failed, see above")
         self.checks.equal(f"{label} tick ends at", done.execution.final_state, end)

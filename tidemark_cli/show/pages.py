@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 from rich import box
@@ -22,12 +21,10 @@ from rich.text import Text
 from tidemark.model.definition import Model
 from tidemark.operations.executions import Execution
 from tidemark.operations.history import Version
+from tidemark.operations.pipeline import Pipeline
 from tidemark.operations.reconcile import Line, Reconciliation
 from tidemark.operations.status import Status
 from tidemark.operations.tick import IDLE, PUBLISHED, Tick, worked
-
-from local_stack.aws.client import LocalAws
-from local_stack.stack import Record
 
 WIDTH: Final = 100
 _LONG_AGO_SECONDS: Final = 172_800
@@ -146,7 +143,7 @@ def failure(tick: Tick) -> list[str]:
     cause = reason(execution) or execution.error or execution.status
     lines = [f"[bold red]{failed} failed[/] in run {execution.name} after {execution.seconds:.1f} s", escape(cause)]
     if tick.log:
-        lines.append(f"log: {escape(str(tick.log))}")
+        lines.append(f"log: {escape(tick.log)}")
     lines += [f"notification sent: {escape(note.subject)}" for note in tick.notifications]
     if not tick.notifications:
         lines.append("no notification was sent")
@@ -252,18 +249,15 @@ def verdict(found: Reconciliation) -> list[str]:
     return lines
 
 
-def status(state_dir: Path, aws: LocalAws, record: Record, found: Status, now: datetime) -> Table:
-    """All of a stack's state as names and values."""
+def status(pipeline: Pipeline, found: Status, now: datetime) -> Table:
+    """All of a pipeline's state as names and values."""
     made = Table(box=None, show_header=False, pad_edge=False)
     made.add_column(style="bold", no_wrap=True)
     made.add_column(overflow="fold")
     seconds = found.age(now)
     run = found.last
     rows = {
-        "local AWS": f"{aws.endpoint}, process {aws.pid}",
-        "model": f"{record.model_name} ({record.model_dir}), landing {record.landing_format}",
-        "source": record.source.address + (" (embedded)" if record.source.embedded else ""),
-        "warehouse": record.warehouse.address + (" (embedded)" if record.warehouse.embedded else ""),
+        **pipeline.about,
         "last execution": "none yet; start one with: tidemark tick"
         if run is None
         else f"{run.name}: {run.status}, {run.final_state}, {run.seconds:.1f} s",
@@ -274,7 +268,7 @@ def status(state_dir: Path, aws: LocalAws, record: Record, found: Status, now: d
         else "",
         "pending": ", ".join(f"run {seq}" for seq in found.pending) or "nothing",
         "quarantine": ", ".join(f"{number:,} {name}" for name, number in found.quarantined.items()) or "empty",
-        "logs": str(state_dir / "logs") + (f", last run in {run.name}" if run else ""),
+        "logs": pipeline.logs + (f", last run in {run.name}" if run else ""),
     }
     for name, text in rows.items():
         if text:

@@ -51,6 +51,9 @@ class JobDefinition:
     run_arguments: tuple[str, ...]
 
 
+STEPS: Final = {"extract": "ExtractSource", "transform": "TransformToLake", "load": "LoadWarehouse"}
+"""The state of the machine that runs each job."""
+
 _FIXED: Final[dict[str, tuple[str, ...]]] = {
     "extract": ("pipeline", "model_uri", "landing_uri", "landing_format", "source_secret", "ca_file"),
     "transform": ("pipeline", "model_uri", "landing_uri", "processed_uri", "lake_name"),

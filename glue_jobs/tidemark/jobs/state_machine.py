@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any
 
-from tidemark.jobs.definitions import job_definitions
+from tidemark.jobs.definitions import STEPS, job_definitions
 from tidemark.jobs.deployment import Deployment
 from tidemark.jobs.time_limits import MARGIN_SECONDS, step_seconds
 from tidemark.landing.area import PENDING_PREFIX
-
-_STEPS: Final = {"extract": "ExtractSource", "transform": "TransformToLake", "load": "LoadWarehouse"}
 
 
 def state_machine_definition(text: str, interval_minutes: int) -> str:
     """The state machine of ``state_machines/etl.asl.json``, placeholders kept, with the limits of this interval."""
     definition: dict[str, Any] = json.loads(text)
     definition["TimeoutSeconds"] = interval_minutes * 60 - MARGIN_SECONDS
-    for job, step in _STEPS.items():
+    for job, step in STEPS.items():
         definition["States"][step]["TimeoutSeconds"] = step_seconds(job, interval_minutes)
     return json.dumps(definition, indent=2, ensure_ascii=False)
 

@@ -97,6 +97,11 @@ class Landing:
         content = storage.get(f"{self.uri}/published.json")
         return int(json.loads(content)["seq"]) if content else 0
 
+    def forget_published(self) -> None:
+        """Let the last manifest, and with it all before it, be pending again."""
+        storage.delete(f"{self.uri}/published.json")
+        self.mend_pending(self.latest())
+
     def publish(self, seq: int) -> None:
         """Note that all up to ``seq`` is in the warehouse, and remove the markers."""
         if seq > self.published():

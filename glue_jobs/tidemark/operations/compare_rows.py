@@ -24,10 +24,10 @@ from tidemark.warehouse.postgres.ddl import DIMENSION_EXTRA_NAMES, FACT_EXTRA_NA
 if TYPE_CHECKING:
     import psycopg
 
-    from local_stack.stack import Stack
     from tidemark.lake.batches import Run
     from tidemark.lake.reader import LakeReader
     from tidemark.model.definition import Dimension, Model
+    from tidemark.operations.pipeline import Pipeline
 
 Rows = Mapping[tuple[Any, ...], tuple[Any, ...]]
 _NONE: Final = "(NULL)"
@@ -44,15 +44,15 @@ class Difference:
     what: str
 
 
-def compare_contents(stack: Stack) -> Iterator[Difference]:
+def compare_contents(pipeline: Pipeline) -> Iterator[Difference]:
     """All differences: source with mirrors, then star tables of the lake with the warehouse's."""
-    lake, model = stack.lake, stack.model
-    run = lake.last_run(stack.landing.published())
+    lake, model = pipeline.lake, pipeline.model
+    run = lake.last_run(pipeline.landing.published())
     if run is None:
         return
-    with open_session(stack.source, "tidemark").connection as source:
+    with open_session(pipeline.source, "tidemark").connection as source:
         yield from compare_mirrors(source, model, lake)
-    with open_session(stack.warehouse, "tidemark").connection as warehouse:
+    with open_session(pipeline.warehouse, "tidemark").connection as warehouse:
         yield from compare_stars(warehouse, model, lake, run)
 
 

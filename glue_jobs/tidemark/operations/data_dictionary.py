@@ -1,26 +1,16 @@
-"""Write the data dictionary of a model: every table and column, as the model describes them.
+"""The data dictionary of a model: every table and column, as the model describes them.
 
 The model folder is the only source of the text, so the page cannot say anything else than the column comments of lake
-and warehouse do. Run after a change of the model: ``.venv/bin/python tidemark/operations/data_dictionary.py``.
+and warehouse do.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Final
 
-from tidemark.base.errors import ModelError
 from tidemark.lake import tables as lake
 from tidemark.model.definition import DATE_COLUMNS, Column, Fact, Model, StarTable
-from tidemark.model.loader import load_model
 from tidemark.warehouse.postgres import ddl
-
-ROOT: Final = Path(__file__).resolve().parent.parent
-MODEL: Final = ROOT / "model" / "totesys"
-PAGE: Final = ROOT / "docs" / "data-dictionary.md"
 
 Row = Sequence[str]
 
@@ -129,28 +119,3 @@ def _line(cells: Row) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-def main() -> int:
-    """Write the page; with ``--check`` only tell whether it is up to date."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=MODEL, help="model folder (default: model/totesys)")
-    parser.add_argument("--output", type=Path, default=PAGE, help="page to write (default: docs/data-dictionary.md)")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if the page is out of date")
-    options = parser.parse_args()
-    try:
-        text = markdown(load_model(str(options.model)))
-    except ModelError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    if not options.check:
-        options.output.write_text(text, encoding="utf-8")
-        return 0
-    if options.output.is_file() and options.output.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{options.output} is out of date; run tidemark/operations/data_dictionary.py\n")
-    return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,6 @@
 """Executions of the state machine: start one, wait for it, and read what each of its states did.
 
-Owns the reading of Step Functions' execution history. Knows nothing local: with real clients it would read real
-executions just as well.
+Owns the reading of Step Functions' execution history, in an account and in the local AWS alike.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from types_boto3_stepfunctions import SFNClient
     from types_boto3_stepfunctions.type_defs import HistoryEventTypeDef
-
-    from local_stack.aws.client import LocalAws
 
 ExecutionStatus = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
 StateStatus = Literal["RUNNING", "SUCCEEDED", "FAILED"]
@@ -28,11 +26,25 @@ _FAILURES: Final = frozenset({"TaskFailed", "TaskTimedOut", "TaskStartFailed", "
 
 @dataclass(frozen=True)
 class StateRun:
-    """What one state of an execution did; `seconds` up to now while it runs."""
+    """What one state of an execution did; `seconds` up to now while it runs.
+
+    ``is_task`` tells states that do work from those that decide or pass; ``job_run`` is the last Glue run of it.
+    """
 
     name: str
     status: StateStatus
     seconds: float
+    is_task: bool = True
+    job_run: str = ""
+
+
+@dataclass(frozen=True)
+class Notification:
+    """One message that people got; `time` is aware."""
+
+    time: datetime
+    subject: str
+    message: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,25 +72,23 @@ def execution_name(now: datetime) -> str:
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
 
 
-def start_execution(aws: LocalAws, given: Mapping[str, str] | None = None, machine: str | None = None) -> str:
+def start_execution(states: SFNClient, machine: str, given: Mapping[str, str] | None = None) -> str:
     """Start the state machine.
 
     Parameters
     ----------
-    aws
-        Where.
+    machine
+        Its ARN.
     given
         The execution's input: ``accept_deletes`` and ``full_compare`` may be in it.
-    machine
-        ARN of the state machine; the only one there unless given.
 
     Returns
     -------
     str
         ARN of the execution.
     """
-    started = aws.client("stepfunctions").start_execution(
-        stateMachineArn=machine or aws.state_machine(),
+    started = states.start_execution(
+        stateMachineArn=machine,
         name=execution_name(datetime.now(UTC)),
         input=json.dumps(dict(given or {})),
     )
@@ -86,13 +96,13 @@ def start_execution(aws: LocalAws, given: Mapping[str, str] | None = None, machi
 
 
 def wait(
-    aws: LocalAws, arn: str, on_progress: Callable[[Execution], None] | None = None, timeout: float = 900.0
+    states: SFNClient, arn: str, on_progress: Callable[[Execution], None] | None = None, timeout: float = 900.0
 ) -> Execution:
     """Wait for an execution's end.
 
     Parameters
     ----------
-    aws, arn
+    arn
         Which execution.
     on_progress
         Called whenever a state begins or ends, and at the end.
@@ -107,7 +117,7 @@ def wait(
     deadline = time.monotonic() + timeout
     seen: tuple[object, ...] = ()
     while True:
-        found = describe(aws, arn)
+        found = describe(states, arn)
         progress = (found.status, *((state.name, state.status) for state in found.states))
         if on_progress and progress != seen:
             on_progress(found)
@@ -119,12 +129,11 @@ def wait(
         time.sleep(_POLL_SECONDS)
 
 
-def describe(aws: LocalAws, arn: str) -> Execution:
+def describe(states: SFNClient, arn: str) -> Execution:
     """Read one execution and its history."""
-    client = aws.client("stepfunctions")
-    found = client.describe_execution(executionArn=arn)
-    pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
-    states = states_of((event for page in pages for event in page["events"]), datetime.now(UTC))
+    found = states.describe_execution(executionArn=arn)
+    pages = states.get_paginator("get_execution_history").paginate(executionArn=arn)
+    ran = states_of((event for page in pages for event in page["events"]), datetime.now(UTC))
     status: ExecutionStatus = found["status"]  # type: ignore[assignment] # PENDING_REDRIVE is for Map runs only
     return Execution(
         arn=arn,
@@ -132,22 +141,27 @@ def describe(aws: LocalAws, arn: str) -> Execution:
         status=status,
         started=found["startDate"],
         ended=found.get("stopDate"),
-        final_state=states[-1].name if states else "",
-        states=states,
+        final_state=ran[-1].name if ran else "",
+        states=ran,
         error=found.get("error", ""),
         cause=found.get("cause", ""),
     )
 
 
-def list_executions(aws: LocalAws, machine: str | None = None) -> list[Execution]:
-    """List all executions with their states, oldest first."""
-    pages = (
-        aws.client("stepfunctions")
-        .get_paginator("list_executions")
-        .paginate(stateMachineArn=machine or aws.state_machine())
+def last_execution(states: SFNClient, machine: str) -> Execution | None:
+    """Read the execution that started last, None before the first."""
+    pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine)
+    last = max(
+        (item for page in pages for item in page["executions"]), key=lambda item: item["startDate"], default=None
     )
+    return describe(states, last["executionArn"]) if last else None
+
+
+def list_executions(states: SFNClient, machine: str) -> list[Execution]:
+    """List all executions with their states, oldest first."""
+    pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine)
     arns = [item["executionArn"] for page in pages for item in page["executions"]]
-    return sorted((describe(aws, arn) for arn in arns), key=lambda execution: execution.started)
+    return sorted((describe(states, arn) for arn in arns), key=lambda execution: execution.started)
 
 
 def states_of(events: Iterable[HistoryEventTypeDef], now: datetime) -> tuple[StateRun, ...]:
@@ -155,18 +169,22 @@ def states_of(events: Iterable[HistoryEventTypeDef], now: datetime) -> tuple[Sta
 
     A task that failed and was caught is FAILED here although the execution went on; one whose retry succeeded is not.
     """
-    entered: list[tuple[str, datetime]] = []
+    entered: list[tuple[str, datetime, bool]] = []
+    job_runs: dict[int, str] = {}
     ended: dict[int, datetime] = {}
     failed: set[int] = set()
     for event in events:
         kind, at = event["type"], len(entered) - 1
         if "stateEnteredEventDetails" in event:
-            entered.append((event["stateEnteredEventDetails"]["name"], event["timestamp"]))
+            name = event["stateEnteredEventDetails"]["name"]
+            entered.append((name, event["timestamp"], kind == "TaskStateEntered"))
             at += 1
         if kind in _FAILURES:
             failed.add(at)
         if kind in {"TaskScheduled", "TaskStarted"}:
             failed.discard(at)
+        if "taskSubmittedEventDetails" in event:
+            job_runs[at] = json.loads(event["taskSubmittedEventDetails"].get("output") or "{}").get("JobRunId", "")
         if kind.endswith("StateExited") or kind == "FailStateEntered" or kind.startswith("Execution"):
             ended.setdefault(at, event["timestamp"])
     return tuple(
@@ -174,6 +192,8 @@ def states_of(events: Iterable[HistoryEventTypeDef], now: datetime) -> tuple[Sta
             name,
             "FAILED" if at in failed else "SUCCEEDED" if at in ended else "RUNNING",
             (ended.get(at, now) - start).total_seconds(),
+            is_task,
+            job_runs.get(at, ""),
         )
-        for at, (name, start) in enumerate(entered)
+        for at, (name, start, is_task) in enumerate(entered)
     )

@@ -22,9 +22,9 @@ from tidemark.model.definition import Dimension, Fact, Model, SourceTable
 from tidemark.operations.compare_rows import compare_star
 
 if TYPE_CHECKING:
-    from local_stack.stack import Stack
     from tidemark.lake.batches import Run
     from tidemark.lake.reader import LakeReader
+    from tidemark.operations.pipeline import Pipeline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ class Reconciliation:
         return tuple(dict.fromkeys(line.source for line in self.lines if line.moved_on))
 
 
-def reconcile(stack: Stack) -> Reconciliation:
+def reconcile(pipeline: Pipeline) -> Reconciliation:
     """Count and compare everything.
 
     Raises
@@ -107,18 +107,18 @@ def reconcile(stack: Stack) -> Reconciliation:
     TidemarkError
         If nothing has been published yet.
     """
-    model, lake = stack.model, stack.lake
-    run = lake.last_run(stack.landing.published())
+    model, lake = pipeline.model, pipeline.lake
+    run = lake.last_run(pipeline.landing.published())
     if run is None:
         raise TidemarkError("the lake is empty", do="run a first tick, with: tidemark tick")
-    manifest = stack.landing.read(run.seq)
+    manifest = pipeline.landing.read(run.seq)
     with ThreadPoolExecutor(4) as pool:
         mirrors = dict(zip(model.tables, pool.map(lake.mirror_rows, model.tables), strict=True))
         found = pool.map(lambda star: lake.current_rows(star, run), model.star_tables)
         stars = {star.name: rows for star, rows in zip(model.star_tables, found, strict=True)}
     with (
-        open_session(stack.source, "tidemark").connection as source,
-        open_session(stack.warehouse, "tidemark").connection as warehouse,
+        open_session(pipeline.source, "tidemark").connection as source,
+        open_session(pipeline.warehouse, "tidemark").connection as warehouse,
     ):
         ledger = _ledger(warehouse, model)
         lines: list[Line] = []

@@ -5,20 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local_stack.aws.client import Notification
 from tidemark.base import storage
 from tidemark.landing.area import PENDING_PREFIX
-from tidemark.operations.executions import Execution, describe
+from tidemark.operations.executions import Execution, Notification, last_execution
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from local_stack.stack import Stack
+    from tidemark.operations.pipeline import Pipeline
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """The state of one stack.
+    """The state of one pipeline.
 
     Parameters
     ----------
@@ -48,24 +47,15 @@ class Status:
         return max(0.0, (now - self.fresh).total_seconds()) if self.fresh else None
 
 
-def read_status(stack: Stack) -> Status:
-    """Ask the local AWS."""
-    published = stack.landing.published()
-    pending = tuple(sorted(int(name) for name in storage.names(f"{stack.landing.uri}/{PENDING_PREFIX}")))
+def read_status(pipeline: Pipeline) -> Status:
+    """Ask Step Functions, the landing area and the lake."""
+    published = pipeline.landing.published()
+    pending = tuple(sorted(int(name) for name in storage.names(f"{pipeline.landing.uri}/{PENDING_PREFIX}")))
     return Status(
-        last=_last_execution(stack),
+        last=last_execution(pipeline.states, pipeline.machine),
         published=published,
-        fresh=stack.landing.fresh_at(),
+        fresh=pipeline.landing.fresh_at(),
         pending=pending,
-        quarantined=stack.lake.open_quarantine() if published else {},
-        notifications=tuple(stack.aws.notifications()),
+        quarantined=pipeline.lake.open_quarantine() if published else {},
+        notifications=tuple(pipeline.notifications()),
     )
-
-
-def _last_execution(stack: Stack) -> Execution | None:
-    client = stack.aws.client("stepfunctions")
-    pages = client.get_paginator("list_executions").paginate(stateMachineArn=stack.aws.state_machine())
-    found = [item for page in pages for item in page["executions"]]
-    if not found:
-        return None
-    return describe(stack.aws, max(found, key=lambda item: item["startDate"])["executionArn"])

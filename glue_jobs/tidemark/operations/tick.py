@@ -6,18 +6,15 @@ the lake's run ledger; a tick that failed says which step, why, and where its lo
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from local_stack.aws.client import STATE_MACHINE_FILE, Notification
-from local_stack.stack import Stack
 from tidemark.lake.batches import Run, TableChange
 from tidemark.landing.manifest import Manifest
-from tidemark.operations.executions import Execution, StateRun, start_execution, wait
+from tidemark.operations.executions import Execution, Notification, StateRun, start_execution, wait
+from tidemark.operations.pipeline import Pipeline
 
 IDLE: Final = "NothingToDo"
 PUBLISHED: Final = "Published"
@@ -38,14 +35,14 @@ class Tick:
     notifications
         What people were told meanwhile.
     log
-        Log file of the step that failed, if one did.
+        Where the log of the step that failed is; empty if none did.
     """
 
     execution: Execution
     manifest: Manifest | None = None
     runs: tuple[Run, ...] = ()
     notifications: tuple[Notification, ...] = ()
-    log: Path | None = None
+    log: str = ""
 
     @property
     def succeeded(self) -> bool:
@@ -68,7 +65,7 @@ class Tick:
 
 
 def run_tick(
-    stack: Stack,
+    pipeline: Pipeline,
     *,
     full: bool = False,
     restored: bool = False,
@@ -79,8 +76,6 @@ def run_tick(
 
     Parameters
     ----------
-    stack
-        Where.
     full
         Compare everything instead of what was written since the last cut.
     restored
@@ -92,37 +87,20 @@ def run_tick(
     """
     given = {"full_compare": "restored" if restored else "true"} if full or restored else {}
     given |= {"accept_deletes": accept_deletes} if accept_deletes else {}
-    before = len(stack.aws.notifications())
-    execution = wait(stack.aws, start_execution(stack.aws, given), on_progress)
-    told = tuple(stack.aws.notifications()[before:])
+    before = len(pipeline.notifications())
+    arn = start_execution(pipeline.states, pipeline.machine, given)
+    execution = wait(pipeline.states, arn, on_progress)
+    told = tuple(pipeline.notifications()[before:])
     if execution.status != "SUCCEEDED":
-        return Tick(execution=execution, notifications=told, log=failed_log(stack.state_dir, execution))
+        return Tick(execution=execution, notifications=told, log=pipeline.log_of(execution))
     if execution.final_state != PUBLISHED:
         return Tick(execution=execution, notifications=told)
-    latest = stack.landing.latest()
+    latest = pipeline.landing.latest()
     landed = latest if latest is not None and latest.run_id == execution.name else None
-    runs = tuple(run for run in stack.lake.runs() if run.run_id == execution.name)
+    runs = tuple(run for run in pipeline.lake.runs() if run.run_id == execution.name)
     return Tick(execution=execution, manifest=landed, runs=runs, notifications=told)
-
-
-def failed_log(state_dir: Path, execution: Execution) -> Path | None:
-    """Return the log of the step that failed; the execution's folder if that step has none; None if there is none."""
-    folder = state_dir / "logs" / execution.name
-    jobs = {"ExtractSource": "extract", "TransformToLake": "transform", "LoadWarehouse": "load"}
-    for state in execution.states:
-        log = folder / f"{jobs.get(state.name, '')}.log"
-        if state.status == "FAILED" and log.is_file():
-            return log
-    return folder if folder.is_dir() else None
-
-
-def task_states() -> tuple[str, ...]:
-    """Names of the state machine's states that do work, in the order of the file."""
-    states = json.loads(STATE_MACHINE_FILE.read_text(encoding="utf-8"))["States"]
-    return tuple(name for name, state in states.items() if state["Type"] == "Task")
 
 
 def worked(execution: Execution) -> tuple[StateRun, ...]:
     """Return the states that did work; deciding and passing takes no time worth showing."""
-    tasks = task_states()
-    return tuple(state for state in execution.states if state.name in tasks)
+    return tuple(state for state in execution.states if state.is_task)

@@ -95,6 +95,14 @@ class PostgresWarehouse:
                 raise WarehouseError(what, do=advice) from None
             raise self._translate(error.sqlstate, f"ERROR:  {error.diag.message_primary}") from None
 
+    def forget(self) -> None:
+        """Drop the star and its rows in the ledger, in one transaction."""
+        with open_session(self._credentials, "tidemark").connection as connection, connection.transaction():
+            connection.execute(f"DROP SCHEMA IF EXISTS {pg(self._model.name)} CASCADE".encode())
+            found = connection.execute("SELECT to_regclass('etl.load_ledger') IS NOT NULL").fetchone()
+            if found and found[0]:
+                connection.execute("DELETE FROM etl.load_ledger WHERE model = %s", [self._model.name])
+
     def _connect(self, application: str, session: Session) -> dbapi.Connection:
         uri = self._credentials.uri(application)
         return dbapi.connect(f"{uri}&options={quote(PIN_AT_START)}" if session.takes_options else uri)
