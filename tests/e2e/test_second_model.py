@@ -24,8 +24,8 @@ from tidemark.operations.tick import IDLE, PUBLISHED, run_tick
 
 from local_stack.stack import Stack
 from tests import hostile
+from tests.integration.drafting.test_other_databases import SCHEMAS
 from tests.integration.random_rows import RandomRows
-from tests.integration.test_other_databases import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

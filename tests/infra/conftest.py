@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.templates import Synthesis, synthesis
+from tests.infra.templates import Synthesis, synthesis
 
 
 @pytest.fixture(scope="session", params=["dev", "prod"])

@@ -10,7 +10,7 @@ import pytest
 from tidemark.base import metrics
 
 from cdk_app.settings import REPO
-from tests.templates import ACCOUNT, Synthesis, arn
+from tests.infra.templates import ACCOUNT, Synthesis, arn
 
 RUNBOOK: Final = REPO / "docs" / "runbook.md"
 STATES, SCHEDULER, SQS, OURS = "AWS/States", "AWS/Scheduler", "AWS/SQS", "Tidemark"

@@ -12,7 +12,7 @@ import pytest
 from tidemark.jobs.definitions import arguments_of, job_definitions, optional_arguments_of
 
 from cdk_app.settings import REPO
-from tests.templates import ACCOUNT, REGION, Synthesis, arn
+from tests.infra.templates import ACCOUNT, REGION, Synthesis, arn
 
 JOBS: Final = ("extract", "transform", "load")
 ASSETS: Final = f"s3://cdk-hnb659fds-assets-{ACCOUNT}-{REGION}/"

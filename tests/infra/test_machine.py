@@ -13,7 +13,7 @@ from tidemark.jobs.time_limits import step_seconds
 from cdk_app.pipeline.schedule import _every, _nightly
 from cdk_app.pipeline.state_machine import ASL_FILE
 from cdk_app.settings import _INTERVALS
-from tests.templates import Synthesis, arn
+from tests.infra.templates import Synthesis, arn
 
 FILE: Final = ASL_FILE.read_text(encoding="utf-8")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.templates import ACCOUNT, REGION, Synthesis, arn
+from tests.infra.templates import ACCOUNT, REGION, Synthesis, arn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from cdk_app.acknowledgements import REASONS, acknowledge, acknowledge_wildcards
 from cdk_app.app import main
 from cdk_app.settings import REPO, check
 from cdk_app.stage import build, hold_to_rules
-from tests.templates import EXAMPLE, Synthesis, new_app, placeholder_wheels
+from tests.infra.templates import EXAMPLE, Synthesis, new_app, placeholder_wheels
 
 # isort: split
 import aws_cdk as cdk

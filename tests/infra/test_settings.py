@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cdk_app.settings import Settings, SettingsError, check, from_context
 from cdk_app.stage import build
-from tests.templates import CONTEXT, EXAMPLE, new_app, placeholder_wheels
+from tests.infra.templates import CONTEXT, EXAMPLE, new_app, placeholder_wheels
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from tidemark.model.loader import load_model
 
 from cdk_app.settings import REPO
 from cdk_app.storage.athena import construct_ids, saved_queries
-from tests.templates import ACCOUNT, REGION, Synthesis, arn
+from tests.infra.templates import ACCOUNT, REGION, Synthesis, arn
 
 KINDS: Final = ("landing", "processed", "queryresults", "accesslogs")
 MODEL: Final = load_model(str(REPO / "model" / "totesys"), "totesys_dev")

@@ -14,7 +14,7 @@ import yaml
 
 from cdk_app.settings import REPO
 from scripts.redact import private, redact
-from tests.templates import CONTEXT, EXAMPLE
+from tests.infra.templates import CONTEXT, EXAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ from tidemark.operations.executions import Execution, Notification, start_execut
 
 from local_stack.aws.client import LocalAws
 from local_stack.aws.server import LocalServer
-from tests.templates import synthesis
+from tests.infra.templates import synthesis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

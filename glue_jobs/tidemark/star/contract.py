@@ -1,4 +1,8 @@
-"""The contract of a star table: its columns in their declared types, or the row is rejected with its reason."""
+"""The contract of a star table: its columns in their declared types, or the row is rejected.
+
+Promises: every column comes out in its declared type or its row is *bad*, with a reason that names column and value;
+nothing is silently turned into NULL. Dates given as text must be ``YYYY-MM-DD``.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,6 @@ from pyspark.sql import functions as F  # noqa: N812
 from tidemark.base import quoting as names
 from tidemark.base.errors import ModelError
 from tidemark.lake import keys
-from tidemark.star.evaluate import _MICROSECONDS_OF_2000
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -30,6 +33,7 @@ _OWN_OFFSET: Final = r":\d{2}(\.\d+)?\s*[A-Za-z+-]"
 _LONGEST_VALUE: Final = 60
 _CLOCK: Final = "HH:mm:ss.SSSSSS"
 _MICROSECONDS: Final = 6
+_MICROSECONDS_OF_2000: Final = 946_684_800_000_000
 
 
 def conform(found: DataFrame, table: StarTable, unknown: Collection[str] = (), zone: str = "UTC") -> DataFrame:

@@ -1,13 +1,12 @@
-"""Candidate rows of a star table: its SQL over the mirrors, held against its contract.
+"""A star table's SQL, run over the mirrors.
 
-Promises: every column comes out in its declared type or its row is *bad*, with a reason that names column and value;
-nothing is silently turned into NULL. Dates given as text must be ``YYYY-MM-DD``.
+Promises: the SQL gives exactly the declared columns, and one row for each key, or an error says what it gives instead.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import functions as F  # noqa: N812
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from tidemark.model.definition import StarTable
-
-_MICROSECONDS_OF_2000: Final = 946_684_800_000_000
 
 
 def evaluate(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFrame]) -> DataFrame:

@@ -20,7 +20,7 @@ from tidemark.model.types import PgType
 from local_stack.postgres.server import Credentials
 from local_stack.simulator.day import create_schema
 
-REPO = Path(__file__).resolve().parents[2]
+REPO = Path(__file__).resolve().parents[3]
 TOTESYS = REPO / "model" / "totesys"
 NewDatabase = Callable[..., Credentials]
 

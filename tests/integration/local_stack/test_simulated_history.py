@@ -25,7 +25,7 @@ from local_stack.simulator.day import (
 from local_stack.simulator.schema import TABLES
 
 NewDatabase = Callable[..., Credentials]
-SNAPSHOT = Path(__file__).parents[3] / "shared/data/totesys/2024-08-22"
+SNAPSHOT = Path(__file__).parents[4] / "shared/data/totesys/2024-08-22"
 
 
 def value(conn: psycopg.Connection, query: LiteralString, *arguments: object) -> Any:

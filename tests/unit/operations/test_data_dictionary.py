@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from tidemark_cli.main import app
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MODEL, PAGE = ROOT / "model" / "totesys", ROOT / "docs" / "data-dictionary.md"
 SHOP = ROOT / "tests" / "integration" / "shop"
 

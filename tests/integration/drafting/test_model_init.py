@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.servers
 
-SCHEMAS = Path(__file__).with_name("other_databases")
+SCHEMAS = Path(__file__).parents[1] / "other_databases"
 LONG = "a" * 63
 # The column of the nasty database that only some servers can have.
 MULTIRANGE = "ay"

@@ -17,7 +17,7 @@ from tidemark.jobs.deployment import Deployment
 from tidemark.jobs.state_machine import state_machine_definition, state_machine_substitutions
 from tidemark.jobs.time_limits import step_seconds
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 JOBS = ("extract", "transform", "load")
 values = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=20).filter(
     lambda text: not text.startswith("-")

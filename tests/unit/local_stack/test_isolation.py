@@ -14,7 +14,7 @@ from local_stack import isolation
 from local_stack.aws.glue_runner import RunnerSettings, job_environment
 from tests import hostile
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 # As a command does it: everything is imported, and with it much that reads settings, before the stack is found.
 CHILD = """
 import os, sys

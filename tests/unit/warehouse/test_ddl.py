@@ -13,7 +13,7 @@ from tidemark.model.loader import load_model
 from tidemark.model.types import PgType
 from tidemark.warehouse.postgres import ddl
 
-TOTESYS = load_model(str(Path(__file__).resolve().parents[2] / "model" / "totesys"))
+TOTESYS = load_model(str(Path(__file__).resolve().parents[3] / "model" / "totesys"))
 
 
 def column(name: str, kind: str, *, nullable: bool = True) -> Column:
@@ -99,7 +99,7 @@ def test_null_is_let_in_where_the_model_lets_it_in_or_gave_the_column_up() -> No
 
 
 def test_the_digest_follows_every_word_of_the_model() -> None:
-    same = load_model(str(Path(__file__).resolve().parents[2] / "model" / "totesys"))
+    same = load_model(str(Path(__file__).resolve().parents[3] / "model" / "totesys"))
     assert ddl.digest(TOTESYS) == ddl.digest(same)
     fact = TOTESYS.facts["fact_payment"]
     changed = replace(fact, columns=(*fact.columns[:-1], replace(fact.columns[-1], description="another")))

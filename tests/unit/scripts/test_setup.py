@@ -12,7 +12,7 @@ from textwrap import dedent
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CONTENTS = {"one-1.0.jar": b"first", "two-2.1.jar": b"second jar"}
 
 

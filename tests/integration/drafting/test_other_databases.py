@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from tidemark.base.database_url import Credentials
 
-SCHEMAS = Path(__file__).with_name("other_databases")
+SCHEMAS = Path(__file__).parents[1] / "other_databases"
 # The others are tried on demand: TIDEMARK_ALL_SAMPLES=1.
 SAMPLES = sorted(path.stem for path in SCHEMAS.glob("*.sql"))
 

@@ -127,7 +127,7 @@ def test_two_processes_start_the_same_server_at_once(state_dir: Path) -> None:
             [sys.executable, "-c", script, str(state_dir)],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
         )
         for _ in range(2)
     ]
