@@ -16,8 +16,7 @@ from tidemark.operations.pipeline import of_stage
 from typer.core import TyperGroup
 
 from local_stack.stack import DEFAULT_STATE, Stack
-from tidemark_cli import errors
-from tidemark_cli.show import pages as show
+from tidemark_cli import errors, show
 
 if TYPE_CHECKING:
     from tidemark.operations.pipeline import Pipeline

@@ -16,7 +16,7 @@ from tidemark.drafting.draft import Draft, draft_model
 from tidemark.model.loader import load_model
 from tidemark.operations.data_dictionary import markdown
 
-from tidemark_cli.show import pages as show
+from tidemark_cli import show
 
 _MOST_NOTES: Final = 40
 _IN_THE_ADDRESS: Final = ("host", "port", "dbname", "username", "password")

@@ -16,9 +16,8 @@ from tidemark.operations.reconcile import reconcile as compare
 from tidemark.operations.status import read_status
 
 from local_stack.stack import DEFAULT_STATE
+from tidemark_cli import show
 from tidemark_cli.app import State, pipeline_of
-from tidemark_cli.show import pages as show
-from tidemark_cli.show import rows as show_rows
 
 if TYPE_CHECKING:
     from tidemark.operations.pipeline import Pipeline
@@ -99,7 +98,7 @@ def reconcile(
         out.print(line, soft_wrap=True)
     differing = list(compare_contents(pipeline)) if deep else []
     if deep:
-        out.print(show_rows.differences(differing))
+        out.print(show.differences(differing))
     if differing or not found.agrees:
         raise typer.Exit(1)
 
@@ -115,7 +114,7 @@ def redrive(ctx: typer.Context, state: State = DEFAULT_STATE) -> None:
     _run(pipeline, full=True)
     left = pipeline.lake.quarantined()
     out.print(f"{before} rows were in quarantine before, {len(left)} are now")
-    for line in show_rows.quarantined(left):
+    for line in show.quarantined(left):
         out.print(line, soft_wrap=True)
 
 

@@ -17,9 +17,9 @@ from local_stack.lifecycle import Wanted
 from local_stack.simulator.day import BusinessDay, run
 from local_stack.stack import DEFAULT_STATE, Stack
 from local_stack.writer import open_writer
+from tidemark_cli import show
 from tidemark_cli.app import State, local_only
 from tidemark_cli.demo.story import run_demo
-from tidemark_cli.show import pages as show
 
 _AS_READER = "a role with SELECT only is enough"
 

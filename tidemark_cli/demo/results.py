@@ -13,6 +13,7 @@ from tidemark.operations.history import Version, read_versions
 from tidemark.operations.reconcile import reconcile
 
 from local_stack.stack import Stack
+from tidemark_cli import show
 from tidemark_cli.demo.day import Day, source_row, utc
 from tidemark_cli.demo.figures import (
     CONTENTS,
@@ -25,7 +26,6 @@ from tidemark_cli.demo.figures import (
     revenue,
     top,
 )
-from tidemark_cli.show import pages as show
 
 _BEFORE_BATCH = timedelta(seconds=5)
 

@@ -28,11 +28,11 @@ from local_stack import lifecycle
 from local_stack.lifecycle import Wanted
 from local_stack.stack import Stack
 from tidemark_cli import errors as complaints
+from tidemark_cli import show
 from tidemark_cli.demo import day as demo_day
 from tidemark_cli.demo.day import Day
 from tidemark_cli.demo.figures import Checks, one, source_counts
 from tidemark_cli.demo.results import Results
-from tidemark_cli.show import pages as show
 
 _FACTS = ("fact_sales_order", "fact_purchase_order", "fact_payment")
 _LOG_LINES = 15

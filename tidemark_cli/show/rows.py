@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from tidemark.operations.compare_rows import Difference
 
-from tidemark_cli.show import pages as show
+from tidemark_cli.show.layout import table
 
 _MOST: Final = 50
 
@@ -19,7 +19,7 @@ def differences(found: Sequence[Difference]) -> RenderableType:
     if not found:
         return "every row is the same in source, lake and warehouse"
     more = f", the first {_MOST}" if len(found) > _MOST else ""
-    made = show.table(f"{len(found)} rows differ{more}", "table", "key", "what differs")
+    made = table(f"{len(found)} rows differ{more}", "table", "key", "what differs")
     for row in found[:_MOST]:
         made.add_row(row.table, escape(row.key), escape(row.what))
     return made

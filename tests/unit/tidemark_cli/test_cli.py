@@ -41,9 +41,9 @@ from local_stack.stack import Record, Stack, deployment, failed_log
 from local_stack.writer import open_writer
 from tidemark_cli import errors as complaints
 from tidemark_cli import main as cli
+from tidemark_cli import show
 from tidemark_cli.demo import story as demo
 from tidemark_cli.demo.figures import Checks, top
-from tidemark_cli.show import pages as show
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,101 @@
+"""Executions: progress while one runs, how it ended, what it landed, why it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from tidemark.model.definition import Model
+from tidemark.operations.executions import Execution
+from tidemark.operations.tick import IDLE, PUBLISHED, Tick, worked
+
+from tidemark_cli.show.layout import table
+
+
+@contextmanager
+def progress(out: Console) -> Iterator[Callable[[Execution], None]]:
+    """Show which state runs and for how long, while the block lasts; nothing without a terminal."""
+    if not out.is_terminal:
+        yield lambda _: None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=out, transient=True) as bar:
+        shown = bar.add_task("starting")
+
+        def update(execution: Execution) -> None:
+            running = [state.name for state in worked(execution) if state.status == "RUNNING"]
+            if running and running[-1] != bar.tasks[0].description:
+                bar.reset(shown, description=running[-1])
+
+        yield update
+
+
+def ended(tick: Tick) -> str:
+    """Say how a tick that did not fail ended."""
+    end = tick.execution.final_state
+    if end == IDLE:
+        return "nothing had changed in the source, and nothing was pending"
+    if end == PUBLISHED:
+        applied = ", ".join(str(run.seq) for run in tick.runs)
+        return f"[green]published[/] run {applied}" if applied else "[green]published[/] what was pending in the lake"
+    return f"{end}: another execution is still running; what is pending stays pending"
+
+
+def executions(ran: Sequence[tuple[str, Execution]], title: str = "Executions (seconds)") -> Table:
+    """One row for each execution: its label, how it ended, and the seconds of each of its steps."""
+    steps: list[str] = []
+    for _, execution in ran:
+        steps += [state.name for state in worked(execution) if state.name not in steps]
+    made = table(title, "tick", "ended at", *steps, "total", right=(*steps, "total"))
+    for label, execution in ran:
+        seconds: dict[str, float] = {}
+        for state in worked(execution):
+            seconds[state.name] = seconds.get(state.name, 0) + state.seconds
+        cells = [f"{seconds[step]:.1f}" if step in seconds else "" for step in steps]
+        made.add_row(label, execution.final_state or execution.status, *cells, f"{execution.seconds:.1f}")
+    return made
+
+
+def landed(tick: Tick, model: Model) -> Table:
+    """One row for each source table that had something new: rows landed, and what became of them in the star."""
+    made = table("Rows", "source table", "in source", "landed", "star table", "change", right=("in source", "landed"))
+    changes = tick.changes
+    for name in model.tables:
+        entry = tick.manifest.tables.get(name) if tick.manifest else None
+        stars = [star.name for star in model.star_tables if star.driver == name]
+        said = {star: changes[star].words for star in stars if star in changes}
+        if (entry is None or not entry.changed) and not any(said.values()):
+            continue
+        count, rows = (f"{entry.count:,}", f"{entry.rows:,}") if entry else ("", "")
+        users = [star.name for star in model.star_tables if name in star.joins]
+        for number, star in enumerate(stars or [f"(part of {', '.join(users)})" if users else "(not in the star)"]):
+            first = (name, count, rows) if number == 0 else ("", "", "")
+            made.add_row(*first, star, said.get(star) or "")
+    for name, number in tick.inferred_members.items():
+        made.add_row("", "", "", name, f"{number:,} added for facts that refer to them")
+    return made
+
+
+def failure(tick: Tick) -> list[str]:
+    """Say in a few lines why a tick failed, where to look and who was told."""
+    execution = tick.execution
+    failed = next((state.name for state in execution.states if state.status == "FAILED"), execution.final_state)
+    cause = reason(execution) or execution.error or execution.status
+    lines = [f"[bold red]{failed} failed[/] in run {execution.name} after {execution.seconds:.1f} s", escape(cause)]
+    if tick.log:
+        lines.append(f"log: {escape(tick.log)}")
+    lines += [f"notification sent: {escape(note.subject)}" for note in tick.notifications]
+    if not tick.notifications:
+        lines.append("no notification was sent")
+    return lines
+
+
+def reason(execution: Execution) -> str:
+    """Return the cause of a failure without the report's other lines: which step and run, and where to look."""
+    lines = [line.strip() for line in execution.cause.splitlines() if line.strip()]
+    own = [line for line in lines if f"failed in run {execution.name}" not in line and not line.startswith("Look at ")]
+    return "\n".join(own or lines)
