@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from local_stack import lifecycle
-from local_stack.aws.glue_runner import RunnerSettings, job_environment
+from local_stack.aws.job_environment import RunnerSettings, job_environment
 from local_stack.simulator.day import BusinessDay
 from local_stack.stack import Stack
 

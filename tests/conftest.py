@@ -15,7 +15,7 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from tidemark.base import storage
 
 from local_stack import isolation
-from local_stack.aws.glue_runner import RunnerSettings, job_environment
+from local_stack.aws.job_environment import RunnerSettings, job_environment
 from local_stack.isolation import REGION
 from local_stack.postgres.server import Credentials, EmbeddedPostgres
 from local_stack.simulator.day import create_schema, seed_history

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shlex
 import signal
 import subprocess  # nosec B404 # playing Glue means starting processes
 import sys
@@ -29,57 +28,15 @@ from typing import IO, TYPE_CHECKING, Final, Literal
 
 from local_stack.aws import glue_launcher
 from local_stack.aws.glue_launcher import ScriptEnd, read_end
-from local_stack.isolation import variables
+from local_stack.aws.job_environment import RunnerSettings, job_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 JobState = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED"]
 
-_PASSED_ON: Final = ("PATH", "HOME", "JAVA_HOME", "LANG", "TZ")
 _GRACE_SECONDS: Final = 3.0
-# A run of seconds never repays the second compiler, nor two cores a parallel collector. Nothing is said about a class
-# archive that does not fit: Java then works without it.
-# The first compiler alone gets a code cache of 48 MB, which Spark fills in a minute; then Java only interprets.
-_FAST_START: Final = (
-    "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -XX:CompileThresholdScaling=3 "
-    "-Xshare:auto -Xlog:disable -Xlog:all=error:stderr"
-)
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunnerSettings:
-    """What every job process of one local stack has in common.
-
-    Parameters
-    ----------
-    state_dir
-        Logs and temporary files go below it.
-    endpoint
-        URL of the local AWS.
-    library_dir, jars_dir
-        Folders of the ``tidemark`` package (becomes PYTHONPATH) and of Spark's additional jars.
-    class_archive
-        Java's archive of preloaded classes (AppCDS) for exactly these jars; used if the file is there, and saves about
-        a third of a cold start.
-    cores, driver_memory
-        Size of the Spark session.
-    seconds_per_minute
-        Length of a minute of a job's time limit; tests make it short.
-    insists_on_spark
-        Be as strict as YARN under Glue: a script that ends well without ever having started a SparkContext has failed.
-    """
-
-    state_dir: Path
-    endpoint: str
-    library_dir: Path = Path(__file__).resolve().parents[2] / "glue_jobs"
-    jars_dir: Path = Path(sys.prefix) / "jars"
-    class_archive: Path = Path(sys.prefix) / "spark.jsa"
-    cores: int = 2
-    driver_memory: str = "2g"
-    seconds_per_minute: float = 60.0
-    insists_on_spark: bool = False
 
 
 @dataclass(kw_only=True)
@@ -235,73 +192,3 @@ def log_path(state_dir: Path, execution: str, script: str) -> Path:
     """Where the output of a job goes: ``logs/<execution>/<job key>.log``, one file per job and execution."""
     folder = _UNSAFE.sub("_", execution).lstrip(".") or "_"
     return state_dir / "logs" / folder / f"{Path(script).stem}.log"
-
-
-def job_environment(settings: RunnerSettings, outer: Mapping[str, str]) -> dict[str, str]:
-    """Build the whole environment of a job process; a few harmless variables of `outer`, the daemon's, are kept."""
-    tmp = settings.state_dir / "tmp"
-    tmp.mkdir(parents=True, exist_ok=True)
-    archive = settings.class_archive if settings.class_archive.exists() else None
-    submit = spark_submit_args(
-        settings.endpoint, settings.jars_dir, settings.cores, settings.driver_memory, tmp, archive
-    )
-    passed_on = {name: value for name, value in outer.items() if name in _PASSED_ON or name.startswith("COVERAGE_")}
-    return passed_on | {
-        **variables(settings.endpoint),
-        "PYTHONPATH": str(settings.library_dir),
-        "PYTHONUNBUFFERED": "1",
-        "PYSPARK_PYTHON": sys.executable,
-        "PYSPARK_SUBMIT_ARGS": submit,
-        "SPARK_LAUNCHER_OPTS": _FAST_START,
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "TMPDIR": str(tmp),
-    }
-
-
-def spark_submit_args(
-    endpoint: str, jars_dir: Path, cores: int, driver_memory: str, tmp_dir: Path, class_archive: Path | None = None
-) -> str:
-    """Put all that Spark must know because it runs here and not in Glue into ``PYSPARK_SUBMIT_ARGS``.
-
-    Parameters
-    ----------
-    endpoint, cores, driver_memory
-        URL of the local AWS, and the size of the session.
-    jars_dir
-        Folder of the additional jars; a class path with a wildcard costs no copying, unlike ``--jars``.
-    tmp_dir
-        For Spark's scratch files, Java's temporary files and Spark's own (unused) warehouse folder.
-    class_archive
-        Java's archive of preloaded classes, if there is one.
-    """
-    conf = {
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        # A few thousand rows on two cores: generating and compiling code for them costs more than it saves.
-        "spark.sql.shuffle.partitions": str(cores),
-        "spark.sql.adaptive.enabled": "false",
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-        # Nor does it pay to ask first which files a merge will meet.
-        "spark.sql.optimizer.runtime.rowLevelOperationGroupFilter.enabled": "false",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.local.dir": str(tmp_dir),
-        "spark.sql.warehouse.dir": str(tmp_dir / "spark-warehouse"),
-        "spark.hadoop.fs.s3a.endpoint": endpoint,
-        "spark.hadoop.fs.s3a.path.style.access": "true",
-        "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
-        "spark.hadoop.fs.s3a.aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
-        "spark.hadoop.fs.s3a.access.key": "local",
-        "spark.hadoop.fs.s3a.secret.key": "local",
-        "spark.sql.catalog.lake.glue.endpoint": endpoint,
-        "spark.sql.catalog.lake.s3.endpoint": endpoint,
-        "spark.sql.catalog.lake.s3.path-style-access": "true",
-    }
-    words = ["--master", f"local[{cores}]", "--driver-memory", driver_memory]
-    words += ["--driver-class-path", str(jars_dir / "*")]
-    java = [*_FAST_START.split(), f"-Djava.io.tmpdir={tmp_dir}"]
-    java += [f"-XX:SharedArchiveFile={class_archive}"] if class_archive else []
-    words += ["--driver-java-options", shlex.join(java)]
-    words += [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
-    return shlex.join([*words, "pyspark-shell"])

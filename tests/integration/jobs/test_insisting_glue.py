@@ -14,7 +14,8 @@ from tidemark.jobs.definitions import job_definitions
 from tidemark.jobs.deployment import Deployment
 
 from local_stack.aws.client import REPO
-from local_stack.aws.glue_runner import GlueRunner, JobRun, RunnerSettings
+from local_stack.aws.glue_runner import GlueRunner, JobRun
+from local_stack.aws.job_environment import RunnerSettings
 from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
 
 if TYPE_CHECKING:

@@ -13,16 +13,8 @@ import pyspark
 import pytest
 
 from local_stack.aws.glue_launcher import ScriptEnd, describe
-from local_stack.aws.glue_runner import (
-    GlueRunner,
-    JobRun,
-    RunnerSettings,
-    command_line,
-    job_environment,
-    log_path,
-    outcome,
-    spark_submit_args,
-)
+from local_stack.aws.glue_runner import GlueRunner, JobRun, command_line, log_path, outcome
+from local_stack.aws.job_environment import RunnerSettings, job_environment, spark_submit_args
 from local_stack.class_archive import with_java_option
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from local_stack import isolation
-from local_stack.aws.glue_runner import RunnerSettings, job_environment
+from local_stack.aws.job_environment import RunnerSettings, job_environment
 from tests import hostile
 
 ROOT = Path(__file__).resolve().parents[3]
