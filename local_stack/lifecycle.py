@@ -26,6 +26,7 @@ from tidemark.model.loader import load_model
 from local_stack import databases as own_databases
 from local_stack import isolation
 from local_stack.aws.client import REPO, LocalAws, LocalStackError
+from local_stack.aws.provisioning import provision
 from local_stack.databases import Place
 from local_stack.postgres.directory import Area
 from local_stack.postgres.server import EmbeddedPostgres
@@ -143,7 +144,7 @@ def _start(state_dir: Path, wanted: Wanted, model: Model, say: Say) -> Stack:
 
 def _deploy(state_dir: Path, wanted: Deployment) -> LocalAws:
     aws = LocalAws.start(state_dir)
-    aws.provision(wanted)
+    provision(aws, wanted)
     return aws
 
 
@@ -169,7 +170,7 @@ def _refresh(stack: Stack, wanted: Wanted, say: Say) -> Stack:
         source = server.credentials(source.dbname, source.username) if record.source.embedded else source
         warehouse = server.credentials(warehouse.dbname, warehouse.username) if record.warehouse.embedded else warehouse
     stack.put_secrets(source, warehouse)
-    stack.aws.provision(stack.deployment)
+    provision(stack.aws, stack.deployment)
     return stack
 
 

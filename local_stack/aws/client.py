@@ -1,9 +1,8 @@
-"""The local AWS from outside: start and stop the daemon, talk to it, and put one deployment's resources into it.
+"""The local AWS from outside: start and stop the daemon, and talk to it.
 
 Owns the one place where boto3 clients of the local stack are made. Promises that nothing here can reach the real AWS
-(starting and attaching isolate the process; endpoint and dummy credentials are explicit), that
-:meth:`LocalAws.provision` may be called again at any time, and that :meth:`LocalAws.stop` ends the daemon of this state
-directory or nothing at all.
+(starting and attaching isolate the process; endpoint and dummy credentials are explicit), and that
+:meth:`LocalAws.stop` ends the daemon of this state directory or nothing at all.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import fcntl
 import functools
 import json
 import os
-import re
 import signal
 import subprocess  # nosec B404 # starts the daemon
 import sys
@@ -25,9 +23,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 import boto3
 from botocore.config import Config
-from tidemark.jobs.definitions import JobDefinition, job_definitions
-from tidemark.jobs.deployment import Deployment
-from tidemark.jobs.state_machine import state_machine_definition, state_machine_substitutions
 from tidemark.operations.executions import Notification
 
 from local_stack import isolation
@@ -43,9 +38,7 @@ if TYPE_CHECKING:
     from types_boto3_stepfunctions import SFNClient
 
 REPO: Final = Path(__file__).resolve().parents[2]
-STATE_MACHINE_FILE: Final = REPO / "state_machines" / "etl.asl.json"
 
-_ROLE: Final = "arn:aws:iam::123456789012:role/tidemark-local"
 _NOT_FOR_THE_DAEMON: Final = ("PG", "TIDEMARK_")
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 20.0
@@ -159,74 +152,6 @@ class LocalAws:
     def client(self, service: Service) -> Any:
         """Give a boto3 client that talks to this stack and, whatever the user's settings, to nothing else."""
         return _client(service, self.endpoint)
-
-    def provision(
-        self,
-        deployment: Deployment,
-        scripts_dir: Path = REPO / "glue_jobs",
-        definition: str | None = None,
-    ) -> str:
-        """Create or bring up to date the buckets, topic, jobs and state machine of a deployment.
-
-        Parameters
-        ----------
-        deployment
-            What to create.
-        scripts_dir
-            Folder of the entry scripts.
-        definition
-            The state machine with its placeholders; ``state_machines/etl.asl.json`` unless given.
-
-        Returns
-        -------
-        str
-            ARN of the state machine.
-        """
-        self._create_buckets(deployment)
-        topic = self.client("sns").create_topic(Name=f"{deployment.prefix}-notifications")["TopicArn"]
-        for job in job_definitions(deployment):
-            self._create_job(job, scripts_dir)
-        text = definition
-        if text is None:
-            text = state_machine_definition(STATE_MACHINE_FILE.read_text(encoding="utf-8"), deployment.interval_minutes)
-        values = state_machine_substitutions(deployment, topic)
-        bound = re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text)
-        return self._create_state_machine(f"{deployment.prefix}-etl", bound)
-
-    def _create_buckets(self, deployment: Deployment) -> None:
-        s3 = self.client("s3")
-        uris = (deployment.model_uri, deployment.landing_uri, deployment.processed_uri)
-        wanted = {uri.removeprefix("s3://").split("/")[0] for uri in uris if uri.startswith("s3://")}
-        for bucket in sorted(wanted - {found["Name"] for found in s3.list_buckets()["Buckets"]}):
-            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-
-    def _create_job(self, job: JobDefinition, scripts_dir: Path) -> None:
-        glue = self.client("glue")
-        script = {"Name": "glueetl", "ScriptLocation": str(scripts_dir / job.script), "PythonVersion": "3"}
-        with contextlib.suppress(glue.exceptions.EntityNotFoundException):
-            found = glue.get_job(JobName=job.name)["Job"]
-            if found["Command"] == script and found["DefaultArguments"] == job.arguments:
-                return
-            glue.delete_job(JobName=job.name)
-        glue.create_job(
-            Name=job.name,
-            Role=_ROLE,
-            Command=script,  # type: ignore[arg-type]
-            DefaultArguments=job.arguments,
-            ExecutionProperty={"MaxConcurrentRuns": 1},
-            MaxRetries=0,
-            Timeout=job.timeout_minutes,
-        )
-
-    def _create_state_machine(self, name: str, definition: str) -> str:
-        states = self.client("stepfunctions")
-        machines = states.list_state_machines()["stateMachines"]
-        arn = next((machine["stateMachineArn"] for machine in machines if machine["name"] == name), None)
-        if arn is None:
-            return states.create_state_machine(name=name, definition=definition, roleArn=_ROLE)["stateMachineArn"]
-        if states.describe_state_machine(stateMachineArn=arn)["definition"] != definition:
-            states.update_state_machine(stateMachineArn=arn, definition=definition)
-        return arn
 
     def state_machine(self) -> str:
         """Look up the ARN of the one state machine.

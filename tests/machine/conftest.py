@@ -20,6 +20,7 @@ from tidemark.jobs.deployment import Deployment
 from tidemark.operations.executions import Execution, Notification, start_execution, wait
 
 from local_stack.aws.client import LocalAws
+from local_stack.aws.provisioning import provision
 from local_stack.aws.server import LocalServer
 from tests.infra.templates import synthesis
 
@@ -62,7 +63,7 @@ class Pipeline:
         definition = deployed_definition()
         if change:
             change(definition)
-        self.arn = self.aws.provision(self.deployment, self.scripts, json.dumps(definition))
+        self.arn = provision(self.aws, self.deployment, self.scripts, json.dumps(definition))
 
     def put_pending(self) -> None:
         """Leave a pending marker, as a landed manifest does."""

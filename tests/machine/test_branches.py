@@ -11,7 +11,7 @@ from moto.glue.exceptions import GlueClientError
 from moto.glue.responses import GlueResponse
 from tidemark.operations.executions import wait
 
-from local_stack.aws.client import STATE_MACHINE_FILE
+from local_stack.aws.provisioning import STATE_MACHINE_FILE
 from tests.machine.conftest import LANDS, Pipeline
 
 if TYPE_CHECKING:

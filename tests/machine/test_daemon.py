@@ -12,6 +12,7 @@ import pytest
 from tidemark.operations.executions import list_executions, start_execution, wait
 
 from local_stack.aws.client import LocalAws, LocalStackError
+from local_stack.aws.provisioning import provision
 from tests.machine.conftest import new_deployment
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def test_the_daemons_life(aws: LocalAws, tmp_path: Path) -> None:
         (tmp_path / f"{job}.py").write_text("")
     script = tmp_path / "extract.py"
     script.write_text("")
-    machine = aws.provision(DEPLOYMENT, tmp_path)
-    assert aws.provision(DEPLOYMENT, tmp_path) == machine == aws.state_machine()
+    machine = provision(aws, DEPLOYMENT, tmp_path)
+    assert provision(aws, DEPLOYMENT, tmp_path) == machine == aws.state_machine()
 
     states = aws.client("stepfunctions")
     first = wait(states, start_execution(states, machine), timeout=30)

@@ -162,7 +162,7 @@ def test_the_message_is_the_jobs_own_sentence_and_nothing_else(pipeline: Pipelin
 
 
 def test_a_script_without_its_arguments_says_which(pipeline: Pipeline) -> None:
-    pipeline.provision({"extract": "from tidemark.base.errors import run_job\n" + WITHOUT_ARGUMENTS})
+    pipeline.provision({"extract": "from tidemark.jobs.process import run_job\n" + WITHOUT_ARGUMENTS})
     line = pipeline.notification(pipeline.run()).message.split("\n")[1]
     assert line.startswith("load.py: the following arguments are required: --landing_uri, ")
     assert "to do: deploy again" in line

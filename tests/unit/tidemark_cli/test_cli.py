@@ -254,6 +254,7 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeAws:
         return fake
 
     monkeypatch.setattr(own_databases, "check_direct", lambda *_: None)
+    monkeypatch.setattr(lifecycle, "provision", lambda aws, *_: aws.provision())
     monkeypatch.setattr(LocalAws, "start", start)
     monkeypatch.setattr(LocalAws, "attach", attach)
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID",
