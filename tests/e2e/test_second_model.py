@@ -43,7 +43,7 @@ UP: Final = f"""
 import sys
 from pathlib import Path
 from local_stack import lifecycle
-from local_stack.connections import Credentials
+from tidemark.base.credentials import Credentials
 
 source = Credentials.model_validate_json(sys.stdin.read())
 lifecycle.up(Path({STATE!r}), lifecycle.Wanted(model_dir=Path({MODEL!r}), source=source), print)

@@ -125,7 +125,7 @@ def test_input_is_merged_with_defaults(
 
 
 TELLS_ITS_ARGUMENTS = """
-from tidemark.arguments import accepted_deletes, parse_arguments
+from tidemark.jobs.arguments import accepted_deletes, parse_arguments
 found = parse_arguments("extract")
 raise ValueError(f"{sorted(accepted_deletes(found.accept_deletes))} {found.full_compare}")
 """

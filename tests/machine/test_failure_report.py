@@ -142,7 +142,8 @@ def test_a_long_message_of_many_lines_is_cut_to_its_beginning(pipeline: Pipeline
 
 OF_A_JOB = """
 import sys
-from tidemark.errors import TidemarkError, run_job
+from tidemark.base.errors import TidemarkError
+from tidemark.jobs.process import run_job
 
 def main():
     sys.stderr.write("Traceback (most recent call last):\\nOSError: a lie on stderr\\n")
@@ -169,7 +170,7 @@ def test_a_script_without_its_arguments_says_which(pipeline: Pipeline) -> None:
 
 
 WITHOUT_ARGUMENTS = """
-from tidemark.arguments import parse_arguments
+from tidemark.jobs.arguments import parse_arguments
 run_job("extract", lambda: parse_arguments("load", ["--run_id", "r", "--pipeline", "p", "--model_uri", "m"]))
 """
 

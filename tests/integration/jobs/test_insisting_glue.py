@@ -97,8 +97,9 @@ def test_every_job_succeeds_where_spark_is_insisted_on_and_only_with_it(shop: Pi
 STOPS = """
 import os
 from pyspark import SparkContext
-from tidemark.errors import TidemarkError, run_job
-from tidemark.session import spark_session, spark_throughout
+from tidemark.base.errors import TidemarkError
+from tidemark.jobs.process import run_job
+from tidemark.base.spark import spark_session, spark_throughout
 
 def main():
     with spark_throughout("test", "true"):
