@@ -23,7 +23,6 @@ from tidemark.landing.plan import TablePlan, plan_table
 from tidemark.landing.writer import Landed, read_all
 from tidemark.source.cut import Identity
 from tidemark.source.queries import comparable
-from tidemark.source.readers import Read
 from tidemark.source.snapshot import SourceSnapshot, open_snapshot
 
 if TYPE_CHECKING:
@@ -216,43 +215,27 @@ def _land(
     reason: str,
 ) -> Manifest:
     """Read what the plans say and describe it in a manifest, not yet committed."""
-    attempt = f"{request.run_id}-{uuid.uuid4().hex[:8]}"
-    reads, owners = [], []
-    for name, plan in plans.items():
-        for keys_only, conditions, expected in plan.reads:
-            target = landing.data_uri(attempt, f"{name}-keys" if keys_only else name)
-            reads.append(
-                Read(
-                    table=model.tables[name],
-                    keys_only=keys_only,
-                    conditions=conditions,
-                    expected_rows=expected,
-                    target=target,
-                    widest=plan.scan.widest_key if keys_only else plan.scan.widest,
-                )
-            )
-            owners.append((name, keys_only))
+    reads = [read for plan in plans.values() for read in plan.reads]
     landed: dict[tuple[str, bool], Landed] = {}
     if reads:
-        spark = spark_session("tidemark-extract")
-        landed = dict(zip(owners, read_all(spark, snapshot, reads, request.landing_format), strict=True))
+        folder = landing.data_uri(f"{request.run_id}-{uuid.uuid4().hex[:8]}")
+        landed = read_all(spark_session("tidemark-extract"), snapshot, reads, folder, request.landing_format)
     tables = {
         name: _entry(model.tables[name], plan, landed.get((name, False)), landed.get((name, True)))
         for name, plan in plans.items()
     }
     for name, entry in tables.items():
         _log.info("%-20s %8d rows, %s: %d landed (%s)", name, entry.count, entry.mode, entry.rows, entry.why)
-    return Manifest(
-        seq=previous.seq + 1 if previous else 1,
+    return Manifest.following(
+        previous,
+        at_full_compare=bool(reason),
         run_id=request.run_id,
-        lake_id=previous.lake_id if previous else uuid.uuid4().hex,
         model=model.name,
         model_digest=model.digest,
         landing_format=request.landing_format,
         identity=snapshot.identity,
         cut=replace(snapshot.cut, seen=snapshot.seen(model)),
         tables=tables,
-        full_compare_at=snapshot.cut.time if reason or previous is None else previous.full_compare_at,
     )
 
 

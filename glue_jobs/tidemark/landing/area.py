@@ -26,9 +26,9 @@ class Landing:
         self.uri = uri.rstrip("/")
         self._read: dict[int, Manifest] = {}  # a manifest never changes
 
-    def data_uri(self, attempt: str, name: str) -> str:
-        """Folder for the data files of one table in one attempt."""
-        return f"{self.uri}/data/{attempt}/{name}"
+    def data_uri(self, attempt: str) -> str:
+        """Folder for the data files of one attempt."""
+        return f"{self.uri}/data/{attempt}"
 
     def latest(self) -> Manifest | None:
         """Return the last committed manifest, or None before the first."""

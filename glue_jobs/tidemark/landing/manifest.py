@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -81,6 +82,22 @@ class Manifest:
     tables: dict[str, TableEntry]
     full_compare_at: str
     format: int = MANIFEST_FORMAT
+
+    @classmethod
+    def following(cls, previous: Manifest | None, *, at_full_compare: bool, **content: Any) -> Manifest:
+        """Make the one after ``previous`` (None: the first of a new lake); ``content`` are the other fields.
+
+        Parameters
+        ----------
+        at_full_compare
+            Whether every table was read in full.
+        """
+        return cls(
+            seq=previous.seq + 1 if previous else 1,
+            lake_id=previous.lake_id if previous else uuid.uuid4().hex,
+            full_compare_at=content["cut"].time if at_full_compare or previous is None else previous.full_compare_at,
+            **content,
+        )
 
     def changed(self, table: str) -> bool:
         """Whether this manifest changes a table; one that its model did not know yet it does not."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tidemark.landing.manifest import Manifest, TableEntry
 from tidemark.source import queries as sql
+from tidemark.source.queries import PlannedRead
 
 if TYPE_CHECKING:
     from tidemark.model.definition import SourceTable
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TablePlan:
-    """The reads one table needs: (keys only, conditions, expected rows), and its manifest entry without files."""
+    """The reads one table needs, and its manifest entry without files."""
 
     entry: TableEntry
     scan: Scan
-    reads: tuple[tuple[bool, tuple[str, ...], int | None], ...] = ()
+    reads: tuple[PlannedRead, ...] = ()
     listed_groups: tuple[int, ...] | None = None
 
     @property
@@ -77,7 +78,7 @@ def _plan_full(snapshot: SourceSnapshot, table: SourceTable, why: str, fingerpri
         shift=shift,
         groups=groups,
     )
-    return TablePlan(entry, scan, ((False, (), scan.count),))
+    return TablePlan(entry, scan, (_rows(table, scan, (), scan.count),))
 
 
 def _plan_difference(
@@ -95,13 +96,13 @@ def _plan_difference(
             groups = _groups(now)
         else:
             listed = () if (scan.count - scan.changed, scan.key_hash - scan.changed_hash) == old else None
-    reads: list[tuple[bool, tuple[str, ...], int | None]] = []
+    reads: list[PlannedRead] = []
     if scan.changed:
-        reads.append((False, (changed,), scan.changed))
+        reads.append(_rows(table, scan, (changed,), scan.changed))
     if listed is None:
-        reads.append((True, (), scan.count))
+        reads.append(_keys(table, scan, (), scan.count))
     elif listed:
-        reads.append((True, (sql.in_groups(table, shift, listed),), None))
+        reads.append(_keys(table, scan, (sql.in_groups(table, shift, listed),), None))
     entry = TableEntry(
         mode="delta" if reads else "none",
         why=_words(scan, before, bool(reads)),
@@ -113,6 +114,15 @@ def _plan_difference(
         groups=groups,
     )
     return TablePlan(entry, scan, tuple(reads), listed)
+
+
+def _rows(table: SourceTable, scan: Scan, conditions: tuple[str, ...], expected: int) -> PlannedRead:
+    return PlannedRead(table=table, conditions=conditions, expected_rows=expected, widest=scan.widest)
+
+
+def _keys(table: SourceTable, scan: Scan, conditions: tuple[str, ...], expected: int | None) -> PlannedRead:
+    widest = scan.widest_key
+    return PlannedRead(table=table, keys_only=True, conditions=conditions, expected_rows=expected, widest=widest)
 
 
 def _words(scan: Scan, before: TableEntry, any_read: bool) -> str:
@@ -156,12 +166,12 @@ def _plan_without_xmin(
         scan.count,
         str(scan.key_hash),
     )
-    reads: list[tuple[bool, tuple[str, ...], int | None]] = []
+    reads: list[PlannedRead] = []
     delta = window != "true"
     if not unchanged:
-        reads.append((False, (window,) if delta else (), scan.changed))
+        reads.append(_rows(table, scan, (window,) if delta else (), scan.changed))
         if delta and before is not None and (before.count, before.key_hash) != (scan.count, str(scan.key_hash)):
-            reads.append((True, (), scan.count))
+            reads.append(_keys(table, scan, (), scan.count))
     entry = TableEntry(
         mode="none" if unchanged else "delta" if delta else "full",
         why=why or ("contents as before" if unchanged else "contents changed"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-    from tidemark.source.readers import Read
+    from tidemark.source.queries import PlannedRead
     from tidemark.source.snapshot import SourceSnapshot
 
 CONCURRENT_TABLES = 4
@@ -39,8 +39,15 @@ class Landed:
     columns: dict[str, str]
 
 
-def read_all(spark: SparkSession, snapshot: SourceSnapshot, reads: Sequence[Read], file_format: str) -> list[Landed]:
-    """Do all reads, a few at a time.
+def read_all(
+    spark: SparkSession, snapshot: SourceSnapshot, reads: Sequence[PlannedRead], folder: str, file_format: str
+) -> dict[tuple[str, bool], Landed]:
+    """Do all reads, a few at a time; return what each left, by its table's name and whether it read keys only.
+
+    Parameters
+    ----------
+    folder
+        Where: each read has a folder of its name in it.
 
     Raises
     ------
@@ -51,14 +58,15 @@ def read_all(spark: SparkSession, snapshot: SourceSnapshot, reads: Sequence[Read
         # To the executors' working directories: there, as here, the driver finds it by its name.
         spark.sparkContext.addFile(snapshot.credentials.ca_file)
     with ThreadPoolExecutor(CONCURRENT_TABLES) as pool:
-        return list(pool.map(lambda read: _land(spark, snapshot, read, file_format), reads))
+        landed = pool.map(lambda read: _land(spark, snapshot, read, f"{folder}/{read.name}", file_format), reads)
+        return {(read.table.name, read.keys_only): found for read, found in zip(reads, landed, strict=True)}
 
 
-def _land(spark: SparkSession, snapshot: SourceSnapshot, read: Read, file_format: str) -> Landed:
+def _land(spark: SparkSession, snapshot: SourceSnapshot, read: PlannedRead, target: str, file_format: str) -> Landed:
     counted = Observation()
     try:
         frame = readers.frame_of(spark, snapshot, read).observe(counted, F.count(F.lit(1)).alias("rows"))
-        files.write(frame, read.target, file_format)
+        files.write(frame, target, file_format)
     except (PySparkException, Py4JError, OSError) as error:
         raise readers.reading_failed(read.table, error) from None
     rows = int(counted.get["rows"])
@@ -68,6 +76,6 @@ def _land(spark: SparkSession, snapshot: SourceSnapshot, read: Read, file_format
             f"{read.expected_rows}",
             do="nothing was landed; report this with the run's log",
         )
-    parts = tuple(f"{read.target}/{name}" for name in storage.names(read.target) if name.startswith("part-"))
+    parts = tuple(f"{target}/{name}" for name in storage.names(target) if name.startswith("part-"))
     types = snapshot.tables[read.table.name].types
     return Landed(parts, rows, {name: types[name].spark for name in read.columns})

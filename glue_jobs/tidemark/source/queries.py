@@ -8,6 +8,7 @@ previous cut had already shown; deletes show in the number and the hash sum of k
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from tidemark.base.quoting import pg, pg_literal
 from tidemark.model.definition import SourceTable
@@ -23,6 +24,27 @@ TEXT_FORMS = (
     "SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres'; SET LOCAL timezone = 'UTC'; "
     "SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 3"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRead:
+    """One read to do: rows or keys of a table, how many the scan promised, and how wide the widest is (bytes)."""
+
+    table: SourceTable
+    keys_only: bool = False
+    conditions: tuple[str, ...] = ()
+    expected_rows: int | None = None
+    widest: int = 0
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read."""
+        return self.table.key if self.keys_only else tuple(column.name for column in self.table.columns)
+
+    @property
+    def name(self) -> str:
+        """What the read is called in the landing area."""
+        return f"{self.table.name}-keys" if self.keys_only else self.table.name
 
 
 def relation(table: SourceTable) -> str:

@@ -8,7 +8,6 @@ are.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -58,24 +57,7 @@ _QUOTED_VALUE = re.compile(r': ".*"?$')
 _AGAIN = ("", "the next tick repeats")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Read:
-    """One read to do: rows or keys of a table, where to, how many the scan promised, and how wide the widest is."""
-
-    table: SourceTable
-    keys_only: bool
-    conditions: tuple[str, ...]
-    expected_rows: int | None
-    target: str
-    widest: int = 0
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that are read."""
-        return self.table.key if self.keys_only else tuple(column.name for column in self.table.columns)
-
-
-def frame_of(spark: SparkSession, snapshot: SourceSnapshot, read: Read) -> DataFrame:
+def frame_of(spark: SparkSession, snapshot: SourceSnapshot, read: sql.PlannedRead) -> DataFrame:
     """Return the rows, or the keys, of one read in the types that they are landed in."""
     here = snapshot.tables[read.table.name]
     select = sql.keys if read.keys_only else sql.rows
@@ -98,7 +80,7 @@ def reading_failed(table: SourceTable, error: Exception) -> SourceError:
     )
 
 
-def _partitions(snapshot: SourceSnapshot, read: Read) -> list[list[str]]:
+def _partitions(snapshot: SourceSnapshot, read: sql.PlannedRead) -> list[list[str]]:
     """Split a large full read by physical position; the last part is open-ended, so that nothing can fall between."""
     found = snapshot.tables[read.table.name]
     count = min(_MAX_PARTITIONS, found.pages * _PAGE_BYTES // _PARTITION_BYTES + 1)

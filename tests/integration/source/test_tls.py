@@ -17,8 +17,8 @@ from tidemark.base.errors import SourceError, WarehouseError
 from tidemark.base.metrics import Metrics
 from tidemark.jobs.load import load
 from tidemark.landing.writer import read_all
-from tidemark.source.readers import Read
-from tidemark.source.snapshot import open_snapshot
+from tidemark.source.queries import PlannedRead
+from tidemark.source.snapshot import SourceSnapshot, open_snapshot
 from tidemark.warehouse.postgres.load import PostgresWarehouse
 
 from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
@@ -66,15 +66,10 @@ def through(proxy: TlsProxy, credentials: Credentials, authority: Authority) -> 
     return credentials.model_copy(update=changes)
 
 
-def read_of(shop: Pipeline) -> Read:
-    """Give one small table to read."""
-    return Read(
-        table=shop.model.tables["country"],
-        keys_only=False,
-        conditions=(),
-        expected_rows=2,
-        target=shop.landing.data_uri("tls", "country"),
-    )
+def read(shop: Pipeline, snapshot: SourceSnapshot) -> None:
+    """Read one small table."""
+    planned = PlannedRead(table=shop.model.tables["country"], expected_rows=2)
+    read_all(shop.spark, snapshot, [planned], shop.landing.data_uri("tls"), "parquet")
 
 
 def test_a_whole_tick_over_verified_tls(
@@ -111,7 +106,7 @@ class TestWrongCertificates:
         with open_snapshot(shop.reader, shop.model, "tests") as snapshot:
             bad = replace(snapshot, credentials=through(wrong, shop.reader, authorities[0]))
             with pytest.raises(SourceError, match=r"certificate|PKIX|hostname|host name|valid"):
-                read_all(shop.spark, bad, [read_of(shop)], "parquet")
+                read(shop, bad)
         assert (wrong.plain, shop.objects()) == (0, set())
 
     def test_of_the_warehouse(
@@ -156,7 +151,7 @@ class TestWithoutAFileOfAuthorities:
         with open_snapshot(good, shop.model, "tests") as snapshot:
             bad = replace(snapshot, credentials=shop.reader)
             with pytest.raises(SourceError, match=r"PKIX|certificate"):
-                read_all(shop.spark, bad, [read_of(shop)], "parquet")
+                read(shop, bad)
         url = f"postgresql://{shop.source.username}@{OURS}:{right.port}/{shop.source.dbname}?sslmode=verify-full"
         with pytest.raises(connections.DatabaseUrlError, match="the server's certificate is not trusted"):
             connections.resolve(url)
