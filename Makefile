@@ -13,7 +13,7 @@ TICKS := 4
 KILLS := 0
 SERVERS := 18
 
-.PHONY: help setup demo test check fuzz wheels synth diff deploy lock clean
+.PHONY: help setup demo test test-fast check fuzz wheels synth diff deploy lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-6s %s\n", $$1, $$2 }'
@@ -24,13 +24,18 @@ setup: ## Install everything into .venv (needs Python 3.11-3.13 and Java 17+; PY
 demo: setup ## Run a business day from a real database into a real warehouse, and check every figure
 	@.venv/bin/tidemark demo
 
+test-fast: setup ## Run the tests that need no Spark job and no whole stack (unit, machine, infra)
+	@.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/unit tests/machine tests/infra
+
 test: setup ## Run all tests, with the coverage of the job processes too
 	@.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term-missing:skip-covered
 
-check: setup ## Check format, lint, types, security, known vulnerabilities and stray addresses
+check: setup ## Check format, lint, types, who imports whom, sizes, security, vulnerabilities, stray addresses
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy $(CODE) tests
+	PYTHONPATH=. .venv/bin/lint-imports --no-cache
+	@.venv/bin/python -m scripts.sizes $(CODE)
 	@# Low findings ("imports subprocess") are judged line by line by ruff's S rules already.
 	.venv/bin/bandit -q --severity-level medium -c pyproject.toml -r $(CODE)
 	@sh scripts/stray.sh

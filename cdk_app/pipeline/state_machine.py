@@ -31,7 +31,7 @@ _RUN_JOBS: Final = ["glue:StartJobRun", "glue:GetJobRun", "glue:GetJobRuns", "gl
 class EtlMachine(Construct):
     """The state machine with its log and its role."""
 
-    def __init__(
+    def __init__(  # long: one construct after the other, nothing is decided
         self,
         scope: Construct,
         construct_id: str,

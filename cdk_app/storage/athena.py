@@ -30,7 +30,7 @@ _PER_LAKE: Final = ("runs", "quarantine", "freshness")
 class AthenaWorkgroup(Construct):
     """A workgroup whose settings clients cannot override, and saved queries for every fact of the model."""
 
-    def __init__(
+    def __init__(  # long: one construct after the other, nothing is decided
         self,
         scope: Construct,
         construct_id: str,

@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tidemark.base.errors import TidemarkError
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+
+AwsRefusal = ClientError
+"""AWS answered, and refused."""
+AwsSilence = BotoCoreError
+"""AWS was not asked, or did not answer."""
 
 
 @functools.cache

@@ -19,6 +19,8 @@ from tidemark.model.types import PgType
 from tidemark.source import equality
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import psycopg
 
     from tidemark.model.definition import Model, SourceTable
@@ -169,20 +171,8 @@ def _check_table(table: SourceTable, row: tuple[Any, ...], problems: list[str]) 
     if not readable:
         problems.append(f"table {where} may not be read by this user (GRANT USAGE on its schema and SELECT on it)")
         return nothing
-    if table.strategy == "snapshot" and kind not in ("r", "p"):
-        problems.append(f"{where} is a view or foreign table: declare incremental: full or cursor")
-    if table.strategy == "snapshot" and row_security:  # rows that a policy shows again have an old xmin
-        problems.append(
-            f"row-level security of {where} may hide rows from this user (ALTER ROLE … BYPASSRLS), or declare "
-            "incremental: full to move what it is shown"
-        )
     types = {name: PgType.parse(kind_text) for _, name, kind_text, _, _ in columns or ()}
-    for column in table.columns:
-        if column.name not in types:
-            near = ", ".join(sorted(types))
-            problems.append(f"column {where}.{column.name} is missing (expected {column.type}; found columns: {near})")
-        elif not _compatible(types[column.name], column.type):
-            problems.append(f"column {where}.{column.name} is {types[column.name]}, expected {column.type}")
+    problems += _misfits(table, kind, types, row_security=row_security)
     modelled = {column.name: str(column.type) for column in table.columns}
     digest = hashlib.sha256(
         json.dumps(
@@ -204,6 +194,24 @@ def _check_table(table: SourceTable, row: tuple[Any, ...], problems: list[str]) 
         fingerprint=digest[:32],
         extra_columns=tuple(name for name in types if name not in modelled),
     )
+
+
+def _misfits(table: SourceTable, kind: str, types: dict[str, PgType], *, row_security: bool) -> Iterator[str]:
+    """Say what of a readable table does not fit the model."""
+    where = f"{table.schema}.{table.relation}"
+    if table.strategy == "snapshot" and kind not in ("r", "p"):
+        yield f"{where} is a view or foreign table: declare incremental: full or cursor"
+    if table.strategy == "snapshot" and row_security:  # rows that a policy shows again have an old xmin
+        yield (
+            f"row-level security of {where} may hide rows from this user (ALTER ROLE … BYPASSRLS), or declare "
+            "incremental: full to move what it is shown"
+        )
+    for column in table.columns:
+        if column.name not in types:
+            near = ", ".join(sorted(types))
+            yield f"column {where}.{column.name} is missing (expected {column.type}; found columns: {near})"
+        elif not _compatible(types[column.name], column.type):
+            yield f"column {where}.{column.name} is {types[column.name]}, expected {column.type}"
 
 
 def _compatible(found: PgType, wanted: PgType) -> bool:

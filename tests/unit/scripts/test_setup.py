@@ -198,8 +198,9 @@ class Jars:
 
     def provide(self) -> subprocess.CompletedProcess[str]:
         return run(
-            *(sys.executable, ROOT / "scripts/jars.py", "--lock", self.lock, "--link", self.place),
+            *(sys.executable, "-m", "scripts.jars", "--lock", self.lock, "--link", self.place),
             PATH=os.environ["PATH"],
+            PYTHONPATH=ROOT,
             JAVA_HOME=self.java_home,
             TIDEMARK_CACHE=self.cache,
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from pydantic import SecretStr
 from rich.console import Console
 from tidemark.base.database_url import Credentials
@@ -201,6 +201,16 @@ class TestErrors:
         assert sentence is not None
         assert said in sentence
         assert "\n" not in sentence
+
+    def test_a_refusal_names_the_aws_that_was_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        refusal = ClientError({"Error": {"Code": "AccessDenied"}}, "GetObject")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        local = "the local AWS refuses GetObject: AccessDenied; start again: tidemark down, then tidemark up"
+        assert complaints.sentence(refusal) == local
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+        assert complaints.sentence(refusal) == (
+            "AWS refuses GetObject: AccessDenied; check what your credentials may do"
+        )
 
     def test_no_sentence_for_a_defect(self) -> None:
         assert complaints.sentence(KeyError("x")) is None
