@@ -36,7 +36,7 @@ _MICROSECONDS: Final = 6
 _MICROSECONDS_OF_2000: Final = 946_684_800_000_000
 
 
-def conform(found: DataFrame, table: StarTable, unknown: Collection[str] = (), zone: str = "UTC") -> DataFrame:
+def check_contract(found: DataFrame, table: StarTable, unknown: Collection[str] = (), zone: str = "UTC") -> DataFrame:
     """Cast every column to its declared type; say what does not fit.
 
     Added are ``_reason`` (NULL if good), ``_row`` (JSON, of bad rows), ``_key_text`` and ``_updated_at``.

@@ -86,7 +86,9 @@ def refresh(
     found = evaluate.evaluate(lake.spark, table, frames)
     with evaluate.values_that_fit(table):
         zone = _zone(lake, table, found, shape)
-        rows = _as_before(contract.conform(found, table, unknown, zone), lake.spark.table(target), table, unknown)
+        rows = _as_before(
+            contract.check_contract(found, table, unknown, zone), lake.spark.table(target), table, unknown
+        )
         _check_keys(rows, table, shape, frames[table.driver])
         if isinstance(table, Fact):
             decided = settle(facts.decide(lake, table, manifest, rows, scope, fresh))

@@ -10,7 +10,7 @@ import pytest
 from tidemark.base.errors import ModelError
 from tidemark.model.definition import Column, Dimension
 from tidemark.model.types import PgType
-from tidemark.star.contract import conform
+from tidemark.star.contract import check_contract
 from tidemark.star.evaluate import check_one_row_per_key, evaluate
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def test_a_value_passes_exactly_or_is_bad(
     spark: SparkSession, kind: str, given: str, values: list[tuple[Any, Any]]
 ) -> None:
     frame = spark.createDataFrame([(n, raw) for n, (raw, _) in enumerate(values)], f"k int, v {given}")
-    found = {row.k: row for row in conform(frame, star(kind)).collect()}
+    found = {row.k: row for row in check_contract(frame, star(kind)).collect()}
     for number, (raw, expected) in enumerate(values):
         row = found[number]
         if expected is BAD:
@@ -169,13 +169,13 @@ def test_a_value_passes_exactly_or_is_bad(
 
 def test_null_where_the_star_says_not_null(spark: SparkSession) -> None:
     frame = spark.createDataFrame([(1, None), (2, "2024-02-30"), (3, "2024-02-03")], "k int, v string")
-    found = {row.k: row._reason for row in conform(frame, star("date", nullable=False)).collect()}
+    found = {row.k: row._reason for row in check_contract(frame, star("date", nullable=False)).collect()}
     assert found == {1: "v is NULL", 2: "v: '2024-02-30' is no date", 3: None}
 
 
 def test_all_that_is_wrong_with_a_row_is_said_and_the_row_is_kept_as_it_came(spark: SparkSession) -> None:
     frame = spark.createDataFrame([(None, "x" * 100)], "k int, v string")
-    (row,) = conform(frame, star("date")).collect()
+    (row,) = check_contract(frame, star("date")).collect()
     assert row._reason == f"k is NULL; v: '{'x' * 60}' is no date"
     assert row._row == f'{{"v":"{"x" * 100}"}}'
 
