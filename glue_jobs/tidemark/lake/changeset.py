@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FEW_KEYS: Final = 1000
 
 
-def settle(frame: DataFrame) -> DataFrame:
+def checkpoint(frame: DataFrame) -> DataFrame:
     """Compute a frame once and cut it loose from the tables it was read from.
 
     A cached frame will not do: Spark computes it anew, from the new contents, as soon as one of its tables is written.
@@ -30,8 +30,8 @@ def settle(frame: DataFrame) -> DataFrame:
 
 
 @dataclass(frozen=True)
-class Tally:
-    """What a settled frame of changes holds: rows per kind, and their keys if these are one column's and few.
+class ChangeCounts:
+    """What a checkpointed frame of changes holds: rows per kind, and their keys if these are one column's and few.
 
     ``marked`` are the rows for which the condition holds that was asked for.
     """
@@ -48,8 +48,8 @@ class Tally:
         return f" AND {target}.{names.spark(key)} IN ({literals})"
 
 
-def tally(changes: DataFrame, kind: str, key: Sequence[str], marks: Column | None = None) -> Tally:
-    """Count a settled frame by its column ``kind``; note its keys, if they are few integers or texts of one column.
+def count_changes(changes: DataFrame, kind: str, key: Sequence[str], marks: Column | None = None) -> ChangeCounts:
+    """Count a checkpointed frame by its column ``kind``; note its keys, if they are few integers or texts of one column.
 
     With ``marks``, the rows for which it is true are counted too.
     """
@@ -58,7 +58,7 @@ def tally(changes: DataFrame, kind: str, key: Sequence[str], marks: Column | Non
     few = rows.limit(FEW_KEYS + 1).collect()
     if len(few) > FEW_KEYS:
         counts = changes.groupBy(names.spark(kind)).agg(F.count(F.lit(1)), F.count_if(marked)).collect()
-        return Tally({row[0]: row[1] for row in counts}, None, sum(row[2] for row in counts))
+        return ChangeCounts({row[0]: row[1] for row in counts}, None, sum(row[2] for row in counts))
     values = [] if len(key) > 1 else sorted({row[2] for row in few if row[2] is not None}, key=str)
     plain = all(isinstance(value, int | str) for value in values)
-    return Tally(dict(Counter(row[0] for row in few)), values if plain else None, sum(row[1] for row in few))
+    return ChangeCounts(dict(Counter(row[0] for row in few)), values if plain else None, sum(row[1] for row in few))

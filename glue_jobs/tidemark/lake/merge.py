@@ -29,7 +29,7 @@ def merge_into(
     target
         Quoted name of the table, ``t`` in conditions.
     rows
-        ``s`` in conditions; settled, so that nothing of it is read from the table that is written.
+        ``s`` in conditions; checkpointed, so that nothing of it is read from the table that is written.
     updated
         Columns that a row which is there gets.
     prune

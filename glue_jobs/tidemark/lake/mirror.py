@@ -16,7 +16,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
 from tidemark.lake import merge
-from tidemark.lake.changeset import settle, tally
+from tidemark.lake.changeset import checkpoint, count_changes
 from tidemark.lake.tables import MIRROR_COLUMNS
 from tidemark.landing import files as landing_format
 
@@ -75,8 +75,8 @@ def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
         lake.append(landed.withColumn("_seq", F.lit(manifest.seq).cast("bigint")), target)
         return MirrorChange(entry.rows, 0)
     current = lake.spark.table(target)
-    changes = settle(_changes(lake, entry.key, entry, landed, current, manifest))
-    found = tally(changes, "_op", entry.key)
+    changes = checkpoint(_changes(lake, entry.key, entry, landed, current, manifest))
+    found = count_changes(changes, "_op", entry.key)
     inserted, updated, deleted = (found.counts.get(kind, 0) for kind in ("insert", "update", "delete"))
     if updated or deleted:
         merge.merge_into(

@@ -17,7 +17,7 @@ from tidemark.star.scope import Scope
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from tidemark.lake.changeset import Tally
+    from tidemark.lake.changeset import ChangeCounts
     from tidemark.lake.tables import Lake
     from tidemark.landing.manifest import Manifest
 
@@ -60,7 +60,7 @@ def decide(
     return decided
 
 
-def write(lake: Lake, table: Dimension, manifest: Manifest, decided: DataFrame, seen: Tally) -> None:
+def write(lake: Lake, table: Dimension, manifest: Manifest, decided: DataFrame, seen: ChangeCounts) -> None:
     """Write what was decided as one commit."""
     columns = [column.name for column in table.columns]
     updated = [*columns, "is_deleted", "is_inferred", "recorded_seq"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from tidemark.lake.changeset import Tally
+    from tidemark.lake.changeset import ChangeCounts
     from tidemark.lake.tables import Lake
     from tidemark.landing.manifest import Manifest
 
@@ -46,7 +46,7 @@ def decide(
 
 
 def write(
-    lake: Lake, table: Fact, manifest: Manifest, decided: DataFrame, seen: Tally, fresh: Collection[str]
+    lake: Lake, table: Fact, manifest: Manifest, decided: DataFrame, seen: ChangeCounts, fresh: Collection[str]
 ) -> DataFrame:
     """Write what was decided as one commit; return the new versions."""
     columns = [column.name for column in table.columns]
@@ -58,7 +58,7 @@ def write(
 
 
 def store(
-    lake: Lake, table: Fact | Dimension, rows: DataFrame, key: Sequence[str], updated: Sequence[str], seen: Tally
+    lake: Lake, table: Fact | Dimension, rows: DataFrame, key: Sequence[str], updated: Sequence[str], seen: ChangeCounts
 ) -> None:
     """Write rows as one commit; rows that are all new need no merge."""
     target = lake.star(table.name)

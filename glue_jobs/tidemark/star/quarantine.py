@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.lake import merge
-from tidemark.lake.changeset import settle
+from tidemark.lake.changeset import checkpoint
 from tidemark.lake.keys import key_text
 from tidemark.model.added_columns import QUARANTINE
 from tidemark.star import contract
@@ -36,13 +36,13 @@ def record(lake: Lake, changes: Mapping[str, StarChange], seq: int, was_open: in
     entries = lake.spark.table(target).where("resolved_seq IS NULL")
     if bad is None:
         bad = entries.select(*_STATE).limit(0)
-    bad = settle(bad)
+    bad = checkpoint(bad)
     run = F.lit(seq).cast("bigint")
     fresh = bad.join(entries, _STATE, "left_anti").select(
         "table_name", "key", run.alias("seq"), "reason", "row", F.lit(None).cast("bigint").alias("resolved_seq")
     )
     mended = _looked_at(lake, entries, changes).join(bad, _STATE, "left_anti").withColumn("resolved_seq", run)
-    rows = settle(fresh.unionByName(mended.select(*fresh.columns)))
+    rows = checkpoint(fresh.unionByName(mended.select(*fresh.columns)))
     if rows.limit(1).count():
         merge.merge_into(target, rows, [*_STATE, "seq"], ["resolved_seq"])
     still_open = lake.spark.table(target).where("resolved_seq IS NULL").groupBy("table_name").count().collect()

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from tidemark.base import quoting as names
 from tidemark.lake import keys
 from tidemark.lake.batches import TableChange
-from tidemark.lake.changeset import Tally, settle, tally
+from tidemark.lake.changeset import ChangeCounts, checkpoint, count_changes
 from tidemark.model import time_zones
 from tidemark.model.definition import Dimension, Fact
 from tidemark.star import contract, dimensions, evaluate, facts, versions
@@ -91,11 +91,11 @@ def refresh(
         )
         _check_keys(rows, table, shape, frames[table.driver])
         if isinstance(table, Fact):
-            decided = settle(facts.decide(lake, table, manifest, rows, scope, fresh))
+            decided = checkpoint(facts.decide(lake, table, manifest, rows, scope, fresh))
         else:
-            decided = settle(dimensions.decide(lake, table, manifest, rows, scope))
+            decided = checkpoint(dimensions.decide(lake, table, manifest, rows, scope))
     ahead = versions.ahead(F.lit(manifest.cut.time).cast("timestamp")) if contract.UPDATED in shape.columns else None
-    seen = tally(decided, versions.DECISION, keys.key_names(table.key), ahead)
+    seen = count_changes(decided, versions.DECISION, keys.key_names(table.key), ahead)
     looked_at = None if scope.everything else _keys(lake, table, manifest, decided)
     done = _done(seen)
     opened = None
@@ -107,7 +107,7 @@ def refresh(
     return StarChange(done=done, bad=bad, looked_at=looked_at, opened=opened, unknown=unknown)
 
 
-def _done(seen: Tally) -> TableChange:
+def _done(seen: ChangeCounts) -> TableChange:
     """Say what was decided, by kind."""
     kinds = (versions.NEW, versions.CHANGED, versions.GONE, versions.BAD, versions.FILLED)
     new, changed, deleted, rejected, backfilled = (seen.counts.get(kind, 0) for kind in kinds)
