@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
     from tidemark.model.definition import Fact, Model, StarTable
 
-Marks = frozenset[str]
+InputColumns = frozenset[str]
 _MARK: Final = "input"
-_NONE: Final[Marks] = frozenset()
+_NONE: Final[InputColumns] = frozenset()
 _CONSTANT_LEAVES: Final = frozenset({"LocalRelation", "OneRowRelation", "Range", "EmptyRelation"})
 _LEFT_STAYS: Final = ("LeftOuter", "LeftSingle", "ExistenceJoin")
 _LEFT_FILTERED: Final = ("Inner", "Cross", "LeftSemi", "LeftAnti")
 
 
 @dataclass(frozen=True)
-class Shape:
+class Lineage:
     """What a star's SQL makes of its inputs: ``table.column`` is a column, ``table`` which rows there are.
 
     Parameters
@@ -41,19 +41,19 @@ class Shape:
         The input columns that each of its columns depends on.
     rows
         Those on which it depends what rows there are. A left join is taken to find one row at most: more is an error.
-    row_wise
+    per_row
         Whether each row comes from one row of the driver, whatever its other rows are.
     one_to_one
         Whether, besides, no row of the driver can become two: nothing is joined to it.
-    copies
+    passed_through
         Columns that are an input column as it is, and which.
     """
 
-    columns: dict[str, Marks]
-    rows: Marks
-    row_wise: bool
+    columns: dict[str, InputColumns]
+    rows: InputColumns
+    per_row: bool
     one_to_one: bool
-    copies: dict[str, str]
+    passed_through: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,19 @@ class _Flow:
     there is any join.
     """
 
-    depends: dict[int, Marks] = field(default_factory=dict)
-    rows: Marks = _NONE
-    multiplied: Marks = _NONE
-    copies: dict[int, str] = field(default_factory=dict)
+    depends: dict[int, InputColumns] = field(default_factory=dict)
+    rows: InputColumns = _NONE
+    multiplied: InputColumns = _NONE
+    passed_through: dict[int, str] = field(default_factory=dict)
     drivers: int = 0
     apart: bool = True
     joined: bool = False
 
-    def of(self, references: Iterable[int]) -> Marks:
+    def of(self, references: Iterable[int]) -> InputColumns:
         return _NONE.union(*(self.depends.get(reference, _NONE) for reference in references))
 
 
-def shape(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFrame]) -> Shape:
+def lineage_of(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFrame]) -> Lineage:
     """Read a star's SQL over frames like the given ones.
 
     Raises
@@ -91,13 +91,13 @@ def shape(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFrame]
     everything = frozenset(f"{name}.{column}" for name, frame in inputs.items() for column in frame.columns)
     flow = _Reader(table, everything.union(inputs)).read(plan)
     output = [(attribute.name(), attribute.exprId().id()) for attribute in _each(plan.output())]
-    row_wise = flow.apart and flow.drivers == 1
-    return Shape(
+    per_row = flow.apart and flow.drivers == 1
+    return Lineage(
         {name: flow.of([identity]) for name, identity in output},
         flow.rows,
-        row_wise,
-        row_wise and not flow.joined,
-        {name: flow.copies[identity] for name, identity in output if identity in flow.copies},
+        per_row,
+        per_row and not flow.joined,
+        {name: flow.passed_through[identity] for name, identity in output if identity in flow.passed_through},
     )
 
 
@@ -113,7 +113,7 @@ def copied_columns(model: Model, fact: Fact) -> Mapping[str, str]:
             for name in fact.inputs
         }
         inputs = {name: spark.createDataFrame([], columns) for name, columns in declared.items()}
-        _copied[model.digest, fact.name] = shape(spark, fact, inputs).copies
+        _copied[model.digest, fact.name] = lineage_of(spark, fact, inputs).passed_through
     return _copied[model.digest, fact.name]
 
 
@@ -136,7 +136,7 @@ def _kind(part: Any) -> str:
 
 
 class _Reader:
-    def __init__(self, table: StarTable, everything: Marks) -> None:
+    def __init__(self, table: StarTable, everything: InputColumns) -> None:
         self._everything, self._driver = everything, table.driver
         self._driver_key = {f"{table.driver}.{column}" for column in table.driver_key}
 
@@ -173,7 +173,7 @@ class _Reader:
         marks = {attribute.exprId().id(): attribute.metadata().getString(_MARK) for attribute in attributes}
         (table,) = {mark.split(".", 1)[0] for mark in marks.values()}  # a column may have dots in its name
         depends = {name: frozenset([mark]) for name, mark in marks.items()}
-        return _Flow(depends, frozenset([table]), copies=marks, drivers=int(table == self._driver))
+        return _Flow(depends, frozenset([table]), passed_through=marks, drivers=int(table == self._driver))
 
     def _unary(self, plan: Any, kind: str, child: _Flow) -> _Flow:
         rows, apart = child.rows, child.apart
@@ -183,19 +183,19 @@ class _Reader:
         if grouped:
             by = [reference for part in _each(getattr(plan, grouped)()) for reference in _references(part)]
             rows |= child.of(by) if kind == "Aggregate" else _NONE
-            apart = apart and (not child.drivers or self._driver_key <= {child.copies.get(name) for name in by})
-        depends, copies = dict(child.depends), dict(child.copies)
+            apart = apart and (not child.drivers or self._driver_key <= {child.passed_through.get(name) for name in by})
+        depends, passed_through = dict(child.depends), dict(child.passed_through)
         for part in _each(plan.expressions()):
             if _kind(part) == "Alias":
                 name = part.exprId().id()
                 depends[name] = child.of(_references(part)) | (rows | child.multiplied if grouped else _NONE)
-                if _kind(part.child()) == "AttributeReference" and part.child().exprId().id() in copies:
-                    copies[name] = copies[part.child().exprId().id()]
-        return replace(child, depends=depends, rows=rows, copies=copies, apart=apart)
+                if _kind(part.child()) == "AttributeReference" and part.child().exprId().id() in passed_through:
+                    passed_through[name] = passed_through[part.child().exprId().id()]
+        return replace(child, depends=depends, rows=rows, passed_through=passed_through, apart=apart)
 
     def _join(self, plan: Any, left: _Flow, right: _Flow) -> _Flow:
         kind = plan.joinType().toString()
-        both = _Flow({**left.depends, **right.depends}, copies={**left.copies, **right.copies})
+        both = _Flow({**left.depends, **right.depends}, passed_through={**left.passed_through, **right.passed_through})
         condition = both.of(_references(plan))
         drivers, apart = left.drivers + right.drivers, left.apart and right.apart
         multiplied = left.multiplied | right.multiplied
@@ -206,13 +206,13 @@ class _Reader:
             depends = {**left.depends, **{name: marks | found for name, marks in right.depends.items()}}
             for attribute in _each(plan.output()):
                 depends.setdefault(attribute.exprId().id(), found)  # whether there is one, of an existence join
-            copies = {**right.copies, **left.copies}
+            passed_through = {**right.passed_through, **left.passed_through}
             stays = apart and not right.drivers
-            return _Flow(depends, left.rows, multiplied | found, copies, drivers, stays, joined=True)
+            return _Flow(depends, left.rows, multiplied | found, passed_through, drivers, stays, joined=True)
         known = kind in _LEFT_FILTERED
         safe = apart and known and not (right.drivers and kind.startswith("Left"))
         rows = left.rows | right.rows | condition
-        return _Flow(both.depends, rows, multiplied, both.copies, drivers, safe, joined=True)
+        return _Flow(both.depends, rows, multiplied, both.passed_through, drivers, safe, joined=True)
 
     def _anything(self, plan: Any, children: list[_Flow]) -> _Flow:
         """A part that is not known here: all of it depends on all, and no row on one row of the driver alone."""

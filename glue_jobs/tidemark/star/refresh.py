@@ -19,7 +19,7 @@ from tidemark.lake.changeset import ChangeCounts, checkpoint, count_changes
 from tidemark.model import time_zones
 from tidemark.model.definition import Dimension, Fact
 from tidemark.star import contract, dimensions, evaluate, facts, versions
-from tidemark.star import lineage as star_sql
+from tidemark.star.lineage import lineage_of
 from tidemark.star.scope import EVERYTHING, not_landed, scope_of, whole_inputs, within_scope
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tidemark.lake.mirror import MirrorChange
     from tidemark.lake.tables import Lake
     from tidemark.landing.manifest import Manifest
-    from tidemark.star.lineage import Shape
+    from tidemark.star.lineage import Lineage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,27 +74,27 @@ def refresh(
     target = lake.ensure_star(table)
     empty, inputs = lake.is_empty(target), whole_inputs(lake, table)
     with evaluate.values_that_fit(table):
-        shape = star_sql.shape(lake.spark, table, within_scope(inputs, table, manifest, EVERYTHING))
+        lineage = lineage_of(lake.spark, table, within_scope(inputs, table, manifest, EVERYTHING))
     missing = not_landed(lake, table, manifest)
-    unknown = frozenset(column.name for column in table.columns if shape.columns[column.name] & missing)
-    if shape.rows & missing or unknown.intersection(table.key):
+    unknown = frozenset(column.name for column in table.columns if lineage.columns[column.name] & missing)
+    if lineage.rows & missing or unknown.intersection(table.key):
         everything_unknown = frozenset(column.name for column in table.columns)
         return StarChange(done=TableChange(status="skipped"), unknown=everything_unknown)
-    everything = empty or model_changed or not shape.row_wise
+    everything = empty or model_changed or not lineage.per_row
     scope = EVERYTHING if everything else scope_of(lake, table, manifest, mirrored)
     frames = within_scope(inputs, table, manifest, scope)
     found = evaluate.evaluate(lake.spark, table, frames)
     with evaluate.values_that_fit(table):
-        zone = _zone(lake, table, found, shape)
+        zone = _zone(lake, table, found, lineage)
         rows = _as_before(
             contract.check_contract(found, table, unknown, zone), lake.spark.table(target), table, unknown
         )
-        _check_keys(rows, table, shape, frames[table.driver])
+        _check_keys(rows, table, lineage, frames[table.driver])
         if isinstance(table, Fact):
             decided = checkpoint(facts.decide(lake, table, manifest, rows, scope, fresh))
         else:
             decided = checkpoint(dimensions.decide(lake, table, manifest, rows, scope))
-    ahead = versions.ahead(F.lit(manifest.cut.time).cast("timestamp")) if contract.UPDATED in shape.columns else None
+    ahead = versions.ahead(F.lit(manifest.cut.time).cast("timestamp")) if contract.UPDATED in lineage.columns else None
     seen = count_changes(decided, versions.DECISION, keys.key_names(table.key), ahead)
     looked_at = None if scope.everything else _keys(lake, table, manifest, decided)
     done = _done(seen)
@@ -116,17 +116,18 @@ def _done(seen: ChangeCounts) -> TableChange:
     )
 
 
-def _zone(lake: Lake, table: Dimension | Fact, found: DataFrame, shape: Shape) -> str:
+def _zone(lake: Lake, table: Dimension | Fact, found: DataFrame, lineage: Lineage) -> str:
     """Return the time zone of ``_updated_at``, where the SQL gives it and it is a wall clock."""
     kind = dict(found.dtypes).get(contract.UPDATED, "")
     is_wall_clock = kind in contract.WALL_CLOCK_KINDS
-    return time_zones.zone_of(lake.model, table, shape.columns[contract.UPDATED], kind) if is_wall_clock else "UTC"
+    return time_zones.zone_of(lake.model, table, lineage.columns[contract.UPDATED], kind) if is_wall_clock else "UTC"
 
 
-def _check_keys(rows: DataFrame, table: Dimension | Fact, shape: Shape, driver: DataFrame) -> None:
+def _check_keys(rows: DataFrame, table: Dimension | Fact, lineage: Lineage, driver: DataFrame) -> None:
     """Hold the candidates' keys against the driver's, as far as the SQL itself does not say that they are the same."""
-    own = [shape.copies.get(name) for name in table.key] == [f"{table.driver}.{name}" for name in table.driver_key]
-    if not (own and shape.one_to_one and _same_types(driver, table)):
+    fed_from = [lineage.passed_through.get(name) for name in table.key]
+    own = fed_from == [f"{table.driver}.{name}" for name in table.driver_key]
+    if not (own and lineage.one_to_one and _same_types(driver, table)):
         evaluate.check_one_row_per_key(rows, table)
     if not own:
         contract.check_keys_are_the_drivers(rows, table, driver)

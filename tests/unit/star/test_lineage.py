@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tidemark.model.definition import Column, Fact
 from tidemark.model.types import PgType
-from tidemark.star.lineage import Shape, shape
+from tidemark.star.lineage import Lineage, lineage_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -33,13 +33,13 @@ def fact(sql: str, columns: tuple[str, ...], key: tuple[str, ...] = ("id",)) -> 
     )
 
 
-def read(spark: SparkSession, sql: str) -> Shape:
+def read(spark: SparkSession, sql: str) -> Lineage:
     inputs = {name: spark.createDataFrame([], schema) for name, schema in INPUTS.items()}
     with_views = {name: frame.createOrReplaceTempView(name) for name, frame in inputs.items()}
     columns = spark.sql(sql).columns
     for name in with_views:
         spark.catalog.dropTempView(name)
-    return shape(spark, fact(sql, tuple(columns)), inputs)
+    return lineage_of(spark, fact(sql, tuple(columns)), inputs)
 
 
 JOINED = "FROM orders o LEFT JOIN customer c ON c.id = o.buyer"
@@ -114,7 +114,7 @@ def test_what_decides_values_and_rows(spark: SparkSession, sql: str, columns: di
     }
     assert of_columns(found.rows) == set(rows.split())
     assert "orders" in found.rows
-    assert found.row_wise
+    assert found.per_row
 
 
 def of_columns(marks: frozenset[str]) -> set[str]:
@@ -141,7 +141,7 @@ def test_that_there_are_rows_is_a_dependency_too(spark: SparkSession, sql: str, 
 
 
 @pytest.mark.parametrize(
-    ("sql", "row_wise"),
+    ("sql", "per_row"),
     [
         ("SELECT id, row_number() OVER (ORDER BY note) AS n FROM orders", False),
         ("SELECT id, sum(amount) OVER (PARTITION BY buyer) AS s FROM orders", False),
@@ -168,8 +168,8 @@ def test_that_there_are_rows_is_a_dependency_too(spark: SparkSession, sql: str, 
         ("WITH t AS (SELECT id, rand() AS r FROM orders) SELECT t.id, u.r FROM t JOIN t u ON t.id = u.id", False),
     ],
 )
-def test_whether_the_drivers_rows_can_be_evaluated_apart(spark: SparkSession, sql: str, row_wise: bool) -> None:
-    assert read(spark, sql).row_wise is row_wise
+def test_whether_the_drivers_rows_can_be_evaluated_apart(spark: SparkSession, sql: str, per_row: bool) -> None:
+    assert read(spark, sql).per_row is per_row
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_whether_the_drivers_rows_can_be_evaluated_apart(spark: SparkSession, sq
     ],
 )
 def test_whether_a_column_is_the_drivers_as_it_is(spark: SparkSession, sql: str, copied: bool) -> None:
-    assert (read(spark, sql).copies.get("id") == "orders.id") is copied
+    assert (read(spark, sql).passed_through.get("id") == "orders.id") is copied
 
 
 @pytest.mark.parametrize(
