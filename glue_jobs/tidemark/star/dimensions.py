@@ -53,7 +53,7 @@ def decide(
     ]
     decided = joined.select(*kept, *keys.as_key(table.key, "c."), F.col("last"), decision.alias(versions.DECISION))
     decided = decided.where(F.col(versions.DECISION).isNotNull())
-    if scope.losses:
+    if scope.may_have_deletes:
         lost = lost_rows(lake, table, manifest, rows, here.where("NOT is_deleted AND NOT is_inferred"), scope)
         lost = lost.select(*keys.as_key(table.key), whole)
         decided = decided.unionByName(versions.gone(lost, decided))

@@ -39,7 +39,7 @@ def decide(
         history = scope.prune(here, table.key).join(changed, keys.is_wanted(table.key), "left_semi")
     latest = versions.latest_versions(history, table.key)
     decided = versions.decide(rows, latest if scope.everything else F.broadcast(latest), table.key, columns, fresh)
-    if scope.losses:
+    if scope.may_have_deletes:
         lost = lost_rows(lake, table, manifest, rows, here.where("is_current"), scope)
         decided = decided.unionByName(versions.gone(versions.latest_versions(lost, table.key), decided))
     return decided

@@ -85,13 +85,13 @@ def _bad(changes: Mapping[str, StarChange]) -> DataFrame | None:
 def _looked_at(lake: Lake, entries: DataFrame, changes: Mapping[str, StarChange]) -> DataFrame:
     """Open entries whose row this run evaluated again, or whose source row is gone."""
     changes = {name: change for name, change in changes.items() if change.done.status != "skipped"}
-    whole = [name for name, change in changes.items() if change.looked_at is None]
+    whole = [name for name, change in changes.items() if change.evaluated_keys is None]
     parts = [entries.where(F.col("table_name").isin(whole) if whole else F.lit(False))]
     star = {table.name: table for table in lake.model.star_tables}
     for name, change in changes.items():
-        if change.looked_at is not None:
+        if change.evaluated_keys is not None:
             mine = entries.where(F.col("table_name") == name)
             driver = lake.spark.table(lake.mirror(star[name].driver))
             there = driver.select(contract.key_text(driver, star[name], star[name].driver_key))
-            parts += [mine.join(change.looked_at, "key", "left_semi"), mine.join(there, "key", "left_anti")]
+            parts += [mine.join(change.evaluated_keys, "key", "left_semi"), mine.join(there, "key", "left_anti")]
     return reduce(DataFrame.unionByName, parts).distinct()

@@ -20,7 +20,7 @@ from tidemark.model import time_zones
 from tidemark.model.definition import Dimension, Fact
 from tidemark.star import contract, dimensions, evaluate, facts, versions
 from tidemark.star.lineage import lineage_of
-from tidemark.star.scope import EVERYTHING, not_landed, scope_of, whole_inputs, within_scope
+from tidemark.star.scope import EVERYTHING, not_landed, scope_of, read_inputs, restrict_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 class StarChange:
     """What happened to one star table: ``done``, and frames for what follows.
 
-    ``bad`` and ``looked_at`` (keys as text, None: all) are kept for the quarantine, ``opened`` (a fact's new versions)
+    ``bad`` and ``evaluated_keys`` (keys as text, None: all) are kept for the quarantine, ``opened`` (a fact's new versions)
     for inferred members and the calendar. ``unknown`` are the columns of which nothing is known yet.
     """
 
     done: TableChange
     bad: DataFrame | None = None
-    looked_at: DataFrame | None = None
+    evaluated_keys: DataFrame | None = None
     opened: DataFrame | None = None
     unknown: frozenset[str] = frozenset()
 
@@ -72,9 +72,9 @@ def refresh(
         Columns that did not hold what their SQL says at the last run, and the run that last left them so (0: none).
     """
     target = lake.ensure_star(table)
-    empty, inputs = lake.is_empty(target), whole_inputs(lake, table)
+    empty, inputs = lake.is_empty(target), read_inputs(lake, table)
     with evaluate.values_that_fit(table):
-        lineage = lineage_of(lake.spark, table, within_scope(inputs, table, manifest, EVERYTHING))
+        lineage = lineage_of(lake.spark, table, restrict_inputs(inputs, table, manifest, EVERYTHING))
     missing = not_landed(lake, table, manifest)
     unknown = frozenset(column.name for column in table.columns if lineage.columns[column.name] & missing)
     if lineage.rows & missing or unknown.intersection(table.key):
@@ -82,7 +82,7 @@ def refresh(
         return StarChange(done=TableChange(status="skipped"), unknown=everything_unknown)
     everything = empty or model_changed or not lineage.per_row
     scope = EVERYTHING if everything else scope_of(lake, table, manifest, mirrored)
-    frames = within_scope(inputs, table, manifest, scope)
+    frames = restrict_inputs(inputs, table, manifest, scope)
     found = evaluate.evaluate(lake.spark, table, frames)
     with evaluate.values_that_fit(table):
         zone = _zone(lake, table, found, lineage)
@@ -96,7 +96,7 @@ def refresh(
             decided = checkpoint(dimensions.decide(lake, table, manifest, rows, scope))
     ahead = versions.ahead(F.lit(manifest.cut.time).cast("timestamp")) if contract.UPDATED in lineage.columns else None
     seen = count_changes(decided, versions.DECISION, keys.key_names(table.key), ahead)
-    looked_at = None if scope.everything else _keys(lake, table, manifest, decided)
+    evaluated_keys = None if scope.everything else _keys(lake, table, manifest, decided)
     done = _done(seen)
     opened = None
     if done.written and isinstance(table, Fact):
@@ -104,7 +104,7 @@ def refresh(
     elif done.written and isinstance(table, Dimension):
         dimensions.write(lake, table, manifest, decided, seen)
     bad = _bad(decided) if done.rejected else None
-    return StarChange(done=done, bad=bad, looked_at=looked_at, opened=opened, unknown=unknown)
+    return StarChange(done=done, bad=bad, evaluated_keys=evaluated_keys, opened=opened, unknown=unknown)
 
 
 def _done(seen: ChangeCounts) -> TableChange:

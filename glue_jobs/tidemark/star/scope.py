@@ -35,7 +35,7 @@ class Scope:
     """
 
     everything: bool
-    losses: bool
+    may_have_deletes: bool
     hint: list[Any] | None = None
     ranges: KeyList | None = None
 
@@ -44,7 +44,7 @@ class Scope:
         return frame if self.hint is None else frame.where(F.col(names.spark(key[0])).isin(self.hint))
 
 
-EVERYTHING = Scope(everything=True, losses=True)
+EVERYTHING = Scope(everything=True, may_have_deletes=True)
 
 
 def scope_of(lake: Lake, table: StarTable, manifest: Manifest, mirrored: Mapping[str, MirrorChange]) -> Scope:
@@ -54,7 +54,7 @@ def scope_of(lake: Lake, table: StarTable, manifest: Manifest, mirrored: Mapping
         return EVERYTHING
     return Scope(
         everything=False,
-        losses=driver.keys is not None or not table.complete,
+        may_have_deletes=driver.keys is not None or not table.complete,
         hint=_changed_keys(lake, table, manifest, mirrored),
         ranges=driver.keys,
     )
@@ -75,7 +75,7 @@ def _changed_keys(
     return found if len(found) <= FEW_KEYS else None
 
 
-def whole_inputs(lake: Lake, table: StarTable) -> dict[str, DataFrame]:
+def read_inputs(lake: Lake, table: StarTable) -> dict[str, DataFrame]:
     """Return the mirrors of a star table's inputs in the model's columns; what was never landed is NULL."""
     result = {}
     for name in table.inputs:
@@ -91,7 +91,7 @@ def whole_inputs(lake: Lake, table: StarTable) -> dict[str, DataFrame]:
     return result
 
 
-def within_scope(
+def restrict_inputs(
     inputs: Mapping[str, DataFrame], table: StarTable, manifest: Manifest, scope: Scope
 ) -> dict[str, DataFrame]:
     """Narrow a star table's inputs to what is in scope; the notes of the lake go."""

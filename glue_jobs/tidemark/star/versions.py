@@ -89,10 +89,10 @@ def decide(
     kept = [F.col(f"c.{names.spark(name)}").alias(name) for name in (*columns, UPDATED, REASON, RAW, KEY_TEXT)]
     decided = joined.select(*kept, *keys.as_key(key, "c."), F.col("l.last"), decision.alias(DECISION))
     decided = decided.where(F.col(DECISION).isNotNull())
-    return decided.unionByName(_filled_though_bad(decided, columns, fresh)) if fresh else decided
+    return decided.unionByName(backfill_rejected_rows(decided, columns, fresh)) if fresh else decided
 
 
-def _filled_though_bad(decided: DataFrame, columns: Sequence[str], fresh: Mapping[str, int]) -> DataFrame:
+def backfill_rejected_rows(decided: DataFrame, columns: Sequence[str], fresh: Mapping[str, int]) -> DataFrame:
     """Return a decision to fill the last good version of a bad row: mended later, it has not changed by that."""
     bad = decided.where(F.col(DECISION) == BAD).where("last.is_current")
     then = {name: F.col(f"last.{names.spark(name)}") for name in columns}
