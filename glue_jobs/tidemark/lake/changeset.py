@@ -49,7 +49,7 @@ class ChangeCounts:
 
 
 def count_changes(changes: DataFrame, kind: str, key: Sequence[str], marks: Column | None = None) -> ChangeCounts:
-    """Count a checkpointed frame by its column ``kind``; note its keys, if they are few integers or texts of one column.
+    """Count a checkpointed frame by its column ``kind``; note keys that are few integers or texts of one column.
 
     With ``marks``, the rows for which it is true are counted too.
     """

@@ -45,4 +45,4 @@ def new_versions(lake: Lake, changes: dict[str, StarChange], model_changed: bool
     if model_changed:
         there = [name for name in lake.model.facts if not lake.is_empty(lake.star(name))]
         return {name: lake.spark.table(lake.star(name)) for name in there}
-    return {name: change.opened for name, change in changes.items() if change.opened is not None}
+    return {name: change.new_versions for name, change in changes.items() if change.new_versions is not None}

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 _REFERENCE, _DIMENSION = "_reference", "_dimension"
 
 
-def complete(lake: Lake, opened: Mapping[str, DataFrame], seq: int) -> dict[str, int]:
+def complete(lake: Lake, new_versions: Mapping[str, DataFrame], seq: int) -> dict[str, int]:
     """Add what the new fact versions (fact -> rows) refer to and is not there; return rows added per table."""
-    references = _references(lake, opened)
+    references = _references(lake, new_versions)
     if references is None:
         return {}
     known = _known(lake)
@@ -46,10 +46,10 @@ def complete(lake: Lake, opened: Mapping[str, DataFrame], seq: int) -> dict[str,
     return added
 
 
-def _references(lake: Lake, opened: Mapping[str, DataFrame]) -> DataFrame | None:
+def _references(lake: Lake, new_versions: Mapping[str, DataFrame]) -> DataFrame | None:
     """Distinct (dimension, key as text) that the new versions point at; for days, the year instead of the day."""
     parts = []
-    for fact, rows in opened.items():
+    for fact, rows in new_versions.items():
         pairs = [
             F.struct(F.lit(column.references).alias(_DIMENSION), _as_reference(lake, column).alias(_REFERENCE))
             for column in lake.model.facts[fact].references

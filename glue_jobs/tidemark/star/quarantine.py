@@ -75,9 +75,9 @@ def held_back(lake: Lake) -> dict[str, int]:
 
 def _bad(changes: Mapping[str, StarChange]) -> DataFrame | None:
     parts = [
-        change.bad.select(F.lit(name).alias("table_name"), "key", "reason", "row")
+        change.rejected.select(F.lit(name).alias("table_name"), "key", "reason", "row")
         for name, change in changes.items()
-        if change.bad is not None
+        if change.rejected is not None
     ]
     return reduce(DataFrame.unionAll, parts) if parts else None
 

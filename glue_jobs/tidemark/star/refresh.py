@@ -20,7 +20,7 @@ from tidemark.model import time_zones
 from tidemark.model.definition import Dimension, Fact
 from tidemark.star import contract, dimensions, evaluate, facts, versions
 from tidemark.star.lineage import lineage_of
-from tidemark.star.scope import EVERYTHING, not_landed, scope_of, read_inputs, restrict_inputs
+from tidemark.star.scope import EVERYTHING, not_landed, read_inputs, restrict_inputs, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 class StarChange:
     """What happened to one star table: ``done``, and frames for what follows.
 
-    ``bad`` and ``evaluated_keys`` (keys as text, None: all) are kept for the quarantine, ``opened`` (a fact's new versions)
+    ``rejected`` and ``evaluated_keys`` (keys as text, None: all) are kept for the quarantine, ``new_versions`` (a fact's)
     for inferred members and the calendar. ``unknown`` are the columns of which nothing is known yet.
     """
 
     done: TableChange
-    bad: DataFrame | None = None
+    rejected: DataFrame | None = None
     evaluated_keys: DataFrame | None = None
-    opened: DataFrame | None = None
+    new_versions: DataFrame | None = None
     unknown: frozenset[str] = frozenset()
 
 
@@ -98,13 +98,15 @@ def refresh(
     seen = count_changes(decided, versions.DECISION, keys.key_names(table.key), ahead)
     evaluated_keys = None if scope.everything else _keys(lake, table, manifest, decided)
     done = _done(seen)
-    opened = None
+    new_versions = None
     if done.written and isinstance(table, Fact):
-        opened = facts.write(lake, table, manifest, decided, seen, fresh)
+        new_versions = facts.write(lake, table, manifest, decided, seen, fresh)
     elif done.written and isinstance(table, Dimension):
         dimensions.write(lake, table, manifest, decided, seen)
-    bad = _bad(decided) if done.rejected else None
-    return StarChange(done=done, bad=bad, evaluated_keys=evaluated_keys, opened=opened, unknown=unknown)
+    rejected = _rejected(decided) if done.rejected else None
+    return StarChange(
+        done=done, rejected=rejected, evaluated_keys=evaluated_keys, new_versions=new_versions, unknown=unknown
+    )
 
 
 def _done(seen: ChangeCounts) -> TableChange:
@@ -154,7 +156,7 @@ def _as_before(rows: DataFrame, here: DataFrame, table: Dimension | Fact, unknow
     )
 
 
-def _bad(decided: DataFrame) -> DataFrame:
+def _rejected(decided: DataFrame) -> DataFrame:
     """Key, reason and row of what goes to quarantine."""
     bad = decided.where(F.col(versions.DECISION) == versions.BAD)
     return bad.select(
