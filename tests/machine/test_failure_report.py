@@ -38,7 +38,7 @@ def job_run(**fields: Any) -> str:
 FAILED = "States.TaskFailed"
 # What Glue 6.0 puts before an exception that it has looked at, as seen in public reports.
 GLUES_WORDS = "Error Category: UNCLASSIFIED_ERROR; Failed Line Number: 1362; "
-GONE = "The table a: b is gone."
+DELETED = "The table a: b is gone."
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ GONE = "The table a: b is gone."
         ({"Error": FAILED, "Cause": job_run(ErrorMessage="one\ntwo\r\nthree")}, "one", "job run jr_1"),
         (
             {"Error": FAILED, "Cause": job_run(ErrorMessage="SystemExit: \tThe table a: b is gone.")},
-            GONE,
+            DELETED,
             "job run jr_1",
         ),
         (
@@ -56,7 +56,7 @@ GONE = "The table a: b is gone."
                 "Error": FAILED,
                 "Cause": job_run(ErrorMessage=f"{GLUES_WORDS}SystemExit: \tThe table a: b is gone.\nmore"),
             },
-            GONE,
+            DELETED,
             "job run jr_1",
         ),
         ({"Error": FAILED, "Cause": job_run(ErrorMessage="SystemExit: \t")}, "SystemExit: ", "job run jr_1"),

@@ -43,7 +43,7 @@ def decide(
     then = F.struct(*(F.col(f"last.{names.spark(name)}").alias(name) for name in columns))
     stale = ~now.eqNullSafe(then) | F.col("last.is_deleted") | F.col("last.is_inferred")
     decision = (
-        F.when(F.col(f"c.{contract.REASON}").isNotNull(), F.lit(versions.BAD))
+        F.when(F.col(f"c.{contract.REASON}").isNotNull(), F.lit(versions.REJECTED))
         .when(F.col("last").isNull(), F.lit(versions.NEW))
         .when(stale, F.lit(versions.CHANGED))
     )
@@ -68,8 +68,8 @@ def write(lake: Lake, table: Dimension, manifest: Manifest, decided: DataFrame, 
 
 
 def _rows(decided: DataFrame, columns: list[str], seq: int) -> DataFrame:
-    deleted = F.col(versions.DECISION) == versions.GONE
-    return decided.where(F.col(versions.DECISION) != versions.BAD).select(
+    deleted = F.col(versions.DECISION) == versions.DELETED
+    return decided.where(F.col(versions.DECISION) != versions.REJECTED).select(
         *(
             F.when(deleted, F.col(f"last.{names.spark(name)}")).otherwise(F.col(names.spark(name))).alias(name)
             for name in columns

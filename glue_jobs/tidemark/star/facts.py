@@ -29,7 +29,7 @@ def decide(
     manifest: Manifest,
     rows: DataFrame,
     scope: Scope,
-    fresh: Mapping[str, int],
+    backfill: Mapping[str, int],
 ) -> DataFrame:
     """Decide for every key in scope: a new version, an end, a rejection, or nothing (see :mod:`.versions`)."""
     columns = [column.name for column in table.columns]
@@ -38,7 +38,7 @@ def decide(
         changed = F.broadcast(rows.select(*keys.wanted(table.key)))
         history = scope.prune(here, table.key).join(changed, keys.is_wanted(table.key), "left_semi")
     latest = versions.latest_versions(history, table.key)
-    decided = versions.decide(rows, latest if scope.everything else F.broadcast(latest), table.key, columns, fresh)
+    decided = versions.decide(rows, latest if scope.everything else F.broadcast(latest), table.key, columns, backfill)
     if scope.may_have_deletes:
         lost = lost_rows(lake, table, manifest, rows, here.where("is_current"), scope)
         decided = decided.unionByName(versions.gone(versions.latest_versions(lost, table.key), decided))
@@ -46,13 +46,13 @@ def decide(
 
 
 def write(
-    lake: Lake, table: Fact, manifest: Manifest, decided: DataFrame, seen: ChangeCounts, fresh: Collection[str]
+    lake: Lake, table: Fact, manifest: Manifest, decided: DataFrame, seen: ChangeCounts, backfill: Collection[str]
 ) -> DataFrame:
     """Write what was decided as one commit; return the new versions."""
     columns = [column.name for column in table.columns]
     rows = versions.to_write(decided, columns, F.lit(manifest.cut.time).cast("timestamp"), manifest.seq)
     rows = rows.select(*map(names.spark, versions.column_names(columns)))
-    updated = ["valid_to", "is_current", "is_deleted", "closed_seq", *fresh]
+    updated = ["valid_to", "is_current", "is_deleted", "closed_seq", *backfill]
     store(lake, table, rows, [*table.key, "version"], updated, seen)
     return rows.where("is_current")
 
@@ -62,7 +62,7 @@ def store(
 ) -> None:
     """Write rows as one commit; rows that are all new need no merge."""
     target = lake.star(table.name)
-    if set(seen.counts) & {versions.CHANGED, versions.GONE, versions.FILLED}:
+    if set(seen.counts) & {versions.CHANGED, versions.DELETED, versions.BACKFILLED}:
         merge.merge_into(target, rows, key, updated, prune=seen.pruning("t", table.key[0]))
     else:
         lake.append(rows, target)

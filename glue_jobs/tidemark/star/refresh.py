@@ -60,7 +60,7 @@ def refresh(
     manifest: Manifest,
     mirrored: Mapping[str, MirrorChange],
     model_changed: bool,
-    fresh: Mapping[str, int],
+    backfill: Mapping[str, int],
 ) -> StarChange:
     """Bring one star table up to the manifest.
 
@@ -68,7 +68,7 @@ def refresh(
     ----------
     mirrored
         What became of the mirrors just now.
-    fresh
+    backfill
         Columns that did not hold what their SQL says at the last run, and the run that last left them so (0: none).
     """
     target = lake.ensure_star(table)
@@ -91,7 +91,7 @@ def refresh(
         )
         _check_keys(rows, table, lineage, frames[table.driver])
         if isinstance(table, Fact):
-            decided = checkpoint(facts.decide(lake, table, manifest, rows, scope, fresh))
+            decided = checkpoint(facts.decide(lake, table, manifest, rows, scope, backfill))
         else:
             decided = checkpoint(dimensions.decide(lake, table, manifest, rows, scope))
     ahead = versions.ahead(F.lit(manifest.cut.time).cast("timestamp")) if contract.UPDATED in lineage.columns else None
@@ -100,7 +100,7 @@ def refresh(
     done = _done(seen)
     new_versions = None
     if done.written and isinstance(table, Fact):
-        new_versions = facts.write(lake, table, manifest, decided, seen, fresh)
+        new_versions = facts.write(lake, table, manifest, decided, seen, backfill)
     elif done.written and isinstance(table, Dimension):
         dimensions.write(lake, table, manifest, decided, seen)
     rejected = _rejected(decided) if done.rejected else None
@@ -111,7 +111,7 @@ def refresh(
 
 def _done(seen: ChangeCounts) -> TableChange:
     """Say what was decided, by kind."""
-    kinds = (versions.NEW, versions.CHANGED, versions.GONE, versions.BAD, versions.FILLED)
+    kinds = (versions.NEW, versions.CHANGED, versions.DELETED, versions.REJECTED, versions.BACKFILLED)
     new, changed, deleted, rejected, backfilled = (seen.counts.get(kind, 0) for kind in kinds)
     return TableChange(
         new=new, changed=changed, deleted=deleted, rejected=rejected, backfilled=backfilled, ahead=seen.marked
@@ -158,7 +158,7 @@ def _as_before(rows: DataFrame, here: DataFrame, table: Dimension | Fact, unknow
 
 def _rejected(decided: DataFrame) -> DataFrame:
     """Key, reason and row of what goes to quarantine."""
-    bad = decided.where(F.col(versions.DECISION) == versions.BAD)
+    bad = decided.where(F.col(versions.DECISION) == versions.REJECTED)
     return bad.select(
         F.col(contract.KEY_TEXT).alias("key"), F.col(contract.REASON).alias("reason"), F.col(contract.RAW).alias("row")
     )

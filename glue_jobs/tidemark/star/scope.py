@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 class Scope:
     """What to evaluate: everything or the changed driver rows; whether keys can have gone, and in which ranges.
 
-    ``hint`` holds the changed keys themselves, if they are few.
+    ``changed_keys`` holds the changed keys themselves, if they are few.
     """
 
     everything: bool
     may_have_deletes: bool
-    hint: list[Any] | None = None
+    changed_keys: list[Any] | None = None
     ranges: KeyList | None = None
 
     def prune(self, frame: DataFrame, key: Sequence[str]) -> DataFrame:
         """Narrow a star table to the keys in scope, if they are few: files that hold none of them are not opened."""
-        return frame if self.hint is None else frame.where(F.col(names.spark(key[0])).isin(self.hint))
+        return frame if self.changed_keys is None else frame.where(F.col(names.spark(key[0])).isin(self.changed_keys))
 
 
 EVERYTHING = Scope(everything=True, may_have_deletes=True)
@@ -55,7 +55,7 @@ def scope_of(lake: Lake, table: StarTable, manifest: Manifest, mirrored: Mapping
     return Scope(
         everything=False,
         may_have_deletes=driver.keys is not None or not table.complete,
-        hint=_changed_keys(lake, table, manifest, mirrored),
+        changed_keys=_changed_keys(lake, table, manifest, mirrored),
         ranges=driver.keys,
     )
 

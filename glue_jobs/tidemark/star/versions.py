@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 DECISION: Final = "_decision"
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
-NEW, CHANGED, GONE, BAD, FILLED = "new", "changed", "gone", "bad", "filled"
+NEW, CHANGED, DELETED, REJECTED, BACKFILLED = "new", "changed", "gone", "bad", "filled"
 _TOLERANCE: Final = "INTERVAL '5' MINUTE"
 _MICROSECOND: Final = "INTERVAL '0.000001' SECOND"
 
@@ -52,7 +52,7 @@ def decide(
     latest: DataFrame,
     key: Sequence[str],
     columns: Sequence[str],
-    fresh: Mapping[str, int] = _NOTHING,
+    backfill: Mapping[str, int] = _NOTHING,
 ) -> DataFrame:
     """Say for every candidate what has to happen.
 
@@ -64,7 +64,7 @@ def decide(
         :func:`latest_versions` of at least the candidates' keys.
     columns
         The published columns, which decide whether anything changed.
-    fresh
+    backfill
         Those of them that did not hold what their SQL says at the last run, and the run that last left them so (0:
         none). To a version that was written later, a value there is no change of the row.
 
@@ -76,34 +76,34 @@ def decide(
     """
     on = keys.same(key, keys.key_names(key), ("c.", "l."))
     joined = candidates.alias("c").join(latest.alias("l"), on, "left")
-    changed = _differs([name for name in columns if name not in fresh])
-    for name, seq in fresh.items():
+    changed = _differs([name for name in columns if name not in backfill])
+    for name, seq in backfill.items():
         changed |= _differs([name]) & (F.col("l.last.recorded_seq") <= seq)
     decision = (
-        F.when(F.col(f"c.{REASON}").isNotNull(), F.lit(BAD))
+        F.when(F.col(f"c.{REASON}").isNotNull(), F.lit(REJECTED))
         .when(F.col("l.last").isNull() | ~F.col("l.last.is_current"), F.lit(NEW))
         .when(changed, F.lit(CHANGED))
     )
-    if fresh:
-        decision = decision.when(_differs(list(fresh)), F.lit(FILLED))
+    if backfill:
+        decision = decision.when(_differs(list(backfill)), F.lit(BACKFILLED))
     kept = [F.col(f"c.{names.spark(name)}").alias(name) for name in (*columns, UPDATED, REASON, RAW, KEY_TEXT)]
     decided = joined.select(*kept, *keys.as_key(key, "c."), F.col("l.last"), decision.alias(DECISION))
     decided = decided.where(F.col(DECISION).isNotNull())
-    return decided.unionByName(backfill_rejected_rows(decided, columns, fresh)) if fresh else decided
+    return decided.unionByName(backfill_rejected_rows(decided, columns, backfill)) if backfill else decided
 
 
-def backfill_rejected_rows(decided: DataFrame, columns: Sequence[str], fresh: Mapping[str, int]) -> DataFrame:
+def backfill_rejected_rows(decided: DataFrame, columns: Sequence[str], backfill: Mapping[str, int]) -> DataFrame:
     """Return a decision to fill the last good version of a bad row: mended later, it has not changed by that."""
-    bad = decided.where(F.col(DECISION) == BAD).where("last.is_current")
+    bad = decided.where(F.col(DECISION) == REJECTED).where("last.is_current")
     then = {name: F.col(f"last.{names.spark(name)}") for name in columns}
     now = {
         name: F.when(F.col("last.recorded_seq") > seq, F.coalesce(F.col(names.spark(name)), then[name])).otherwise(
             then[name]
         )
-        for name, seq in fresh.items()
+        for name, seq in backfill.items()
     }
-    differs = reduce(lambda one, other: one | other, (~now[name].eqNullSafe(then[name]) for name in fresh))
-    values = {**then, **now, DECISION: F.lit(FILLED), REASON: F.lit(None).cast("string")}
+    differs = reduce(lambda one, other: one | other, (~now[name].eqNullSafe(then[name]) for name in backfill))
+    values = {**then, **now, DECISION: F.lit(BACKFILLED), REASON: F.lit(None).cast("string")}
     return bad.where(differs).select(
         *(values[name].alias(name) if name in values else names.spark(name) for name in bad.columns)
     )
@@ -121,7 +121,7 @@ def gone(latest: DataFrame, like: DataFrame) -> DataFrame:
     kinds = dict(like.dtypes)
     return latest.select(
         *(
-            F.lit(GONE).alias(name)
+            F.lit(DELETED).alias(name)
             if name == DECISION
             else F.col(name)
             if name in latest.columns
@@ -166,9 +166,9 @@ def to_write(decided: DataFrame, columns: Sequence[str], cut: Column, seq: int) 
         F.lit(None).cast("bigint").alias("closed_seq"),
         F.col(UPDATED),
     )
-    deleted = F.col(DECISION) == GONE
+    deleted = F.col(DECISION) == DELETED
     end = F.when(deleted, F.greatest(cut, F.col("last.valid_from") + F.expr(_MICROSECOND))).otherwise(begin(cut))
-    closed = decided.where(F.col(DECISION).isin(GONE, CHANGED)).select(
+    closed = decided.where(F.col(DECISION).isin(DELETED, CHANGED)).select(
         *(F.col(f"last.{names.spark(name)}") for name in columns),
         F.col("last.version"),
         F.col("last.valid_from"),
@@ -185,7 +185,7 @@ def to_write(decided: DataFrame, columns: Sequence[str], cut: Column, seq: int) 
 def _filled(decided: DataFrame, columns: Sequence[str]) -> DataFrame:
     """Current versions with the values of columns that are new to the fact; nothing else of them changes."""
     own = [F.col(f"last.{name}") for name in FACT_COLUMNS]
-    return decided.where(F.col(DECISION) == FILLED).select(*(F.col(names.spark(name)) for name in columns), *own)
+    return decided.where(F.col(DECISION) == BACKFILLED).select(*(F.col(names.spark(name)) for name in columns), *own)
 
 
 def column_names(columns: Sequence[str]) -> list[str]:
