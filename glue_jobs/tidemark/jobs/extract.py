@@ -65,7 +65,7 @@ def extract(
         If another run committed first.
     """
     previous = landing.latest()
-    landing.mend_pending(previous)
+    landing.restore_marker(previous)
     fresh = landing.fresh_at()
     if fresh is not None:
         metrics.age(FRESHNESS, fresh)

@@ -23,8 +23,7 @@ from tidemark.lake.reader import LakeReader
 from tidemark.lake.rollback import roll_back
 from tidemark.lake.tables import Lake, concurrently
 from tidemark.model.definition import Dimension, Fact
-from tidemark.star import inferred_members as members
-from tidemark.star import quarantine
+from tidemark.star import inferred_members, quarantine
 from tidemark.star import refresh as star_tables
 from tidemark.star.backfill import columns_to_backfill, filled_through, new_versions
 
@@ -80,7 +79,7 @@ def _apply(lake: Lake, manifest: Manifest, last: Run, run_id: str, metrics: Metr
             mirror.ensure(lake, name, manifest)
     mirrored = _apply_to_mirrors(lake, manifest)
     changes = _apply_to_stars(lake, manifest, mirrored, model_changed, last)
-    added = members.complete(lake, new_versions(lake, changes, model_changed), manifest.seq)
+    added = inferred_members.add_missing(lake, new_versions(lake, changes, model_changed), manifest.seq)
     quarantined = quarantine.record(lake, changes, manifest.seq, last.open_quarantine)
     run = Run(
         seq=manifest.seq,

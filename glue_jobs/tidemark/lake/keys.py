@@ -32,22 +32,22 @@ def as_key(key: Sequence[str], frame: str = "", prefix: str = _KEY) -> list[Colu
     return [F.col(f"{frame}{names.spark(name)}").alias(alias) for name, alias in pairs]
 
 
-def wanted_names(key: Sequence[str]) -> list[str]:
-    """Return the names under which :func:`is_wanted` looks for a key's columns."""
+def lookup_names(key: Sequence[str]) -> list[str]:
+    """Return the names under which :func:`matches_lookup` looks for a key's columns."""
     return key_names(key, _WANTED)
 
 
-def wanted(key: Sequence[str]) -> list[Column]:
-    """Return a key's columns under names that meet no others in a join: for :func:`is_wanted`."""
+def lookup_key(key: Sequence[str]) -> list[Column]:
+    """Return a key's columns under names that meet no others in a join: for :func:`matches_lookup`."""
     return as_key(key, prefix=_WANTED)
 
 
-def is_wanted(key: Sequence[str]) -> Column:
-    """Condition that a row's key equals one given by :func:`wanted`."""
-    return same(key, wanted_names(key))
+def matches_lookup(key: Sequence[str]) -> Column:
+    """Condition that a row's key equals one given by :func:`lookup_key`."""
+    return keys_equal(key, lookup_names(key))
 
 
-def same(left: Sequence[str], right: Sequence[str], frames: tuple[str, str] = ("", "")) -> Column:
+def keys_equal(left: Sequence[str], right: Sequence[str], frames: tuple[str, str] = ("", "")) -> Column:
     """Condition that two keys are equal, column by column."""
     pairs = [
         F.col(f"{frames[0]}{names.spark(one)}") == F.col(f"{frames[1]}{names.spark(other)}")

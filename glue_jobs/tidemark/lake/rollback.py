@@ -24,7 +24,7 @@ def roll_back(lake: Lake, last: Run) -> None:
         if name in star and held is not None:
             own = {*FACT_COLUMNS, *DIMENSION_COLUMNS, *_partition(lake, name)}
             lake.drop_columns_but(lake.star(name), {*held, *own})
-        return lake.set_back(lake.star(name), last.snapshots[name])
+        return lake.roll_back(lake.star(name), last.snapshots[name])
 
     for name in [name for name, undone in zip(names, concurrently(names, undo), strict=True) if undone]:
         _log.info("%-22s set back to run %d: a later one died", name, last.seq)

@@ -163,7 +163,7 @@ class Lake:
         table.refresh()
         return table
 
-    def set_back(self, name: str, snapshot: int | None) -> bool:
+    def roll_back(self, name: str, snapshot: int | None) -> bool:
         """Undo what was written to a table since one of its snapshots (None: it had no data); return whether it was.
 
         A compaction is left: it changes no rows.

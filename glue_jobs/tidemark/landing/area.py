@@ -87,7 +87,7 @@ class Landing:
         """Say that ``seq`` still has to go through."""
         storage.put(f"{self.uri}/{PENDING_PREFIX}{seq:010d}", b"")
 
-    def mend_pending(self, latest: Manifest | None) -> None:
+    def restore_marker(self, latest: Manifest | None) -> None:
         """Put the marker that a run killed right after its commit did not put."""
         if latest is not None and latest.seq > self.published():
             self.mark_pending(latest.seq)
@@ -100,7 +100,7 @@ class Landing:
     def forget_published(self) -> None:
         """Let the last manifest, and with it all before it, be pending again."""
         storage.delete(f"{self.uri}/published.json")
-        self.mend_pending(self.latest())
+        self.restore_marker(self.latest())
 
     def publish(self, seq: int) -> None:
         """Note that all up to ``seq`` is in the warehouse, and remove the markers."""

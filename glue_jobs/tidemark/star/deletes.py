@@ -24,7 +24,7 @@ def lost_rows(
 ) -> DataFrame:
     """Present rows here whose key is no longer there; ``rows`` are the candidates (all, if all were evaluated)."""
     if scope.everything:
-        there = rows.select(*keys.wanted(table.key))
+        there = rows.select(*keys.lookup_key(table.key))
     else:
         mirror = lake.spark.table(lake.mirror(table.driver))
         if table.complete and scope.ranges is not None and table.column(table.key[0]).type.is_integer:
@@ -34,5 +34,5 @@ def lost_rows(
             mirror = mirror.where(F.col("_seq") != manifest.seq)
         there = mirror.select(*contract.keys_in_star(mirror, table, table.driver_key))
         if not table.complete:
-            there = there.unionAll(rows.select(*keys.wanted(table.key)))
-    return alive_here.join(there, keys.is_wanted(table.key), "left_anti")
+            there = there.unionAll(rows.select(*keys.lookup_key(table.key)))
+    return alive_here.join(there, keys.matches_lookup(table.key), "left_anti")

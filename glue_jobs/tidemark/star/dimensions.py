@@ -36,9 +36,9 @@ def decide(
     own = keys.key_names(table.key)
     old = here.select(*keys.as_key(table.key), whole)
     if not scope.everything:
-        changed = F.broadcast(rows.select(*keys.wanted(table.key)))
-        old = F.broadcast(scope.prune(old, own).join(changed, keys.is_wanted(own), "left_semi"))
-    joined = rows.alias("c").join(old, keys.same(table.key, own, ("c.", "")), "left")
+        changed = F.broadcast(rows.select(*keys.lookup_key(table.key)))
+        old = F.broadcast(scope.prune(old, own).join(changed, keys.matches_lookup(own), "left_semi"))
+    joined = rows.alias("c").join(old, keys.keys_equal(table.key, own, ("c.", "")), "left")
     now = F.struct(*(F.col(f"c.{names.spark(name)}") for name in columns))
     then = F.struct(*(F.col(f"last.{names.spark(name)}").alias(name) for name in columns))
     stale = ~now.eqNullSafe(then) | F.col("last.is_deleted") | F.col("last.is_inferred")

@@ -35,8 +35,8 @@ def decide(
     columns = [column.name for column in table.columns]
     history = here = lake.spark.table(lake.star(table.name))
     if not scope.everything:
-        changed = F.broadcast(rows.select(*keys.wanted(table.key)))
-        history = scope.prune(here, table.key).join(changed, keys.is_wanted(table.key), "left_semi")
+        changed = F.broadcast(rows.select(*keys.lookup_key(table.key)))
+        history = scope.prune(here, table.key).join(changed, keys.matches_lookup(table.key), "left_semi")
     latest = versions.latest_versions(history, table.key)
     decided = versions.decide(rows, latest if scope.everything else F.broadcast(latest), table.key, columns, backfill)
     if scope.may_have_deletes:

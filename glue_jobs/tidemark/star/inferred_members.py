@@ -1,6 +1,6 @@
 """Members that facts need: the calendar's days, and stand-ins for missing dimension rows.
 
-Promises: after :func:`complete`, every reference of every fact version resolves, so one bad address never holds back
+Promises: after :func:`add_missing`, every reference of every fact version resolves, so one bad address never holds back
 sales. A stand-in ("inferred member") is flagged and says "Unknown"; the real row replaces it when it comes.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _REFERENCE, _DIMENSION = "_reference", "_dimension"
 
 
-def complete(lake: Lake, new_versions: Mapping[str, DataFrame], seq: int) -> dict[str, int]:
+def add_missing(lake: Lake, new_versions: Mapping[str, DataFrame], seq: int) -> dict[str, int]:
     """Add what the new fact versions (fact -> rows) refer to and is not there; return rows added per table."""
     references = _references(lake, new_versions)
     if references is None:

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 class StarChange:
     """What happened to one star table: ``done``, and frames for what follows.
 
-    ``rejected`` and ``evaluated_keys`` (keys as text, None: all) are kept for the quarantine, ``new_versions`` (a fact's)
-    for inferred members and the calendar. ``unknown`` are the columns of which nothing is known yet.
+    ``rejected`` and ``evaluated_keys`` (keys as text, None: all) are kept for the quarantine, ``new_versions`` (a
+    fact's) for inferred members and the calendar. ``unknown`` are the columns of which nothing is known yet.
     """
 
     done: TableChange
@@ -148,9 +148,9 @@ def _as_before(rows: DataFrame, here: DataFrame, table: Dimension | Fact, unknow
         return rows
     present = here.where("is_current" if isinstance(table, Fact) else "NOT is_inferred")
     then = present.select(
-        *keys.wanted(table.key), *(F.col(names.spark(name)).alias(f"_then_{name}") for name in unknown)
+        *keys.lookup_key(table.key), *(F.col(names.spark(name)).alias(f"_then_{name}") for name in unknown)
     )
-    joined = rows.join(then, keys.is_wanted(table.key), "left")
+    joined = rows.join(then, keys.matches_lookup(table.key), "left")
     return joined.select(
         *(F.col(f"_then_{name}").alias(name) if name in unknown else names.spark(name) for name in rows.columns)
     )

@@ -74,7 +74,7 @@ def decide(
         The candidates' columns, their keys (``_key0`` …), ``last`` and ``_decision`` (new, changed, filled or bad);
         equal rows are left out.
     """
-    on = keys.same(key, keys.key_names(key), ("c.", "l."))
+    on = keys.keys_equal(key, keys.key_names(key), ("c.", "l."))
     joined = candidates.alias("c").join(latest.alias("l"), on, "left")
     changed = _differs([name for name in columns if name not in backfill])
     for name, seq in backfill.items():
@@ -139,7 +139,7 @@ def ahead(cut: Column) -> Column:
     return F.col(DECISION).isin(NEW, CHANGED) & (F.col(UPDATED) > cut + F.expr(_TOLERANCE))
 
 
-def begin(cut: Column) -> Column:
+def valid_from_of(cut: Column) -> Column:
     """``valid_from`` of a new or changed key, from the rules at the top of this module."""
     updated, last = F.col(UPDATED), F.col("last")
     honest = F.least(updated, cut)
@@ -158,7 +158,7 @@ def to_write(decided: DataFrame, columns: Sequence[str], cut: Column, seq: int) 
     opened = decided.where(F.col(DECISION).isin(NEW, CHANGED)).select(
         *(F.col(names.spark(name)) for name in columns),
         (F.coalesce(F.col("last.version"), F.lit(0)) + 1).cast("int").alias("version"),
-        begin(cut).alias("valid_from"),
+        valid_from_of(cut).alias("valid_from"),
         F.lit(None).cast("timestamp").alias("valid_to"),
         F.lit(True).alias("is_current"),
         F.lit(False).alias("is_deleted"),
@@ -167,7 +167,9 @@ def to_write(decided: DataFrame, columns: Sequence[str], cut: Column, seq: int) 
         F.col(UPDATED),
     )
     deleted = F.col(DECISION) == DELETED
-    end = F.when(deleted, F.greatest(cut, F.col("last.valid_from") + F.expr(_MICROSECOND))).otherwise(begin(cut))
+    end = F.when(deleted, F.greatest(cut, F.col("last.valid_from") + F.expr(_MICROSECOND))).otherwise(
+        valid_from_of(cut)
+    )
     closed = decided.where(F.col(DECISION).isin(DELETED, CHANGED)).select(
         *(F.col(f"last.{names.spark(name)}") for name in columns),
         F.col("last.version"),

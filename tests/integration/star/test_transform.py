@@ -173,7 +173,12 @@ def test_a_run_killed_anywhere_is_simply_done_again(shop: Pipeline, monkeypatch:
         "DELETE FROM orders WHERE order_id = 6",
     )
     shop.must_extract()
-    for step in ("star_tables.refresh", "members.complete", "quarantine.record", "transformation._commit_run"):
+    for step in (
+        "star.refresh.refresh",
+        "star.inferred_members.add_missing",
+        "star.quarantine.record",
+        "jobs.transform.commit_run",
+    ):
         with monkeypatch.context() as patched:
             patched.setattr(f"tidemark.{step}", killed)
             with pytest.raises(KilledError):

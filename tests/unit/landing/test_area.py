@@ -129,7 +129,7 @@ def test_nothing_is_there_before_the_first_commit(landing: Landing) -> None:
     assert landing.after(0) == []
     assert landing.published() == 0
     assert landing.last_heartbeat() is None
-    landing.mend_pending(None)
+    landing.restore_marker(None)
     landing.publish(0)
     assert objects() == []
 
@@ -220,10 +220,10 @@ def test_a_run_killed_between_commit_and_marker_is_mended(landing: Landing) -> N
     landing.commit(manifest(1))
     landing.publish(1)
     storage.put_new(f"{URI}/manifests/0000000002.json", manifest(2).to_json())
-    landing.mend_pending(landing.latest())
+    landing.restore_marker(landing.latest())
     assert [name for name in objects() if "pending" in name] == ["area/pending/0000000002"]
     landing.publish(2)
-    landing.mend_pending(landing.latest())
+    landing.restore_marker(landing.latest())
     assert [name for name in objects() if "pending" in name] == []
 
 
