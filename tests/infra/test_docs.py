@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from tidemark.jobs.time_limits import step_seconds
 
 from cdk_app.settings import _INTERVALS, REPO, Settings, WorkerNumbers
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DOCS: Final = REPO / "docs"
 
@@ -74,13 +77,45 @@ def test_the_costs_follow_from_the_assumptions() -> None:
                 assert int(cost.replace(",", "")) == round(dear)
 
 
-@pytest.mark.parametrize("file", [file.name for file in DOCS.glob("*.md")])
-def test_links_lead_to_pages_and_sections(file: str) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page(file)):
+PAGES: Final = [*REPO.glob("*.md"), *DOCS.rglob("*.md")]
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(REPO)))
+def test_links_lead_to_pages_and_sections(file: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", file.read_text(encoding="utf-8")):
         name, _, anchor = target.partition("#")
-        other = DOCS / name if name else DOCS / file
+        other = file.parent / name if name else file
         assert other.exists(), target
         if anchor:
             headings = re.findall(r"^#+ +(.+)$", other.read_text(encoding="utf-8"), flags=re.MULTILINE)
             known = {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
             assert anchor in known, target
+
+
+# Paths are the repository's, or go on from the library's folder.
+ROOTS: Final = (REPO, REPO / "glue_jobs" / "tidemark")
+# Made where it runs, or an example's name.
+NOT_COMMITTED: Final = {"settings.dev.json", "settings.prod.json", "published.json", "model/shop", "model/NAME"}
+FILE_ENDINGS: Final = (".py", ".sql", ".sh", ".yml", ".json", ".toml", ".md", ".lock", ".csv")
+
+
+def paths(text: str) -> set[str]:
+    """What a page names in backticks that begins with a folder of the repository or has the ending of a source file."""
+    quoted = re.findall(r"(?<!`)`(\.?\w[\w./-]*)`(?!`)", text)
+    folders = {file.name for file in REPO.iterdir() if file.is_dir()} - {".venv"}
+    below = {path for path in quoted if "/" in path and path.partition("/")[0] in folders}
+    files = {path for path in quoted if path.endswith(FILE_ENDINGS) and path not in FILE_ENDINGS}
+    return (below | files) - NOT_COMMITTED
+
+
+def test_a_page_s_paths_are_found() -> None:
+    text = "`glue_jobs/tidemark/none.py` `source.yml` `.ci/none` `tests/none` `.venv/bin/pytest` `etl.load_ledger` `.sql` `a/b`"
+    assert paths(text) == {"glue_jobs/tidemark/none.py", "source.yml", ".ci/none", "tests/none"}
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(REPO)))
+def test_every_path_that_a_page_names_is_there(file: Path) -> None:
+    """A name without a folder is that of some file of the example's model, of the tests or of the workflows."""
+    short = {found.name for root in ("model", "tests", ".github") for found in (REPO / root).rglob("*.*")}
+    missing = {path for path in paths(file.read_text(encoding="utf-8")) if not any((r / path).exists() for r in ROOTS)}
+    assert not sorted(path for path in missing if "/" in path or path not in short)
