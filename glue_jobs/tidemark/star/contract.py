@@ -90,7 +90,7 @@ def key_text(frame: DataFrame, table: StarTable, key: Sequence[str]) -> SparkCol
 
 
 def keys_in_star(frame: DataFrame, table: StarTable, key: Sequence[str]) -> list[SparkColumn]:
-    """Return a star table's key, of a frame with other names and types, for ``keys.matches_lookup``; NULL if it is unfit."""
+    """Return a star table's key, of a frame with other names and types, to be looked up by; NULL if it is unfit."""
     pairs = zip(_in_star(frame, table, key), keys.lookup_names(table.key), strict=True)
     return [fit.alias(alias) for fit, alias in pairs]
 
