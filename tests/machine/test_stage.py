@@ -89,6 +89,16 @@ def test_a_failure_says_where_its_log_is(dev: Pipeline) -> None:
     assert f"/aws-glue/{dev.deployment.prefix}/output --log-stream-names {run['Id']}" in result.stderr
 
 
+def test_a_rebuild_beside_an_execution_is_refused(dev: Pipeline) -> None:
+    dev.provision({"extract": "import time; time.sleep(15)"})
+    arn = dev.start()
+    result = call("--stage", dev.deployment.stage, "rebuild", "--yes")
+    dev.states.stop_execution(executionArn=arn)
+    assert result.exit_code == 1
+    assert "is running; expected: no execution while lake and warehouse are dropped" in result.stderr
+    assert "nothing was dropped" in result.stderr
+
+
 def test_the_stage_must_be_there(dev: Pipeline) -> None:
     with pytest.raises(TidemarkError, match="there is no pipeline of stage 'none'"):
         of_stage("none")

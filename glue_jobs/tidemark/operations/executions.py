@@ -96,7 +96,7 @@ def start_execution(states: SFNClient, machine: str, given: Mapping[str, str] | 
 
 
 def wait(
-    states: SFNClient, arn: str, on_progress: Callable[[Execution], None] | None = None, timeout: float = 900.0
+    states: SFNClient, arn: str, on_progress: Callable[[Execution], None] | None = None, timeout: float | None = None
 ) -> Execution:
     """Wait for an execution's end.
 
@@ -107,14 +107,14 @@ def wait(
     on_progress
         Called whenever a state begins or ends, and at the end.
     timeout
-        Seconds to wait at most.
+        Seconds to wait at most; without it to the end, which the machine's own limit brings.
 
     Raises
     ------
     TimeoutError
         If it still runs after `timeout`.
     """
-    deadline = time.monotonic() + timeout
+    deadline = float("inf") if timeout is None else time.monotonic() + timeout
     seen: tuple[object, ...] = ()
     while True:
         found = describe(states, arn)
@@ -150,10 +150,9 @@ def describe(states: SFNClient, arn: str) -> Execution:
 
 def last_execution(states: SFNClient, machine: str) -> Execution | None:
     """Read the execution that started last, None before the first."""
-    pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine)
-    last = max(
-        (item for page in pages for item in page["executions"]), key=lambda item: item["startDate"], default=None
-    )
+    # The newest come first, so one page will do however long the machine has run.
+    found = states.list_executions(stateMachineArn=machine, maxResults=100)["executions"]
+    last = max(found, key=lambda item: item["startDate"], default=None)
     return describe(states, last["executionArn"]) if last else None
 
 

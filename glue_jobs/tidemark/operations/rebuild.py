@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidemark.base.errors import TidemarkError
 from tidemark.lake.removal import forget_lake
 from tidemark.operations import tick as ticks
+from tidemark.operations.executions import last_execution
 from tidemark.warehouse.postgres.load import PostgresWarehouse
 
 if TYPE_CHECKING:
@@ -25,15 +27,35 @@ def rebuild(pipeline: Pipeline, on_progress: Callable[[Execution], None] | None 
     """Forget lake and warehouse, then tick until all that was landed has gone through again; return the last tick.
 
     A long history may take longer than a step's limit: what such a tick has applied stays, and the next one goes on.
+
+    Raises
+    ------
+    TidemarkError
+        If another execution runs, which would write to what is dropped here.
     """
+    _refuse_beside(last_execution(pipeline.states, pipeline.machine))
     PostgresWarehouse(pipeline.model, pipeline.warehouse).forget()
     forget_lake(pipeline.lake, pipeline.deployment.processed_uri)
     pipeline.landing.forget_published()
     applied = -1
     while True:
         done = ticks.run_tick(pipeline, on_progress=on_progress)
+        if done.execution.final_state == ticks.OVERLAP:
+            raise TidemarkError(
+                "another execution began while lake and warehouse were dropped, so nothing was rebuilt yet",
+                do="turn its schedule off, wait for its end, and tick: what was landed goes through again",
+            )
         run = pipeline.lake.last_run()
         reached = run.seq if run else 0
         if done.succeeded or reached <= applied:
             return done
         applied = reached
+
+
+def _refuse_beside(last: Execution | None) -> None:
+    if last is not None and last.status == "RUNNING":
+        raise TidemarkError(
+            f"execution {last.name} is running",
+            expected="no execution while lake and warehouse are dropped",
+            do="wait for its end, and turn schedules off until the rebuild is done; nothing was dropped",
+        )

@@ -18,6 +18,7 @@ from tidemark.operations.pipeline import Pipeline
 
 IDLE: Final = "NothingToDo"
 PUBLISHED: Final = "Published"
+OVERLAP: Final = "SkippedOverlap"
 
 
 @dataclass(frozen=True, kw_only=True)
