@@ -1,4 +1,4 @@
-"""The source simulator: a tote-bag maker at work in a live totesys database, as domain.md section 4 describes it.
+"""The source simulator: a tote-bag maker at work in a live totesys database.
 
 The past comes from :func:`seed_history` (or a real snapshot by :func:`load_snapshot`); from there on a
 :class:`BusinessDay` acts, one committed transaction for each event, on a simulated clock that continues from the

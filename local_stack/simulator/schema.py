@@ -1,6 +1,6 @@
 """The reference source's schema and real snapshots of it.
 
-``totesys.sql`` is the DDL of domain.md section 1. A snapshot is a folder with one CSV file for each table, as pandas
+``totesys.sql`` is its DDL. A snapshot is a folder with one CSV file for each table, as pandas
 wrote it: integers of nullable columns as ``1.0``, booleans as ``True``, an empty cell for NULL.
 """
 

@@ -1,4 +1,4 @@
--- The reference source: the totesys database of a tote-bag maker, as its Prisma application made it (domain.md section 1).
+-- The reference source: the totesys database of a tote-bag maker, as its Prisma application made it.
 -- last_updated has neither a default nor a trigger: that is the source's nature, not an oversight.
 
 CREATE TYPE public."PaymentTypeName" AS ENUM ('SALES_RECEIPT', 'SALES_REFUND', 'PURCHASE_PAYMENT', 'PURCHASE_REFUND');

@@ -198,7 +198,7 @@ class Credentials(BaseModel):
         return psycopg.connect(**(self.libpq("tidemark") | {"autocommit": True} | options))
 
     def uri(self, application: str) -> str:
-        """URI for ADBC, which takes nothing else. It holds the password: keep it out of every message."""
+        """URI for ADBC. It holds the password: keep it out of every message."""
         user, password = quote(self.username, safe=""), quote(self.password.get_secret_value(), safe="")
         host = f"[{self.host}]" if ":" in self.host else quote(self.host, safe="")
         place = f"{host}:{self.port}/{quote(self.dbname, safe='')}"

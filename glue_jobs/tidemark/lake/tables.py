@@ -70,7 +70,6 @@ class Lake:
     def __init__(self, spark: SparkSession, model: Model) -> None:
         self.spark = spark
         self.model = model
-        self.touched: set[str] = set()
 
     def mirror(self, table: str) -> str:
         """Spark's name of a source table's mirror."""

@@ -1,6 +1,6 @@
 """PostgreSQL types and their forms on the way: reader expression, landing and lake (Spark), warehouse.
 
-One table, :data:`_FAMILIES`, decides for every type. Promises: a value that is landed is exact. Dates and timestamps
+Promises: a value that is landed is exact. Dates and timestamps
 travel from the readers as whole days and microseconds, so neither the JVM's time zone nor its calendar can bend them;
 types that have no exact lake form (unbounded numeric, time, uuid, json, enums, arrays …) travel as their text.
 """
