@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tidemark.lake.batches import Run
-    from tidemark.model.definition import Model
+    from tidemark.model.definition import Model, StarTable
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,15 @@ class Scope:
         return lake.delta(name, run, 0 if name in self.whole else self.after) if name in self.changed else None
 
 
+def _was_loaded(table: StarTable, before: Run) -> bool:
+    """Whether the run that was loaded last held every column of a table.
+
+    One that it did not hold may have been filled in by a run that was never loaded, under a model that was taken back.
+    """
+    held = before.columns.get(table.name, {})
+    return all(held.get(column.name) == before.seq for column in table.columns)
+
+
 def scope_of(model: Model, lake: LakeReader, runs: Sequence[Run], after: int, created: frozenset[str]) -> Scope:
     """Say what has to be read, given the lake's runs from ``after`` on.
 
@@ -47,7 +56,7 @@ def scope_of(model: Model, lake: LakeReader, runs: Sequence[Run], after: int, cr
     later = [former for former in runs if former.seq > after]
     filled = {name for one in later for name, change in one.changes.items() if change.backfilled}
     whole = {*created, *(fact for fact in model.facts if fact in filled)}
-    whole |= {table.name for table in model.star_tables if after not in before.columns.get(table.name, {}).values()}
+    whole |= {table.name for table in model.star_tables if not _was_loaded(table, before)}
     if model.date_dimension and before.model_digest != run.model_digest:
         whole.add(model.date_dimension)
     return Scope(after, lake.changed(run, before) | whole, whole, created)

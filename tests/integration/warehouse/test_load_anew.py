@@ -67,6 +67,22 @@ def test_a_warehouse_is_loaded_anew_though_old_rows_lack_new_columns(new_pipelin
     assert shop.differences() == shop.differences(anew) == []
 
 
+def test_a_column_that_was_filled_while_no_load_came_through_arrives_with_the_model_that_has_it_again(
+    new_pipeline: Callable[[], Pipeline],
+) -> None:
+    shop = new_pipeline()
+    shop.tick()
+    shop.turn(*COLOUR)
+    run(shop, ADD_COLOUR)
+    shop.turn(*COLOUR, back=True)
+    shop.tick()
+    shop.turn(*COLOUR)
+    shop.tick()
+    assert {row["colour"] for row in shop.lake("fact_order")} == {"grey"}
+    assert shop.reader_of_the_lake().last_run().changes["fact_order"].backfilled == 0, "the lake had it all the time"
+    assert shop.differences() == []
+
+
 def test_a_quiet_table_is_loaded_anew_after_its_columns_were_widened(new_pipeline: Callable[[], Pipeline]) -> None:
     """Its last snapshot is older than the model, and so are the types of its rows."""
     shop = new_pipeline()
