@@ -134,6 +134,8 @@ class Siege:
                     self._tick(Fault(what, self._random.uniform(0.0, typical)))
                 self._tick(Fault("", 0.0))
             watcher.check(self._published.fingerprints)
+            wanted, done = self.counts["aimed at a job"], self.counts["hit a job"]
+            assert wanted < 5 or done > 0, f"{wanted} faults were meant for jobs, and none hit one"  # noqa: PLR2004
             self.counts["looks at the warehouse"] = watcher.looks
         except BaseException as error:
             error.add_note("\n".join([self.summary(), *self._work.log[-400:]]))
@@ -204,12 +206,10 @@ class Siege:
         self._stack.put_secrets(self._server.credentials("shop", "shop_reader"), self._database("warehouse"))
 
     def _job(self, name: str) -> psutil.Process | None:
-        """Find the running process of a job of this stack."""
-        for process in psutil.process_iter():
+        """Find the running process of a job: a child of the daemon, whose launcher is told the job's script."""
+        for process in psutil.Process(self._stack.aws.pid).children():
             with suppress(psutil.Error):
-                command = process.cmdline()
-                ours = len(command) > 1 and command[1].endswith(f"glue_jobs/{name}.py")
-                if ours and Path(process.cwd()) == self._stack.state_dir:
+                if any(word.endswith(f"glue_jobs/{name}.py") for word in process.cmdline()):
                     return process
         return None
 
@@ -219,6 +219,8 @@ class Siege:
         failed = [execution for execution in executions if execution.status != "SUCCEEDED"]
         what = f"{fault.what or 'no fault'}{'' if fault.struck or not fault.what else ' (too late)'}"
         self.say(f"tick {self.counts['ticks']}: {what}: {', '.join(ends)}; cut {self._oracle.seq}")
+        self.counts["aimed at a job"] += bool(fault.job)
+        self.counts["hit a job"] += bool(fault.job and fault.struck)
         if fault.struck:
             self.counts[f"{fault.what}: {'failed' if failed else 'survived'}"] += 1
         for execution in failed:
