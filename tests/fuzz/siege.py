@@ -135,7 +135,7 @@ class Siege:
                 self._tick(Fault("", 0.0))
             watcher.check(self._published.fingerprints)
             wanted, done = self.counts["aimed at a job"], self.counts["hit a job"]
-            assert wanted < 5 or done > 0, f"{wanted} faults were meant for jobs, and none hit one"  # noqa: PLR2004
+            assert wanted < 5 or done > 0, f"{wanted} faults were meant for jobs, and none hit one"
             self.counts["looks at the warehouse"] = watcher.looks
         except BaseException as error:
             error.add_note("\n".join([self.summary(), *self._work.log[-400:]]))
