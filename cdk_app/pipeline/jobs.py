@@ -73,7 +73,7 @@ class EtlJobs(Construct):
             job.key.capitalize(),
             job_name=job.name,
             description=f"Tidemark {self._settings.stage}: {job.key}",
-            # The grants are written by hand (job_roles.py): the construct would add its own, of the whole asset bucket.
+            # The grants are written by hand (roles.py): the construct would add its own, of the whole asset bucket.
             role=self._roles.by_job[job.key].without_policy_updates(),
             script=_code(self._assets.scripts[job.key].bucket, self._assets.scripts[job.key].s3_object_key),
             extra_python_files=[_code(self._assets.package.bucket, self._assets.package.s3_object_key)],

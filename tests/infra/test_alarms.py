@@ -180,7 +180,7 @@ def test_alarms_and_dashboard_use_metrics_that_the_jobs_publish(stage: Synthesis
         metrics.DURATION,
         metrics.FAILURES,
     }
-    jobs = "\n".join(file.read_text(encoding="utf-8") for file in (REPO / "glue_jobs" / "tidemark").glob("*.py"))
+    jobs = "\n".join(file.read_text(encoding="utf-8") for file in (REPO / "glue_jobs" / "tidemark").rglob("*.py"))
     constants = {value: name for name, value in vars(metrics).items() if name.isupper() and isinstance(value, str)}
     for name in published:
         assert re.search(rf"(record|rows|age)\(\s*(metrics\.)?{constants[name]}\b", jobs), name

@@ -51,7 +51,7 @@ def test_every_acknowledgement_has_a_reason_that_says_something() -> None:
 def test_no_reason_is_left_over() -> None:
     sources = "\n".join(
         file.read_text(encoding="utf-8")
-        for file in (REPO / "cdk_app").glob("*.py")
+        for file in (REPO / "cdk_app").rglob("*.py")
         if file.name != "acknowledgements.py"
     )
     assert {rule for rule in REASONS if f'"{rule}"' not in sources} == set()
