@@ -79,7 +79,9 @@ def test_a_column_that_was_filled_while_no_load_came_through_arrives_with_the_mo
     shop.turn(*COLOUR)
     shop.tick()
     assert {row["colour"] for row in shop.lake("fact_order")} == {"grey"}
-    assert shop.reader_of_the_lake().last_run().changes["fact_order"].backfilled == 0, "the lake had it all the time"
+    last = shop.reader_of_the_lake().last_run()
+    assert last is not None
+    assert last.changes["fact_order"].backfilled == 0, "the lake had it all the time"
     assert shop.differences() == []
 
 
