@@ -192,7 +192,7 @@ class BadNetwork:
 
 _TERMINATE: Final = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND application_name LIKE 'tidemark%'"
+    " WHERE datname = current_database() AND application_name LIKE 'tidemark-%'"
 )
 
 
