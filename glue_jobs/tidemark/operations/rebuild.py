@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from tidemark.lake.removal import forget_lake
 from tidemark.operations import tick as ticks
-from tidemark.warehouse.postgres.load import PostgresWarehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +25,7 @@ def rebuild(pipeline: Pipeline, on_progress: Callable[[Execution], None] | None 
 
     A long history may take longer than a step's limit: what such a tick has applied stays, and the next one goes on.
     """
-    PostgresWarehouse(pipeline.model, pipeline.warehouse).forget()
+    pipeline.warehouse.forget()
     forget_lake(pipeline.lake, pipeline.deployment.processed_uri)
     pipeline.landing.forget_published()
     applied = -1
