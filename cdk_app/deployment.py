@@ -31,5 +31,6 @@ def deployment_of(settings: Settings, *, model_uri: str = "", ca_file: str = "sy
         warehouse_host=settings.warehouse_host,
         warehouse_port=settings.warehouse_port,
         warehouse_dbname=settings.warehouse_dbname,
+        warehouse_kind=settings.warehouse,
         start_spark=True,
     )

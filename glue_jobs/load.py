@@ -10,7 +10,7 @@ from tidemark.jobs.load import load
 from tidemark.jobs.process import run_job
 from tidemark.landing.area import Landing
 from tidemark.model.loader import load_model
-from tidemark.warehouse.postgres.load import PostgresWarehouse
+from tidemark.warehouse.kinds import open_warehouse
 
 
 def main() -> None:
@@ -19,7 +19,8 @@ def main() -> None:
     with job_metrics("load", arguments.pipeline) as metrics, spark_throughout("load", arguments.start_spark):
         model = load_model(arguments.model_uri, arguments.lake_name)
         given = given_credentials(arguments, "warehouse")
-        warehouse = PostgresWarehouse(model, from_secret(arguments.warehouse_secret, arguments.ca_file, given))
+        credentials = from_secret(arguments.warehouse_secret, arguments.ca_file, given)
+        warehouse = open_warehouse(arguments.warehouse_kind, model, credentials)
         load(model, Landing(arguments.landing_uri), arguments.processed_uri, warehouse, metrics)
 
 

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psycopg
 from psycopg import sql
 from tidemark.base.database_url import Credentials
-from tidemark.base.sessions import open_session
 from tidemark.source import pooling
 
 from local_stack.postgres.server import EmbeddedPostgres
@@ -99,16 +97,3 @@ def _empty_warehouse(server: EmbeddedPostgres) -> Credentials:
             )
         )
     return loader
-
-
-def loaded_before(warehouse: Credentials, model_name: str) -> int:
-    """Return the last run that some lake loaded into this warehouse for a model; 0 if none did."""
-    with open_session(warehouse, "tidemark").connection as connection:
-        found = connection.execute("SELECT to_regclass('etl.load_ledger') IS NOT NULL").fetchone()
-        if found is None or not found[0]:
-            return 0
-        try:
-            last = connection.execute("SELECT max(seq) FROM etl.load_ledger WHERE model = %s", [model_name]).fetchone()
-        except psycopg.errors.InsufficientPrivilege:
-            return 0
-    return int(last[0] or 0) if last else 0

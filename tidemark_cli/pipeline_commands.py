@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from tidemark.base.sessions import open_session
 from tidemark.operations import tick as ticks
 from tidemark.operations.compare_rows import compare_contents
 from tidemark.operations.history import find_fact, read_versions
@@ -71,7 +70,7 @@ def history(
     """Show all versions of one fact row, side by side, with what changed."""
     pipeline, out = pipeline_of(ctx, state), show.console()
     wanted = find_fact(pipeline.model, fact)
-    with open_session(pipeline.warehouse, "tidemark").connection as warehouse:
+    with pipeline.warehouse.reader() as warehouse:
         found = read_versions(warehouse, pipeline.model, wanted, key)
     named, given = ", ".join(wanted.key), ", ".join(key)
     if not found:

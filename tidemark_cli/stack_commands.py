@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.markup import escape
 from tidemark.base import database_url
+from tidemark.base.errors import WarehouseError
 
-from local_stack import databases, lifecycle
+from local_stack import lifecycle
 from local_stack.lifecycle import Wanted
 from local_stack.simulator.day import BusinessDay, run
 from local_stack.stack import DEFAULT_STATE, Stack
@@ -72,13 +73,20 @@ def _warn_of_foreign_lake(running: Stack) -> None:
     """Say at once what the load would refuse later."""
     if running.record.warehouse.embedded or running.landing.published():
         return
-    seq = databases.loaded_before(running.warehouse, running.record.model_name)
-    if seq:
-        show.console(stderr=True).print(
-            f"[yellow]Note:[/] schema {running.record.model_name} of your warehouse was loaded from another lake "
-            f"(up to run {seq}); the load will refuse it until you drop that schema and its rows in etl.load_ledger.",
-            soft_wrap=True,
-        )
+    note, name = "", running.record.model_name
+    try:
+        with running.pipeline.warehouse.reader() as warehouse:
+            seq = warehouse.loaded_through()
+    except WarehouseError as error:  # perhaps a role that may not look
+        note = str(error)
+    else:
+        if seq:
+            note = (
+                f"schema {name} of your warehouse was loaded from another lake (up to run {seq}); "
+                "the load will refuse it until you drop that schema and its rows in etl.load_ledger."
+            )
+    if note:
+        show.console(stderr=True).print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True)
 
 
 def simulate(

@@ -22,7 +22,7 @@ from adbc_driver_manager import dbapi
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from tidemark.lake.tables import Lake
 from tidemark.landing.area import Landing
-from tidemark.warehouse.postgres.load import _PostgresLoad
+from tidemark.warehouse.postgres.load import PostgresLoad
 
 if TYPE_CHECKING:
     import random
@@ -64,10 +64,10 @@ BOUNDARIES: Final[tuple[tuple[Any, str, Callable[[tuple[Any, ...]], str]], ...]]
     ("tidemark.base.storage", "delete", _of("delete", _key_kind)),
     (Lake, "append", _of("append", _table)),
     ("tidemark.lake.merge", "merge_into", _of("merge", _table)),
-    (_PostgresLoad, "_stage", _of("stage", lambda args: str(args[1]))),
-    (_PostgresLoad, "merge_dimension", _of("load", lambda args: str(args[1].name))),
-    (_PostgresLoad, "merge_fact", _of("load", lambda args: str(args[1].name))),
-    (_PostgresLoad, "record", _called("ledger")),
+    (PostgresLoad, "_stage", _of("stage", lambda args: str(args[1]))),
+    (PostgresLoad, "merge_dimension", _of("load", lambda args: str(args[1].name))),
+    (PostgresLoad, "merge_fact", _of("load", lambda args: str(args[1].name))),
+    (PostgresLoad, "record", _called("ledger")),
     (dbapi.Connection, "commit", _called("warehouse commit")),
     (Landing, "publish", _called("publish")),
 )

@@ -10,7 +10,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
 from tidemark.lake import batches as lake_batches
-from tidemark.lake import tables as lake
+from tidemark.lake.tables import declared
+from tidemark.model.added_columns import QUARANTINE, QUARANTINE_COLUMNS, RUNS, added_to
 from tidemark.model.loader import load_model
 
 from cdk_app.settings import REPO
@@ -160,10 +161,9 @@ def test_facts_that_differ_in_underscores_have_queries_of_their_own() -> None:
 
 def lake_schema() -> dict[str, Any]:
     """Columns of all tables of the star's lake database, from the model and the transform's own lists."""
-    tables = {"etl_runs": lake_batches.COLUMNS, "quarantine": lake.QUARANTINE_COLUMNS}
+    tables = {RUNS: lake_batches.COLUMNS, QUARANTINE: declared(QUARANTINE_COLUMNS)}
     for table in MODEL.star_tables:
-        own = {column.name: (column.type.spark, "") for column in table.columns}
-        tables[table.name] = own | (lake.FACT_COLUMNS if table.name in MODEL.facts else lake.DIMENSION_COLUMNS)
+        tables[table.name] = declared((*table.columns, *added_to(table)))
     columns = {name: {column: kind for column, (kind, _) in found.items()} for name, found in tables.items()}
     return {MODEL.star_database: columns}
 

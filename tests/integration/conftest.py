@@ -25,7 +25,8 @@ from tidemark.landing.manifest import Manifest
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
 from tidemark.operations.compare_rows import Difference, compare_stars
-from tidemark.warehouse.postgres.load import PostgresWarehouse
+from tidemark.warehouse.kinds import DEFAULT_KIND, open_warehouse
+from tidemark.warehouse.protocol import Warehouse
 
 from local_stack.postgres.server import Credentials as Database
 from local_stack.postgres.server import EmbeddedPostgres
@@ -112,9 +113,15 @@ class Pipeline:
             self.warehouse_database = self.new_database("warehouse")
         return self.warehouse_database
 
+    def warehouse_in(self, database: Database | None = None) -> Warehouse:
+        """The warehouse that Tidemark sees in a database."""
+        return open_warehouse(DEFAULT_KIND, self.model, credentials_of(database or self.warehouse()))
+
     def load(self, database: Database | None = None) -> int:
-        credentials = credentials_of(database or self.warehouse())
-        return load(self.model, self.landing, PROCESSED, PostgresWarehouse(self.model, credentials), self.metrics)
+        return self.load_into(self.warehouse_in(database))
+
+    def load_into(self, warehouse: Warehouse) -> int:
+        return load(self.model, self.landing, PROCESSED, warehouse, self.metrics)
 
     def tick(self, **options: Any) -> Manifest:
         manifest = self.must_extract(**options)
@@ -163,7 +170,7 @@ class Pipeline:
         lake = self.reader_of_the_lake()
         run = lake.last_run()
         assert run is not None
-        with (database or self.warehouse()).connect() as warehouse:
+        with self.warehouse_in(database).reader() as warehouse:
             return list(compare_stars(warehouse, self.model, lake, run))
 
     def forget_lake(self) -> None:

@@ -44,16 +44,17 @@ class Results:
         with self.stack.warehouse.connect() as warehouse:
             warehouse.execute("SET timezone = 'UTC'")
             known: datetime = one(source, "SELECT clock_timestamp()")
-            self._payment(warehouse, day)
-            self._silent(source, warehouse, day, known)
-            self._deleted(warehouse, day, known)
-            self._late(warehouse, day)
+            self._payment(day)
+            self._silent(source, day, known)
+            self._deleted(day, known)
+            self._late(day)
             self._as_of(warehouse, day)
             self._revenue(source, warehouse)
             self._reconciliation(source, warehouse)
 
-    def _versions(self, warehouse: psycopg.Connection, fact: str, key: int, why: str) -> list[Version]:
-        found = read_versions(warehouse, self.stack.model, self.stack.model.facts[fact], [str(key)])
+    def _versions(self, fact: str, key: int, why: str) -> list[Version]:
+        with self.stack.pipeline.warehouse.reader() as warehouse:
+            found = read_versions(warehouse, self.stack.model, self.stack.model.facts[fact], [str(key)])
         self.out.print(show.version_list(f"{fact} {key}: {why}", found))
         self.figures.setdefault("versions", {})[f"{fact} {key}"] = [
             {
@@ -69,9 +70,9 @@ class Results:
         ]
         return found
 
-    def _payment(self, warehouse: psycopg.Connection, day: Day) -> None:
+    def _payment(self, day: Day) -> None:
         key = day.booked.payment_ids[0]
-        found = self._versions(warehouse, "fact_payment", key, "due, then paid")
+        found = self._versions("fact_payment", key, "due, then paid")
         self.figures["payment"] = key
         paid_at = utc(day.booked.at)
         self.checks.equal(
@@ -80,9 +81,9 @@ class Results:
             [(False, utc(day.due[key]), paid_at, 1, 2), (True, paid_at, None, 2, None)],
         )
 
-    def _silent(self, source: psycopg.Connection, warehouse: psycopg.Connection, day: Day, known: datetime) -> None:
+    def _silent(self, source: psycopg.Connection, day: Day, known: datetime) -> None:
         key, before, now = day.silent.key, day.silent_before, source_row(source, day.silent.key)
-        found = self._versions(warehouse, "fact_sales_order", key, "changed without a trace in last_updated")
+        found = self._versions("fact_sales_order", key, "changed without a trace in last_updated")
         self.figures["silent_order"] = key
         names = ("design_id", "sales_staff_id", "units_sold", "unit_price")
         self.checks.equal(
@@ -96,17 +97,17 @@ class Results:
         self.checks.equal(f"no gap in sales order {key}", found[0].valid_to, found[-1].valid_from)
         self.checks.between(f"sales order {key} changed", found[-1].valid_from, day.started, known)
 
-    def _deleted(self, warehouse: psycopg.Connection, day: Day, known: datetime) -> None:
+    def _deleted(self, day: Day, known: datetime) -> None:
         key = int(day.deleted.order_id or 0)
-        found = self._versions(warehouse, "fact_sales_order", key, "deleted, and still there to be asked for")
+        found = self._versions("fact_sales_order", key, "deleted, and still there to be asked for")
         self.figures["deleted_order"] = key
         states = [(version.is_deleted, version.closed_seq) for version in found]
         self.checks.equal(f"versions of deleted order {key}", states, [(True, 2)])
         self.checks.between(f"sales order {key} deleted", found[0].valid_to, day.started, known)
 
-    def _late(self, warehouse: psycopg.Connection, day: Day) -> None:
+    def _late(self, day: Day) -> None:
         order = day.late.order
-        found = self._versions(warehouse, "fact_sales_order", order.order_id, "committed after the second tick")
+        found = self._versions("fact_sales_order", order.order_id, "committed after the second tick")
         latest = max(placed.at for placed in day.orders)
         self.out.print(
             f"  A watermark would have lost it: its last_updated {order.at:%H:%M:%S} lies before {latest:%H:%M:%S}, "

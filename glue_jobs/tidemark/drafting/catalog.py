@@ -18,7 +18,7 @@ from psycopg import sql
 
 from tidemark.base.database_url import Credentials
 from tidemark.base.errors import SourceError
-from tidemark.drafting.zones import ServerZone, read_server_zone, zone_of_default
+from tidemark.drafting.zones import SESSION, SETTINGS, ServerZone, server_zone, zone_of_default
 from tidemark.model.types import PgType
 from tidemark.source.catalog import BASE_TYPES
 from tidemark.source.equality import Spelling, spellings
@@ -194,7 +194,8 @@ def read_database(connection: psycopg.Connection, schemas: Sequence[str] = ()) -
         )
     wanted = [name for name, of_extension in known.items() if (name in schemas if schemas else not of_extension)]
     rows = connection.execute((_TREE + _RELATIONS).encode(), {"schemas": wanted}).fetchall()
-    zone = read_server_zone(connection)
+    settings = connection.execute(SETTINGS.encode()).fetchall()
+    zone = server_zone(settings, connection.execute(SESSION.encode()).fetchone() or ("", ""))
     parts = _Parts(connection, [row[0] for row in rows], zone)
     name, comment = connection.execute(_DATABASE.encode()).fetchone() or (connection.info.dbname, None)
     return Database(

@@ -15,22 +15,20 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 from zoneinfo import available_timezones
 
-import psycopg
-
 from tidemark.model.time_zones import is_time_zone
 from tidemark.model.types import PgType
 
 if TYPE_CHECKING:
     from tidemark.drafting.catalog import FoundColumn
 
-_SETTINGS: Final = """
+SETTINGS: Final = """
 SELECT s.setdatabase <> 0, s.setrole::regrole::text, substr(c.value, length('timezone=') + 1)
   FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) c(value)
  WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
    AND lower(c.value) LIKE 'timezone=%'
  ORDER BY s.setdatabase DESC, s.setrole
 """
-_SESSION: Final = "SELECT setting, source FROM pg_settings WHERE name = 'TimeZone'"
+SESSION: Final = "SELECT setting, source FROM pg_settings WHERE name = 'TimeZone'"
 _NOBODY: Final = "-"  # how regrole writes no role: the setting is everyone's
 _OWN: Final = ("client", "user", "database user", "session", "interactive")
 _NOW: Final = r"(?:now\(\)|CURRENT_TIMESTAMP(?:\(\d\))?|(?:clock|statement|transaction)_timestamp\(\))"
@@ -52,11 +50,16 @@ class ServerZone:
     roles: tuple[str, ...] = ()
 
 
-def read_server_zone(connection: psycopg.Connection) -> ServerZone:
-    """Ask for the zone that an application's sessions have, which may not be this one's."""
-    settings = connection.execute(_SETTINGS.encode()).fetchall()
+def server_zone(settings: Sequence[tuple[bool, str, str]], session: tuple[str, str]) -> ServerZone:
+    """Say which zone an application's sessions have, which may not be the asking one's.
+
+    Parameters
+    ----------
+    settings, session
+        What the server answers to :data:`SETTINGS` and :data:`SESSION`.
+    """
     roles = tuple(dict.fromkeys(role for _, role, _ in settings if role != _NOBODY))
-    setting, source = connection.execute(_SESSION.encode()).fetchone() or ("", "")
+    setting, source = session
     for of_database, role, zone in settings:
         if role == _NOBODY:
             what = "ALTER DATABASE" if of_database else "ALTER ROLE ALL"

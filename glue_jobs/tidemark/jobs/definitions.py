@@ -62,7 +62,7 @@ _FIXED: Final[dict[str, tuple[str, ...]]] = {
 _IF_SET: Final[dict[str, tuple[str, ...]]] = {
     "extract": ("source_host", "source_port", "source_dbname", "start_spark"),
     "transform": ("start_spark",),
-    "load": ("warehouse_host", "warehouse_port", "warehouse_dbname", "start_spark"),
+    "load": ("warehouse_kind", "warehouse_host", "warehouse_port", "warehouse_dbname", "start_spark"),
 }
 _PER_RUN: Final[dict[str, tuple[str, ...]]] = {
     "extract": ("run_id", "accept_deletes", "full_compare"),

@@ -30,6 +30,8 @@ class Deployment:
         Time between two ticks: the steps' limits are parts of it.
     source_host, source_port, source_dbname, warehouse_host, warehouse_port, warehouse_dbname
         What a secret lacks (one that RDS manages has user and password only); None if it says all.
+    warehouse_kind
+        One of :data:`tidemark.warehouse.kinds.KINDS`; None if it is the usual one.
     start_spark
         Every job starts a SparkContext before its work, also where it needs none: YARN, under Glue, fails one without.
     """
@@ -50,6 +52,7 @@ class Deployment:
     warehouse_host: str | None = None
     warehouse_port: int | None = None
     warehouse_dbname: str | None = None
+    warehouse_kind: str | None = None
     start_spark: bool = False
 
     @property

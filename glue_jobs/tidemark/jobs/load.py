@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from tidemark.base.errors import WarehouseError
 from tidemark.base.giving_way import try_again
 from tidemark.base.metrics import FRESHNESS, Metrics
 from tidemark.lake.reader import LakeReader
-from tidemark.warehouse.delta import Scope, scope_of
+from tidemark.warehouse.delta import StarDelta
 from tidemark.warehouse.reconcile import reconcile
+from tidemark.warehouse.refusals import ahead_of_the_lake, made_with_another_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tidemark.lake.batches import Run
     from tidemark.landing.area import Landing
     from tidemark.model.definition import Model
-    from tidemark.warehouse.protocol import LoadTransaction, Warehouse
+    from tidemark.warehouse.protocol import LakeDelta, Warehouse, WarehouseLoad
 
 _log = logging.getLogger("tidemark.load")
 
@@ -54,50 +54,35 @@ def load(model: Model, landing: Landing, processed_uri: str, warehouse: Warehous
 def _load_run(model: Model, lake: LakeReader, landing: Landing, runs: Sequence[Run], warehouse: Warehouse) -> None:
     run = runs[-1]
     with warehouse.load() as transaction:
-        after = transaction.ledger_seq(run.lake_id)
+        after = transaction.loaded_through(run.lake_id)
         if after > run.seq:
-            raise WarehouseError(
-                f"the warehouse is at run {after}, ahead of the lake at run {run.seq}",
-                expected="a lake that is never set back",
-                do="restore the lake's bucket, or drop the schema and its rows in etl.load_ledger to load anew",
-            )
+            raise ahead_of_the_lake(after, run, warehouse.from_scratch)
         if after == run.seq:
             _log.info("the warehouse is at run %d already", after)
             return
-        _refuse_another_model(model, run)
+        if run.model_digest != model.digest:
+            raise made_with_another_model(run, model)
         if 0 < after < runs[0].seq:  # another warehouse than the one that was loaded last
             runs = lake.runs(f"seq >= {after:d}")
-        scope = scope_of(model, lake, runs, after, transaction.evolve())
-        written = _merge(model, lake, run, scope, transaction)
-        reconcile(model, lake, run, landing.read(run.seq), scope.changed, transaction)
-        transaction.record(run, after, written)
+        delta = StarDelta(model, lake, runs, after, transaction.create_or_evolve())
+        written = _merge(model, delta, transaction)
+        reconcile(model, lake, delta, landing.read(run.seq), transaction)
+        transaction.record(delta, written)
 
 
-def _refuse_another_model(model: Model, run: Run) -> None:
-    if run.model_digest != model.digest:
-        raise WarehouseError(
-            f"run {run.seq} of the lake was made with another model than this one, which was changed since",
-            expected=f"digest {run.model_digest[:12]}, found {model.digest[:12]}",
-            do="nothing: the next tick applies the new model; nothing was committed",
-        )
-
-
-def _merge(model: Model, lake: LakeReader, run: Run, scope: Scope, transaction: LoadTransaction) -> dict[str, int]:
-    """Merge calendar, dimensions, then facts: an order in which every foreign key holds."""
+def _merge(model: Model, delta: LakeDelta, transaction: WarehouseLoad) -> dict[str, int]:
+    """Merge what the warehouse lacks; return the rows written per table."""
     written: dict[str, int] = {}
-    if model.date_dimension:
-        days = scope.delta(lake, model.date_dimension, run)
-        if days is not None:
-            written[model.date_dimension] = transaction.merge_dates(model.date_dimension, days)
-    for dimension in model.dimensions.values():
-        rows = scope.delta(lake, dimension.name, run)
-        if rows is not None:
-            written[dimension.name] = transaction.merge_dimension(dimension, rows)
-    for fact in model.facts.values():
-        rows = scope.delta(lake, fact.name, run)
-        if rows is not None:
-            filled = fact.name in scope.whole - scope.created
-            written[fact.name] = transaction.merge_fact(fact, rows, filled=filled)
+    for name in delta.tables():
+        rows = delta.rows(name)
+        if rows is None:
+            continue
+        if name in model.facts:
+            written[name] = transaction.merge_fact(model.facts[name], rows, backfill=delta.is_backfill(name))
+        elif name in model.dimensions:
+            written[name] = transaction.merge_dimension(model.dimensions[name], rows)
+        else:
+            written[name] = transaction.merge_calendar(name, rows)
     for name, count in written.items():
         _log.info("%-22s %7d rows written", name, count)
     return written

@@ -17,8 +17,8 @@ from pyspark.sql import functions as F  # noqa: N812
 from tidemark.base import quoting as names
 from tidemark.lake import merge
 from tidemark.lake.changeset import checkpoint, count_changes
-from tidemark.lake.tables import MIRROR_COLUMNS
 from tidemark.landing import files as landing_format
+from tidemark.model.added_columns import MIRROR_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ def ensure(lake: Lake, name: str, manifest: Manifest) -> None:
     mirror, key = lake.mirror(name), entry.key if entry else declared.key if declared else ()
     if entry and entry.mode == "full":  # without rows, nothing is known of any column
         lake.drop_unless_it_fits(mirror, wanted, key)
-        lake.drop_columns_but(mirror, {*wanted, *key, *MIRROR_COLUMNS})
+        lake.drop_columns_but(mirror, {*wanted, *key, *(column.name for column in MIRROR_COLUMNS)})
     if declared and not lake.exists(mirror):
         wanted = {column: declared.column(column).type.spark for column in declared.key} | wanted
     if wanted:

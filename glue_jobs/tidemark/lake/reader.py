@@ -17,6 +17,7 @@ from pyiceberg.expressions import AlwaysTrue
 
 from tidemark.base import storage
 from tidemark.lake.batches import Run
+from tidemark.model.added_columns import QUARANTINE, RUNS, present_rows
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -38,7 +39,7 @@ class LakeReader:
 
     def runs(self, condition: str | None = None) -> list[Run]:
         """Return the applied runs, oldest first."""
-        table = self._table(self.model.star_database, "etl_runs")
+        table = self._table(self.model.star_database, RUNS)
         if table is None:
             return []
         rows = table.scan(row_filter=condition or AlwaysTrue()).to_arrow().to_pylist()
@@ -61,14 +62,13 @@ class LakeReader:
         found = table.scan(row_filter=newer if after else AlwaysTrue(), snapshot_id=snapshot).to_arrow()
         return found if found.num_rows else None
 
-    def current_rows(self, table: Dimension | Fact, run: Run) -> int:
+    def present_rows(self, table: Dimension | Fact, run: Run) -> int:
         """Number of present rows of a star table at the run's state."""
         snapshot = run.snapshots.get(table.name)
         found = self._table(self.model.star_database, table.name)
         if snapshot is None or found is None:
             return 0
-        alive = "is_current = true" if table.name in self.model.facts else "is_deleted = false and is_inferred = false"
-        scan = found.scan(row_filter=alive, snapshot_id=snapshot, selected_fields=table.key)
+        scan = found.scan(row_filter=present_rows(table), snapshot_id=snapshot, selected_fields=table.key)
         return int(scan.to_arrow().num_rows)
 
     def mirror_rows(self, table: str) -> int:
@@ -89,7 +89,7 @@ class LakeReader:
 
     def open_quarantine(self) -> dict[str, int]:
         """Number of open quarantine entries per star table now."""
-        found = self._table(self.model.star_database, "quarantine")
+        found = self._table(self.model.star_database, QUARANTINE)
         if found is None:
             return {}
         tables = found.scan(row_filter="resolved_seq is null", selected_fields=("table_name",)).to_arrow()
@@ -97,7 +97,7 @@ class LakeReader:
 
     def quarantined(self) -> list[dict[str, Any]]:
         """Return the open quarantine entries: ``table_name``, ``key``, ``seq``, ``reason``, ``row``; in that order."""
-        found = self._table(self.model.star_database, "quarantine")
+        found = self._table(self.model.star_database, QUARANTINE)
         rows = [] if found is None else found.scan(row_filter="resolved_seq is null").to_arrow().to_pylist()
         return sorted(rows, key=lambda row: (row["table_name"], row["key"], row["seq"]))
 

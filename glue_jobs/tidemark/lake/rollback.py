@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from tidemark.lake.batches import Run
-from tidemark.lake.tables import DIMENSION_COLUMNS, FACT_COLUMNS, Lake, concurrently
-from tidemark.model.added_columns import QUARANTINE
+from tidemark.lake.tables import Lake, concurrently
+from tidemark.model.added_columns import DIMENSION_COLUMNS, FACT_COLUMNS, QUARANTINE
 
 _log = logging.getLogger("tidemark.transform")
 
@@ -22,8 +22,8 @@ def roll_back(lake: Lake, last: Run) -> None:
             return lake.drop(lake.star(name))
         held = last.columns.get(name)
         if name in star and held is not None:
-            own = {*FACT_COLUMNS, *DIMENSION_COLUMNS, *_partition(lake, name)}
-            lake.drop_columns_but(lake.star(name), {*held, *own})
+            own = {column.name for column in (*FACT_COLUMNS, *DIMENSION_COLUMNS)}
+            lake.drop_columns_but(lake.star(name), {*held, *own, *_partition(lake, name)})
         return lake.roll_back(lake.star(name), last.snapshots[name])
 
     for name in [name for name, undone in zip(names, concurrently(names, undo), strict=True) if undone]:

@@ -15,7 +15,16 @@ from tidemark.base import quoting as names
 from tidemark.base.errors import LakeError, ModelError
 from tidemark.base.spark import CATALOG
 from tidemark.lake import batches as lake_batches
-from tidemark.model.definition import DATE_COLUMNS, Dimension, Fact, Model
+from tidemark.model.added_columns import (
+    CALENDAR_COLUMNS,
+    DATE_COLUMNS,
+    MIRROR_COLUMNS,
+    QUARANTINE,
+    QUARANTINE_COLUMNS,
+    RUNS,
+    added_to,
+)
+from tidemark.model.definition import Column, Dimension, Fact, Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -36,31 +45,6 @@ _PROPERTIES: Final = {
     "write.spark.fanout.enabled": "true",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "50",
-}
-
-MIRROR_COLUMNS: Final[Columns] = {"_seq": ("bigint", "Manifest that last changed this row")}
-DIMENSION_COLUMNS: Final[Columns] = {
-    "is_deleted": ("boolean", "The source row is gone; kept because facts refer to it"),
-    "is_inferred": ("boolean", "Stands in for a row that is in quarantine or missing"),
-    "recorded_seq": ("bigint", "Run that last changed this row"),
-}
-FACT_COLUMNS: Final[Columns] = {
-    "version": ("int", "1, 2, 3 and so on, per key"),
-    "valid_from": ("timestamp", "From when this version was true in the source (UTC)"),
-    "valid_to": ("timestamp", "Until when it was true (UTC); NULL while current"),
-    "is_current": ("boolean", "Whether this is the key's present version"),
-    "is_deleted": ("boolean", "Whether this version ended because the source row was deleted"),
-    "recorded_seq": ("bigint", "Run that wrote this version"),
-    "closed_seq": ("bigint", "Run that closed this version; NULL while current"),
-    "_updated_at": ("timestamp", "The source's own time of change, to tell whether it moved"),
-}
-QUARANTINE_COLUMNS: Final[Columns] = {
-    "table_name": ("string", "Star table the row was meant for"),
-    "key": ("string", "Its key there, as text"),
-    "seq": ("bigint", "Run that put it here"),
-    "reason": ("string", "What breaks the contract"),
-    "row": ("string", "The row as JSON"),
-    "resolved_seq": ("bigint", "Run that found it mended or gone; NULL while open"),
 }
 
 
@@ -86,12 +70,12 @@ class Lake:
 
     def ensure_mirror(self, table: str, columns: Mapping[str, str], key: Sequence[str]) -> None:
         """Create or evolve the mirror of ``table`` to hold these columns (name -> Spark type); note its key."""
-        declared = self.model.tables.get(table)  # a manifest that waited may know more than the model
-        texts = {column.name: column.description for column in declared.columns} if declared else {}
+        modelled = self.model.tables.get(table)  # a manifest that waited may know more than the model
+        texts = {column.name: column.description for column in modelled.columns} if modelled else {}
         described = {name: (kind, texts.get(name, "")) for name, kind in columns.items()}
-        text = declared.description if declared else ""
+        text = modelled.description if modelled else ""
         properties = _PROPERTIES | {_KEY: json.dumps(list(key))}
-        self._ensure(self.mirror(table), {**described, **MIRROR_COLUMNS}, text, properties=properties)
+        self._ensure(self.mirror(table), described | declared(MIRROR_COLUMNS), text, properties=properties)
 
     def drop_columns_but(self, name: str, columns: Collection[str]) -> None:
         """Drop all other columns of a table, if it is there."""
@@ -118,34 +102,29 @@ class Lake:
         ModelError
             If a column would have to become another type, or a narrower one: its history cannot.
         """
-        columns: Columns = {column.name: (column.type.spark, column.description) for column in table.columns}
+        columns = declared((*table.columns, *added_to(table)))
         partition = ""
-        if isinstance(table, Fact):
-            columns |= FACT_COLUMNS
-            if table.partition_by:
-                partition = f"PARTITIONED BY (month({names.spark(table.partition_by)}))"
-        else:
-            columns |= DIMENSION_COLUMNS
+        if isinstance(table, Fact) and table.partition_by:
+            partition = f"PARTITIONED BY (month({names.spark(table.partition_by)}))"
         name = self.star(table.name)
         self._ensure(name, columns, table.description, partition, keeps=f"star.yml: {table.name}")
         return name
 
     def ensure_dates(self, name: str) -> str:
         """Create the calendar dimension."""
-        columns = {column.name: (column.type.spark, column.description) for column in DATE_COLUMNS}
-        recorded = {"recorded_seq": DIMENSION_COLUMNS["recorded_seq"]}
-        self._ensure(self.star(name), {**columns, **recorded}, "One row per day of the years that the facts touch")
+        columns = declared((*DATE_COLUMNS, *CALENDAR_COLUMNS))
+        self._ensure(self.star(name), columns, "One row per day of the years that the facts touch")
         return self.star(name)
 
     def ensure_runs(self) -> str:
         """Create the run ledger."""
-        self._ensure(self.star("etl_runs"), lake_batches.COLUMNS, "One row per manifest that was applied to this lake")
-        return self.star("etl_runs")
+        self._ensure(self.star(RUNS), lake_batches.COLUMNS, "One row per manifest that was applied to this lake")
+        return self.star(RUNS)
 
     def ensure_quarantine(self) -> str:
         """Create the quarantine."""
-        self._ensure(self.star("quarantine"), QUARANTINE_COLUMNS, "Rows that break the star's contract")
-        return self.star("quarantine")
+        self._ensure(self.star(QUARANTINE), declared(QUARANTINE_COLUMNS), "Rows that break the star's contract")
+        return self.star(QUARANTINE)
 
     def exists(self, name: str) -> bool:
         """Whether a table is there."""
@@ -242,6 +221,11 @@ class Lake:
                 self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quoted} TYPE {kind}")
             if text and found[column].metadata.get("comment") != text:
                 self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quoted} COMMENT {names.spark_literal(text)}")
+
+
+def declared(columns: Iterable[Column]) -> Columns:
+    """Return columns as the lake declares them: name -> Spark type and comment."""
+    return {column.name: (column.type.spark, column.description) for column in columns}
 
 
 def concurrently(items: Iterable[Any], work: Callable[[Any], Any]) -> list[Any]:

@@ -162,18 +162,3 @@ class Model:
         """Names of all star tables, the calendar included."""
         dates = [self.date_dimension] if self.date_dimension else []
         return frozenset([*self.dimensions, *self.facts, *dates])
-
-
-DATE_COLUMNS: tuple[Column, ...] = tuple(
-    Column(name=name, type=PgType.parse(kind), nullable=False, description=text)
-    for name, kind, text in (
-        ("date_id", "date", "The day"),
-        ("year", "integer", "Calendar year"),
-        ("month", "integer", "Month, 1 to 12"),
-        ("day", "integer", "Day of the month"),
-        ("day_of_week", "integer", "ISO day of the week: Monday = 1 to Sunday = 7"),
-        ("day_name", "varchar", "English name of the day"),
-        ("month_name", "varchar", "English name of the month"),
-        ("quarter", "integer", "Quarter of the year, 1 to 4"),
-    )
-)

@@ -12,23 +12,24 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tidemark.model.added_columns import DIMENSION_COLUMNS, FACT_COLUMNS, MIRROR_COLUMNS, QUARANTINE, RUNS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 # Schemas of the warehouse that are there already; `tidemark rebuild` drops the model's.
 SCHEMAS_TAKEN: Final = frozenset({"etl", "public", "information_schema"})
 # The transform's and Iceberg's own columns beside a mirror's.
-MIRRORS_OWN: Final = frozenset(
-    "_seq _op _old _file _pos _deleted _spec_id _partition _row_id _last_updated_sequence_number "  # noqa: SIM905
+MIRRORS_OWN: Final = frozenset(column.name for column in MIRROR_COLUMNS) | frozenset(
+    "_op _old _file _pos _deleted _spec_id _partition _row_id _last_updated_sequence_number "  # noqa: SIM905
     "_change_type _change_ordinal _commit_snapshot_id".split()
 )
 # Tidemark's own columns beside a star's, and those that every table of PostgreSQL has.
 STARS_OWN: Final = frozenset(
-    "version valid_from valid_to is_current is_deleted is_inferred recorded_seq closed_seq last "  # noqa: SIM905
-    "tableoid ctid xmin xmax cmin cmax".split()
-)
+    column.name for column in (*FACT_COLUMNS, *DIMENSION_COLUMNS) if column.in_warehouse
+) | frozenset(("last", "tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"))
 # Tidemark's own tables beside a star's.
-STAR_DATABASES_OWN: Final = frozenset({"etl_runs", "quarantine"})
+STAR_DATABASES_OWN: Final = frozenset({RUNS, QUARANTINE})
 # What the warehouse makes beside each table, and besides beside each fact.
 TABLES_OWN: Final = ("_pkey",)
 FACTS_OWN: Final = ("_current", "_as_of", "_one")

@@ -1,4 +1,4 @@
-"""PostgreSQL types and their forms on the way: reader expression, landing and lake (Spark), warehouse.
+"""PostgreSQL types and their forms on the way: reader expression, landing and lake (Spark).
 
 Promises: a value that is landed is exact. Dates and timestamps
 travel from the readers as whole days and microseconds, so neither the JVM's time zone nor its calendar can bend them;
@@ -195,11 +195,6 @@ class PgType:
         if self.base in ("timestamp", "timestamptz"):
             return f"CAST(timestamp_micros({quoted}) AS {self.spark}) AS {quoted}"
         return f"CAST({quoted} AS {self.spark}) AS {quoted}"
-
-    @property
-    def warehouse(self) -> str:
-        """Type of a star column in the warehouse; ``char`` alone would be ``char(1)`` there, ``bpchar`` has no end."""
-        return "bpchar" if self == PgType("char") else str(self)
 
 
 def star_type(text: str, where: str) -> PgType:

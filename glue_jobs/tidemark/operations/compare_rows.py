@@ -13,26 +13,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from tidemark.base.quoting import pg
-from tidemark.base.sessions import open_session
+from tidemark.model.added_columns import warehouse_columns
 from tidemark.model.definition import Fact
 from tidemark.model.types import PgType
-from tidemark.source import catalog
-from tidemark.source import queries as source_sql
-from tidemark.warehouse.postgres.ddl import DIMENSION_EXTRA_NAMES, FACT_EXTRA_NAMES
+from tidemark.source.contents import open_source
 
 if TYPE_CHECKING:
-    import psycopg
-
     from tidemark.lake.batches import Run
     from tidemark.lake.reader import LakeReader
     from tidemark.model.definition import Dimension, Model
     from tidemark.operations.pipeline import Pipeline
+    from tidemark.source.contents import SourceReader
+    from tidemark.warehouse.protocol import WarehouseReader
 
 Rows = Mapping[tuple[Any, ...], tuple[Any, ...]]
 _NONE: Final = "(NULL)"
 _AS_IT_IS: Final = PgType("")
-_INTERVAL: Final = dict.fromkeys(("valid_from", "valid_to"), PgType("timestamptz"))
 
 
 @dataclass(frozen=True)
@@ -50,64 +46,43 @@ def compare_contents(pipeline: Pipeline) -> Iterator[Difference]:
     run = lake.last_run(pipeline.landing.published())
     if run is None:
         return
-    with open_session(pipeline.source, "tidemark").connection as source:
+    with open_source(pipeline.source) as source:
         yield from compare_mirrors(source, model, lake)
-    with open_session(pipeline.warehouse, "tidemark").connection as warehouse:
+    with pipeline.warehouse.reader() as warehouse:
         yield from compare_stars(warehouse, model, lake, run)
 
 
-def compare_mirrors(source: psycopg.Connection, model: Model, lake: LakeReader) -> Iterator[Difference]:
+def compare_mirrors(source: SourceReader, model: Model, lake: LakeReader) -> Iterator[Difference]:
     """Differences between the source's tables now and the lake's mirrors, in one snapshot of the source."""
-    with source.transaction():
-        source.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        source.execute(source_sql.TEXT_FORMS.encode())
-        found = catalog.describe(source, model)
-        for name, table in model.tables.items():
-            names, mirrored = lake.mirror_contents(name)
-            columns = [column.name for column in table.columns if column.name in names]
-            types = found[name].types
-            query = source_sql.rows(table, types, ["true"])
-            listed = [column.name for column in table.columns]
-            there = _by_key(table.key, columns, listed, source.execute(query.encode()), types)
-            here = _by_key(table.key, columns, names, _plain_rows(mirrored), types)
-            yield from _differences(name, columns, there, here, ("source", "lake"))
+    for found in source.contents(model):
+        table = found.table
+        names, mirrored = lake.mirror_contents(table.name)
+        columns = [column.name for column in table.columns if column.name in names]
+        listed = [column.name for column in table.columns]
+        there = _by_key(table.key, columns, listed, found.rows, found.types)
+        here = _by_key(table.key, columns, names, _plain_rows(mirrored), found.types)
+        yield from _differences(table.name, columns, there, here, ("source", "lake"))
 
 
-def compare_stars(warehouse: psycopg.Connection, model: Model, lake: LakeReader, run: Run) -> Iterator[Difference]:
+def compare_stars(warehouse: WarehouseReader, model: Model, lake: LakeReader, run: Run) -> Iterator[Difference]:
     """Differences between all star tables of the lake at a run and the warehouse's."""
     for star in model.star_tables:
         yield from compare_star(warehouse, model, lake, run, star)
 
 
 def compare_star(
-    warehouse: psycopg.Connection, model: Model, lake: LakeReader, run: Run, star: Dimension | Fact
+    warehouse: WarehouseReader, model: Model, lake: LakeReader, run: Run, star: Dimension | Fact
 ) -> Iterator[Difference]:
     """Differences between one star table of the lake at a run and the warehouse's; identity keys are left out."""
-    kinds, key = _star_columns(star)
+    kinds = {column.name: column.type for column in warehouse_columns(model, star.name)}
+    key = (*star.key, "version") if isinstance(star, Fact) else star.key
     names = list(kinds)
-    listed = ", ".join(_loaded_expression(name, kind) for name, kind in kinds.items())
-    query = f"SELECT {listed} FROM {pg(model.name, star.name)}"  # noqa: S608 - quoted names
     rows = lake.delta(star.name, run, 0)
     there = names if rows is None else [name for name in names if name in rows.column_names]
     lake_rows = [] if rows is None else _plain_rows(rows.select(there))
     here = _by_key(key, names, there, lake_rows, kinds)
-    loaded = _by_key(key, names, names, warehouse.execute(query.encode()), kinds)
+    loaded = _by_key(key, names, names, warehouse.rows(star.name), kinds)
     yield from _differences(star.name, names, here, loaded, ("lake", "warehouse"))
-
-
-def _star_columns(star: Dimension | Fact) -> tuple[dict[str, PgType], tuple[str, ...]]:
-    """Return a star table's columns in the warehouse with their types, and which of them identify a row."""
-    kinds = {column.name: column.type for column in star.columns}
-    if isinstance(star, Fact):
-        return kinds | dict.fromkeys(FACT_EXTRA_NAMES, _AS_IT_IS) | _INTERVAL, (*star.key, "version")
-    return kinds | dict.fromkeys(DIMENSION_EXTRA_NAMES, _AS_IT_IS), star.key
-
-
-def _loaded_expression(name: str, kind: PgType) -> str:
-    """SQL that gives a warehouse's column in the lake's form; dates that Python does not know, and 24:00, too."""
-    if kind.base == "time":
-        return f"to_char({pg(name)}, 'HH24:MI:SS.US') AS {pg(name)}"
-    return pg(name) if kind == _AS_IT_IS else kind.reader_expression(name)
 
 
 def _plain_rows(rows: pa.Table) -> Iterator[tuple[Any, ...]]:

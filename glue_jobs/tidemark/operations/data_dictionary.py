@@ -6,11 +6,10 @@ and warehouse do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from tidemark.lake import tables as lake
-from tidemark.model.definition import DATE_COLUMNS, Column, Fact, Model, StarTable
-from tidemark.warehouse.postgres import ddl
+from tidemark.model.added_columns import DATE_COLUMNS, DIMENSION_COLUMNS, FACT_COLUMNS, MIRROR_COLUMNS
+from tidemark.model.definition import Column, Fact, Model, StarTable
 
 Row = Sequence[str]
 
@@ -25,14 +24,13 @@ def markdown(model: Model) -> str:
         "* [History columns](#history-columns): what Tidemark adds to every dimension and fact",
         f"* [Source](#source): the tables that are read, mirrored in the lake's database `{model.source_database}`\n",
         "## Star\n",
-        "Types are the warehouse's. A column that refers to a dimension is a foreign key.\n",
+        "Types are the model's. In the warehouse, a column that refers to a dimension is a foreign key.\n",
         *_calendar(model),
         *(line for table in model.star_tables for line in _star_table(model, table)),
         "## History columns\n",
         *_extras(),
         "## Source\n",
-        "Types are the source's. In the lake every mirror has one column more: "
-        f"`_seq`, {_small(lake.MIRROR_COLUMNS['_seq'][1])}.\n",
+        f"Types are the source's. In the lake every mirror has one column more: {_listed(MIRROR_COLUMNS)}.\n",
         *(line for name in model.tables for line in _source_table(model, name)),
     ]
     return "\n".join(parts).rstrip() + "\n"
@@ -67,22 +65,14 @@ def _star_table(model: Model, table: StarTable) -> Iterator[str]:
 
 def _star_row(column: Column) -> Row:
     refers = f"`{column.references}`" if column.references else ""
-    return (f"`{column.name}`", column.type.warehouse, _null(column), column.description, refers)
+    return (f"`{column.name}`", str(column.type), _null(column), column.description, refers)
 
 
 def _extras() -> Iterator[str]:
-    for title, names, described in (
-        ("Every fact", ddl.FACT_EXTRA_NAMES, lake.FACT_COLUMNS),
-        ("Every dimension but the calendar", ddl.DIMENSION_EXTRA_NAMES, lake.DIMENSION_COLUMNS),
-    ):
+    for title, columns in (("Every fact", FACT_COLUMNS), ("Every dimension but the calendar", DIMENSION_COLUMNS)):
         yield f"### {title}\n"
-        yield _table(("Column", "Type", "Description"), _extra_rows(names, described))
-
-
-def _extra_rows(names: Iterable[str], described: Mapping[str, tuple[str, str]]) -> Iterator[Row]:
-    for name in names:
-        kind, text = described[name]
-        yield f"`{name}`", ddl.stage_type(kind), text
+        rows = ((f"`{one.name}`", str(one.type), one.description) for one in columns if one.in_warehouse)
+        yield _table(("Column", "Type", "Description"), rows)
 
 
 def _source_table(model: Model, name: str) -> Iterator[str]:
@@ -104,8 +94,9 @@ def _null(column: Column) -> str:
     return "yes" if column.nullable else "no"
 
 
-def _small(text: str) -> str:
-    return text[:1].lower() + text[1:]
+def _listed(columns: Iterable[Column]) -> str:
+    """Name and meaning of some columns, within a sentence."""
+    return "; ".join(f"`{one.name}`, {one.description[:1].lower()}{one.description[1:]}" for one in columns)
 
 
 def _table(heads: Row, rows: Iterable[Row]) -> str:

@@ -20,6 +20,7 @@ from tidemark.jobs.deployment import Deployment
 from tidemark.lake.reader import LakeReader
 from tidemark.landing.area import Landing
 from tidemark.model.loader import load_model
+from tidemark.warehouse.kinds import open_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from tidemark.model.definition import Model
     from tidemark.operations.executions import Execution, Notification
+    from tidemark.warehouse.protocol import Warehouse
 
 
 def _nobody_told() -> Sequence[Notification]:
@@ -86,9 +88,10 @@ class Pipeline:
         return self._credentials("source", self.deployment.source_secret)
 
     @property
-    def warehouse(self) -> Credentials:
-        """What the jobs write the warehouse with."""
-        return self._credentials("warehouse", self.deployment.warehouse_secret)
+    def warehouse(self) -> Warehouse:
+        """The warehouse, with what the jobs write it with."""
+        credentials = self._credentials("warehouse", self.deployment.warehouse_secret)
+        return open_warehouse(self.deployment.warehouse_kind, self.model, credentials)
 
     def _credentials(self, database: str, secret: str) -> Credentials:
         told = {name: getattr(self.deployment, f"{database}_{name}") for name in ("host", "port", "dbname")}

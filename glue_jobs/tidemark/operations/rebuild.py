@@ -13,7 +13,6 @@ from tidemark.base.errors import TidemarkError
 from tidemark.lake.removal import forget_lake
 from tidemark.operations import tick as ticks
 from tidemark.operations.executions import last_execution
-from tidemark.warehouse.postgres.load import PostgresWarehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +33,7 @@ def rebuild(pipeline: Pipeline, on_progress: Callable[[Execution], None] | None 
         If another execution runs, which would write to what is dropped here.
     """
     _refuse_beside(last_execution(pipeline.states, pipeline.machine))
-    PostgresWarehouse(pipeline.model, pipeline.warehouse).forget()
+    pipeline.warehouse.forget()
     forget_lake(pipeline.lake, pipeline.deployment.processed_uri)
     pipeline.landing.forget_published()
     applied = -1

@@ -13,18 +13,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import psycopg
-from psycopg import sql
-
 from tidemark.base.errors import TidemarkError
-from tidemark.base.sessions import open_session
-from tidemark.model.definition import Dimension, Fact, Model, SourceTable
+from tidemark.model.definition import Fact
 from tidemark.operations.compare_rows import compare_star
+from tidemark.source.contents import open_source
 
 if TYPE_CHECKING:
     from tidemark.lake.batches import Run
     from tidemark.lake.reader import LakeReader
+    from tidemark.model.definition import Dimension, Model
     from tidemark.operations.pipeline import Pipeline
+    from tidemark.warehouse.protocol import WarehouseReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,18 +113,15 @@ def reconcile(pipeline: Pipeline) -> Reconciliation:
     manifest = pipeline.landing.read(run.seq)
     with ThreadPoolExecutor(4) as pool:
         mirrors = dict(zip(model.tables, pool.map(lake.mirror_rows, model.tables), strict=True))
-        found = pool.map(lambda star: lake.current_rows(star, run), model.star_tables)
+        found = pool.map(lambda star: lake.present_rows(star, run), model.star_tables)
         stars = {star.name: rows for star, rows in zip(model.star_tables, found, strict=True)}
-    with (
-        open_session(pipeline.source, "tidemark").connection as source,
-        open_session(pipeline.warehouse, "tidemark").connection as warehouse,
-    ):
-        ledger = _ledger(warehouse, model)
+    with open_source(pipeline.source) as source, pipeline.warehouse.reader() as warehouse:
+        ledger = warehouse.loaded_through()
         lines: list[Line] = []
         for name, table in model.tables.items():
             entry = manifest.tables.get(name)
             users = tuple(star.name for star in model.star_tables if name in star.joins)
-            now, cut = _count(source, table), entry.count if entry else None
+            now, cut = source.count(table), entry.count if entry else None
             basis = Line(source=name, source_now=now, at_cut=cut, mirror=mirrors[name], part_of=users)
             driven = [star for star in model.star_tables if star.driver == name]
             lines += [
@@ -133,7 +129,7 @@ def reconcile(pipeline: Pipeline) -> Reconciliation:
                     basis,
                     star=star.name,
                     star_lake=stars[star.name],
-                    warehouse=_present(warehouse, model, star) if ledger else 0,
+                    warehouse=warehouse.present_rows(star) if ledger else 0,
                     held=run.held_back.get(star.name, 0),
                     complete=star.complete,
                     versions_differing=_differing(warehouse, model, lake, run, star) if ledger else 0,
@@ -143,28 +139,7 @@ def reconcile(pipeline: Pipeline) -> Reconciliation:
     return Reconciliation(seq=run.seq, cut_time=run.cut_time, ledger_seq=ledger, lines=tuple(lines))
 
 
-def _count(source: psycopg.Connection, table: SourceTable) -> int:
-    query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table.schema, table.relation))
-    found = source.execute(query).fetchone()
-    return int(found[0]) if found else 0
-
-
-def _ledger(warehouse: psycopg.Connection, model: Model) -> int:
-    found = warehouse.execute("SELECT to_regclass('etl.load_ledger') IS NOT NULL").fetchone()
-    if found is None or not found[0]:
-        return 0
-    last = warehouse.execute("SELECT max(seq) FROM etl.load_ledger WHERE model = %s", [model.name]).fetchone()
-    return int(last[0] or 0) if last else 0
-
-
-def _present(warehouse: psycopg.Connection, model: Model, star: Dimension | Fact) -> int:
-    alive = sql.SQL("is_current" if isinstance(star, Fact) else "NOT is_deleted AND NOT is_inferred")
-    query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(sql.Identifier(model.name, star.name), alive)
-    found = warehouse.execute(query).fetchone()
-    return int(found[0]) if found else 0
-
-
-def _differing(warehouse: psycopg.Connection, model: Model, lake: LakeReader, run: Run, star: Dimension | Fact) -> int:
+def _differing(warehouse: WarehouseReader, model: Model, lake: LakeReader, run: Run, star: Dimension | Fact) -> int:
     """Count the versions of a fact that lake and warehouse do not agree about; not done for dimensions."""
     if not isinstance(star, Fact):
         return 0

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
 from tidemark.lake import keys
+from tidemark.model.added_columns import DIMENSION_COLUMNS, present_rows
 from tidemark.model.definition import Dimension
 from tidemark.star import contract, versions
 from tidemark.star.deletes import lost_rows
@@ -54,7 +55,7 @@ def decide(
     decided = joined.select(*kept, *keys.as_key(table.key, "c."), F.col("last"), decision.alias(versions.DECISION))
     decided = decided.where(F.col(versions.DECISION).isNotNull())
     if scope.may_have_deletes:
-        lost = lost_rows(lake, table, manifest, rows, here.where("NOT is_deleted AND NOT is_inferred"), scope)
+        lost = lost_rows(lake, table, manifest, rows, here.where(present_rows(table)), scope)
         lost = lost.select(*keys.as_key(table.key), whole)
         decided = decided.unionByName(versions.gone(lost, decided))
     return decided
@@ -63,7 +64,7 @@ def decide(
 def write(lake: Lake, table: Dimension, manifest: Manifest, decided: DataFrame, seen: ChangeCounts) -> None:
     """Write what was decided as one commit."""
     columns = [column.name for column in table.columns]
-    updated = [*columns, "is_deleted", "is_inferred", "recorded_seq"]
+    updated = [*columns, *(column.name for column in DIMENSION_COLUMNS)]
     store(lake, table, _rows(decided, columns, manifest.seq), table.key, updated, seen)
 
 

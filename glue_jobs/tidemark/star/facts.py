@@ -8,6 +8,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
 from tidemark.lake import keys, merge
+from tidemark.model.added_columns import present_rows
 from tidemark.model.definition import Dimension, Fact
 from tidemark.star import versions
 from tidemark.star.deletes import lost_rows
@@ -40,7 +41,7 @@ def decide(
     latest = versions.latest_versions(history, table.key)
     decided = versions.decide(rows, latest if scope.everything else F.broadcast(latest), table.key, columns, backfill)
     if scope.may_have_deletes:
-        lost = lost_rows(lake, table, manifest, rows, here.where("is_current"), scope)
+        lost = lost_rows(lake, table, manifest, rows, here.where(present_rows(table)), scope)
         decided = decided.unionByName(versions.gone(versions.latest_versions(lost, table.key), decided))
     return decided
 

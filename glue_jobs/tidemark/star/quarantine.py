@@ -15,7 +15,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from tidemark.lake import merge
 from tidemark.lake.changeset import checkpoint
 from tidemark.lake.keys import key_text
-from tidemark.model.added_columns import QUARANTINE
+from tidemark.model.added_columns import QUARANTINE, present_rows
 from tidemark.star import contract
 
 if TYPE_CHECKING:
@@ -51,25 +51,14 @@ def record(lake: Lake, changes: Mapping[str, StarChange], seq: int, was_open: in
 
 def held_back(lake: Lake) -> dict[str, int]:
     """Per star table, rows of the source that only the open quarantine holds: they have no current row."""
-    result = {}
     entries = lake.spark.table(lake.star(QUARANTINE)).where("resolved_seq IS NULL")
-    for name in [row[0] for row in entries.select("table_name").distinct().collect()]:
-        if name in lake.model.facts:
-            here = lake.spark.table(lake.star(name)).where("is_current")
-            key = lake.model.facts[name].key
-        elif name in lake.model.dimensions:
-            here = lake.spark.table(lake.star(name)).where("NOT is_deleted AND NOT is_inferred")
-            key = lake.model.dimensions[name].key
-        else:
-            continue
-        present = here.select(key_text(key))
-        result[name] = (
-            entries.where(F.col("table_name") == name)
-            .select("key")
-            .distinct()
-            .join(present, "key", "left_anti")
-            .count()
-        )
+    named = {row[0] for row in entries.select("table_name").distinct().collect()}
+    result = {}
+    for table in lake.model.star_tables:
+        if table.name in named:
+            present = lake.spark.table(lake.star(table.name)).where(present_rows(table)).select(key_text(table.key))
+            held = entries.where(F.col("table_name") == table.name).select("key").distinct()
+            result[table.name] = held.join(present, "key", "left_anti").count()
     return result
 
 

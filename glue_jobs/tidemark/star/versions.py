@@ -26,7 +26,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
 from tidemark.lake import keys
-from tidemark.lake.tables import FACT_COLUMNS
+from tidemark.model.added_columns import FACT_COLUMNS
 from tidemark.star.contract import KEY_TEXT, RAW, REASON, UPDATED
 
 if TYPE_CHECKING:
@@ -186,10 +186,10 @@ def to_write(decided: DataFrame, columns: Sequence[str], cut: Column, seq: int) 
 
 def _filled(decided: DataFrame, columns: Sequence[str]) -> DataFrame:
     """Current versions with the values of columns that are new to the fact; nothing else of them changes."""
-    own = [F.col(f"last.{name}") for name in FACT_COLUMNS]
+    own = [F.col(f"last.{column.name}") for column in FACT_COLUMNS]
     return decided.where(F.col(DECISION) == BACKFILLED).select(*(F.col(names.spark(name)) for name in columns), *own)
 
 
 def column_names(columns: Sequence[str]) -> list[str]:
     """All columns of a fact in the lake, published ones first."""
-    return [*columns, *FACT_COLUMNS]
+    return [*columns, *(column.name for column in FACT_COLUMNS)]

@@ -1,62 +1,123 @@
-"""What the warehouse lacks of the lake."""
+"""What the warehouse lacks of the lake.
+
+Of a table whose state has changed since the last load, what later runs wrote or closed. Where seqs do not tell what is
+lacking, all of it, and the log says why: each reason is a function here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
 from typing import TYPE_CHECKING
 
-from tidemark.lake.reader import LakeReader
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pyarrow as pa
+    from collections.abc import Collection, Mapping, Sequence
 
     from tidemark.lake.batches import Run
-    from tidemark.model.definition import Model, StarTable
+    from tidemark.lake.reader import LakeReader
+    from tidemark.model.definition import Model
+    from tidemark.warehouse.protocol import Rows
+
+_log = logging.getLogger("tidemark.load")
+_Reasons = dict[str, str]
 
 
-@dataclass(frozen=True)
-class Scope:
-    """What the warehouse may lack of the lake: all beyond run ``after``, and some tables as a whole.
+class StarDelta:
+    """A :class:`tidemark.warehouse.protocol.LakeDelta`: all beyond run ``after``, and some tables as a whole.
 
-    ``whole`` is part of ``changed``; ``created`` are the tables in which the warehouse has no rows.
+    Parameters
+    ----------
+    runs
+        The lake's runs from ``after`` on, oldest first.
+    after
+        The last run that the warehouse has; 0 if none.
+    empty
+        Star tables in which the warehouse has no rows.
     """
 
-    after: int
-    changed: set[str]
-    whole: set[str]
-    created: frozenset[str]
+    def __init__(self, model: Model, lake: LakeReader, runs: Sequence[Run], after: int, empty: Collection[str]) -> None:
+        self.batch, self.after = runs[-1], after
+        self._lake, self._empty = lake, empty
+        before = next((run for run in runs if run.seq == after), None)
+        self._whole = reasons_to_read_whole(model, runs, before, empty)
+        changed = lake.changed(self.batch, before) if before else set()
+        calendar = [model.date_dimension] if model.date_dimension else []
+        names = [*calendar, *(table.name for table in model.star_tables)]
+        self._tables = [name for name in names if name in changed or name in self._whole]
+        for name in self._tables:
+            if name in self._whole:
+                _log.info("%-22s is read whole: %s", name, self._whole[name])
 
-    def delta(self, lake: LakeReader, name: str, run: Run) -> pa.Table | None:
-        """Rows of a star table that the warehouse may lack, or None."""
-        return lake.delta(name, run, 0 if name in self.whole else self.after) if name in self.changed else None
+    def tables(self) -> Sequence[str]:
+        """Names of the tables that may lack something: calendar, dimensions, facts."""
+        return self._tables
+
+    def rows(self, table: str) -> Rows | None:
+        """Rows of a table that the warehouse may lack, or None."""
+        found = self._lake.delta(table, self.batch, 0 if table in self._whole else self.after)
+        return None if found is None else found.to_reader()
+
+    def is_backfill(self, table: str) -> bool:
+        """Whether stored versions may have got values: the table is read whole, and the warehouse has rows of it."""
+        return table in self._whole and table not in self._empty
 
 
-def _was_loaded(table: StarTable, before: Run) -> bool:
-    """Whether the run that was loaded last held every column of a table.
+def reasons_to_read_whole(
+    model: Model, runs: Sequence[Run], before: Run | None, empty: Collection[str]
+) -> Mapping[str, str]:
+    """Return the tables that have to be read whole, and why.
 
-    One that it did not hold may have been filled in by a run that was never loaded, under a model that was taken back.
+    Parameters
+    ----------
+    before
+        The run that the warehouse is at; None if it is at none of the lake's.
     """
-    held = before.columns.get(table.name, {})
-    return all(held.get(column.name) == before.seq for column in table.columns)
-
-
-def scope_of(model: Model, lake: LakeReader, runs: Sequence[Run], after: int, created: frozenset[str]) -> Scope:
-    """Say what has to be read, given the lake's runs from ``after`` on.
-
-    A table is read whole if seqs do not tell what the warehouse lacks of it: it is new there; the model that was loaded
-    last did not have it, so that earlier runs may never have been loaded; versions written long ago were filled in.
-    """
-    run = runs[-1]
-    before = next((former for former in runs if former.seq == after), None)
     if before is None:
-        whole = set(model.star_names)
-        return Scope(after, whole, whole, created)
-    later = [former for former in runs if former.seq > after]
-    filled = {name for one in later for name, change in one.changes.items() if change.backfilled}
-    whole = {*created, *(fact for fact in model.facts if fact in filled)}
-    whole |= {table.name for table in model.star_tables if not _was_loaded(table, before)}
-    if model.date_dimension and before.model_digest != run.model_digest:
-        whole.add(model.date_dimension)
-    return Scope(after, lake.changed(run, before) | whole, whole, created)
+        return _nothing_known(model)
+    later = [run for run in runs if run.seq > before.seq]
+    return {
+        **_calendar_of_another_model(model, before, runs[-1]),
+        **_not_held(model, before),
+        **_filled_in(model, later),
+        **_without_rows(empty),
+    }
+
+
+def _nothing_known(model: Model) -> _Reasons:
+    """Say it of all tables: there is no run to go on from."""
+    return dict.fromkeys(model.star_names, "no run of this lake was loaded before")
+
+
+def _without_rows(empty: Collection[str]) -> _Reasons:
+    """Say it of what the load has just made, or of what lost all its rows."""
+    return dict.fromkeys(empty, "the warehouse has no rows of it")
+
+
+def _filled_in(model: Model, later: Sequence[Run]) -> _Reasons:
+    """Say it of facts in which versions got values that earlier runs had written, whose seqs stay."""
+    return {
+        name: f"run {run.seq} filled in columns of stored versions"
+        for run in later
+        for name, change in run.changes.items()
+        if change.backfilled and name in model.facts
+    }
+
+
+def _not_held(model: Model, before: Run) -> _Reasons:
+    """Say it of tables of which the run that was loaded last did not hold every column, nor perhaps the table.
+
+    Runs before it may have filled them in, under a model that was taken back, and may never have been loaded.
+    """
+    lacking: _Reasons = {}
+    for table in model.star_tables:
+        held = before.columns.get(table.name, {})
+        columns = [column.name for column in table.columns if held.get(column.name) != before.seq]
+        if columns:
+            lacking[table.name] = f"run {before.seq}, the last that was loaded, did not hold {', '.join(columns)}"
+    return lacking
+
+
+def _calendar_of_another_model(model: Model, before: Run, run: Run) -> _Reasons:
+    """Say it of the calendar, of which no run notes whether its model had it."""
+    if not model.date_dimension or before.model_digest == run.model_digest:
+        return {}
+    return {model.date_dimension: f"the model has changed since run {before.seq}, the last that was loaded"}

@@ -5,26 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidemark.base.errors import ReconcileError
-from tidemark.lake.reader import LakeReader
 
 if TYPE_CHECKING:
-    from tidemark.lake.batches import Run
+    from tidemark.lake.reader import LakeReader
     from tidemark.landing.manifest import Manifest
     from tidemark.model.definition import Model
-    from tidemark.warehouse.protocol import LoadTransaction
+    from tidemark.warehouse.protocol import LakeDelta, WarehouseLoad
 
 
-def reconcile(
-    model: Model, lake: LakeReader, run: Run, manifest: Manifest, changed: set[str], transaction: LoadTransaction
-) -> None:
+def reconcile(model: Model, lake: LakeReader, delta: LakeDelta, manifest: Manifest, load: WarehouseLoad) -> None:
     """Compare present rows; a lake table still as at the last load was counted then and is not read again.
 
     A table that the run skipped, or of whose driver its manifest does not know, waits for the source's next cut.
+
+    Raises
+    ------
+    ReconcileError
+        Naming the tables in which they differ.
     """
+    run, changed = delta.batch, set(delta.tables())
     differing = []
     for table in model.star_tables:
-        here = transaction.current_rows(table)
-        there = lake.current_rows(table, run) if table.name in changed else here
+        here = load.present_rows(table)
+        there = lake.present_rows(table, run) if table.name in changed else here
         held = run.held_back.get(table.name, 0)
         driver = manifest.tables.get(table.driver)
         change = run.changes.get(table.name)

@@ -10,6 +10,7 @@ from tidemark.base.quoting import pg
 from tidemark.drafting.draft import draft_model
 from tidemark.landing.area import Landing
 from tidemark.operations.compare_rows import compare_mirrors, compare_stars
+from tidemark.source.contents import SourceReader
 
 from tests.integration.conftest import Pipeline, credentials_of
 
@@ -61,8 +62,8 @@ def all_equal(pipeline: Pipeline) -> None:
     lake, model = pipeline.reader_of_the_lake(), pipeline.model
     run = lake.last_run()
     assert run is not None
-    with pipeline.source.connect() as source, pipeline.warehouse().connect() as warehouse:
-        assert not list(compare_mirrors(source, model, lake))
+    with pipeline.source.connect() as source, pipeline.warehouse_in().reader() as warehouse:
+        assert not list(compare_mirrors(SourceReader(source), model, lake))
         assert not list(compare_stars(warehouse, model, lake, run))
     assert pipeline.extract() is None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tidemark.lake.reader import LakeReader
 from tidemark.landing.writer import read_all
-from tidemark.warehouse.postgres.load import _PostgresLoad
+from tidemark.warehouse.postgres.load import PostgresLoad
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Pipeline
@@ -34,18 +34,18 @@ def test_a_load_takes_the_time_that_it_needs(
     warehouse = shop.warehouse()
     impatient(shop, warehouse.dbname, warehouse.username, *IDLE, "statement_timeout")
     assert shop.query("SHOW statement_timeout", warehouse) == [("500ms",)]
-    delta, current_rows = LakeReader.delta, _PostgresLoad.current_rows
+    delta, present_rows = LakeReader.delta, PostgresLoad.present_rows
 
     def slow_lake(*arguments: Any) -> Any:
         time.sleep(SLOWER)
         return delta(*arguments)
 
-    def slow_count(self: _PostgresLoad, table: Any) -> int:
+    def slow_count(self: PostgresLoad, table: Any) -> int:
         self._fetch(f"SELECT pg_sleep({SLOWER})")
-        return current_rows(self, table)
+        return present_rows(self, table)
 
     monkeypatch.setattr(LakeReader, "delta", slow_lake)
-    monkeypatch.setattr(_PostgresLoad, "current_rows", slow_count)
+    monkeypatch.setattr(PostgresLoad, "present_rows", slow_count)
     assert shop.load() == 1
 
 

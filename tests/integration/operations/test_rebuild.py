@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from tidemark.landing.area import Landing
 from tidemark.operations.compare_rows import Difference, compare_mirrors
-from tidemark.warehouse.postgres.load import PostgresWarehouse
+from tidemark.source.contents import SourceReader
 
-from tests.integration.conftest import Pipeline, credentials_of
+from tests.integration.conftest import Pipeline
 
 
 def deep(pipeline: Pipeline) -> list[Difference]:
     with pipeline.source.connect() as source:
-        found = list(compare_mirrors(source, pipeline.model, pipeline.reader_of_the_lake()))
+        found = list(compare_mirrors(SourceReader(source), pipeline.model, pipeline.reader_of_the_lake()))
     return found + pipeline.differences()
 
 
@@ -53,7 +53,7 @@ def test_lake_and_warehouse_come_out_the_same_from_landing_alone(new_pipeline: C
     before, landed = everything(pipeline), pipeline.objects()
     assert deep(pipeline) == []
 
-    PostgresWarehouse(pipeline.model, credentials_of(pipeline.warehouse())).forget()
+    pipeline.warehouse_in().forget()
     pipeline.forget_lake()
     assert pipeline.landing.published() == 0
     assert pipeline.extract() is None, "what was landed is all there is"

@@ -22,7 +22,7 @@ from tidemark.landing.plan import plan_table
 from tidemark.source import server
 from tidemark.source import snapshot as snapshots
 from tidemark.warehouse.postgres import schema
-from tidemark.warehouse.postgres.load import _PostgresLoad
+from tidemark.warehouse.postgres.load import PostgresLoad
 
 from local_stack.postgres.server import Credentials as Database
 from local_stack.postgres.server import EmbeddedPostgres
@@ -168,13 +168,13 @@ def test_a_load_gives_way(
     loaded: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
     statements = [text.format(star=loaded.model.name) for text in AT_THE_WAREHOUSE[what]]
-    other, count = Other(loaded.warehouse(), statements), _PostgresLoad.current_rows
+    other, count = Other(loaded.warehouse(), statements), PostgresLoad.present_rows
 
-    def hold(self: _PostgresLoad, table: Any) -> int:
+    def hold(self: PostgresLoad, table: Any) -> int:
         other.begin()
         return count(self, table)
 
-    monkeypatch.setattr(_PostgresLoad, "current_rows", hold)
+    monkeypatch.setattr(PostgresLoad, "present_rows", hold)
     monkeypatch.setattr(giving_way, "PAUSE_SECONDS", 0.2)
     with caplog.at_level(logging.WARNING):
         load_all(loaded)
@@ -263,13 +263,13 @@ def test_a_role_that_acts_as_another_gives_way_too(
         connection.execute(f"ALTER ROLE {owner} SUPERUSER".encode())
         connection.execute(f"ALTER ROLE postgres IN DATABASE {database.dbname} SET role = {owner}".encode())
     other = Other(database, [f"ALTER TABLE {loaded.model.name}.fact_order ADD COLUMN IF NOT EXISTS remark text"])
-    count = _PostgresLoad.current_rows
+    count = PostgresLoad.present_rows
 
-    def hold(self: _PostgresLoad, table: Any) -> int:
+    def hold(self: PostgresLoad, table: Any) -> int:
         other.begin()
         return count(self, table)
 
-    monkeypatch.setattr(_PostgresLoad, "current_rows", hold)
+    monkeypatch.setattr(PostgresLoad, "present_rows", hold)
     monkeypatch.setattr(giving_way, "PAUSE_SECONDS", 0.2)
     load_all(loaded)
     other.report("load as another role", "ALTER TABLE")

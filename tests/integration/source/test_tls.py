@@ -19,7 +19,7 @@ from tidemark.jobs.load import load
 from tidemark.landing.writer import read_all
 from tidemark.source.queries import PlannedRead
 from tidemark.source.snapshot import SourceSnapshot, open_snapshot
-from tidemark.warehouse.postgres.load import PostgresWarehouse
+from tidemark.warehouse.postgres.warehouse import PostgresWarehouse
 
 from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
 from tests.integration.tls_proxy import Authority, TlsProxy

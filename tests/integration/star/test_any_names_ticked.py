@@ -19,6 +19,7 @@ from tidemark.base.quoting import pg
 from tidemark.landing.area import Landing
 from tidemark.model.loader import load_model
 from tidemark.operations.compare_rows import compare_mirrors
+from tidemark.source.contents import SourceReader
 
 from tests.any_names import WORST, AnyNames, names
 from tests.integration.conftest import Pipeline, credentials_of
@@ -102,7 +103,7 @@ def pipeline_of(
 def agree(pipeline: Pipeline, drawn: AnyNames, *, late: bool) -> None:
     model = pipeline.model
     with pipeline.source.connect() as source:
-        assert list(compare_mirrors(source, model, pipeline.reader_of_the_lake())) == []
+        assert list(compare_mirrors(SourceReader(source), model, pipeline.reader_of_the_lake())) == []
     assert pipeline.differences() == []
     for here, there in drawn.expected(model.name, late=late):
         assert sorted(map(str, pipeline.query(here))) == sorted(map(str, pipeline.query(there, pipeline.warehouse())))

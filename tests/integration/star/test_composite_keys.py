@@ -93,7 +93,7 @@ def test_versions_deletes_returns_and_quarantine(lines: Pipeline) -> None:
         lines.query("SELECT place, sku, amount::int FROM line")
     )
     assert lines.differences() == []
-    with lines.warehouse().connect() as warehouse:
+    with lines.warehouse_in().reader() as warehouse:
         fact = lines.model.facts["fact_line"]
         assert [version.changed for version in read_versions(warehouse, lines.model, fact, ["1", "2"])] == [
             (),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tidemark.base.errors import WarehouseError
 from tidemark.jobs.load import load
-from tidemark.warehouse.postgres.load import PostgresWarehouse
+from tidemark.warehouse.postgres.warehouse import PostgresWarehouse
 
 from local_stack.postgres.server import Credentials as Database
 from local_stack.postgres.server import EmbeddedPostgres

@@ -13,7 +13,8 @@ from typing import Final
 import pytest
 from tidemark.base import storage
 from tidemark.base.errors import ModelError
-from tidemark.model.definition import DATE_COLUMNS, Column, Model
+from tidemark.model.added_columns import DATE_COLUMNS
+from tidemark.model.definition import Column, Model
 from tidemark.model.loader import load_model
 from tidemark.model.types import PgType
 

@@ -255,12 +255,6 @@ def test_arguments_at_their_ends(text: str) -> None:
     assert str(star_type(text, "here")) == text
 
 
-@pytest.mark.parametrize(("text", "there"), [("bpchar", "bpchar"), ("char", "bpchar"), ("char(3)", "char(3)")])
-def test_a_char_without_a_length_has_no_end(text: str, there: str) -> None:
-    assert star_type(text, "here").warehouse == there
-    assert PgType.parse(there) == PgType.parse(text), "what the warehouse says of it is what the model says"
-
-
 def test_only_whole_numbers_are_grouped_by_ranges() -> None:
     assert [
         text

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from tidemark.model.definition import DATE_COLUMNS
+from tidemark.model.added_columns import DATE_COLUMNS
 from tidemark.star.calendar import calendar_of, days_of
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from tidemark.operations.pipeline import Pipeline
 from tidemark.operations.reconcile import Line, Reconciliation
 from tidemark.operations.status import Status
 from tidemark.source.cut import Cut, Identity
+from tidemark.warehouse.kinds import open_warehouse
 from tidemark.warehouse.postgres import ddl
 from typer.testing import CliRunner
 
@@ -41,7 +42,7 @@ from local_stack.stack import Record, Stack, deployment, failed_log
 from local_stack.writer import open_writer
 from tidemark_cli import errors as complaints
 from tidemark_cli import main as cli
-from tidemark_cli import show
+from tidemark_cli import show, stack_commands
 from tidemark_cli.demo import story as demo
 from tidemark_cli.demo.figures import Checks, top
 
@@ -375,14 +376,19 @@ def test_the_embedded_roles_have_no_more_rights_than_they_need(
         with source.connect() as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("CREATE TABLE public.x ()")
         with warehouse.connect() as connection:
-            assert own_databases.loaded_before(warehouse, "totesys") == 0
+            assert loaded_through(warehouse, "totesys") == 0
             connection.execute("CREATE SCHEMA etl")
             connection.execute("CREATE TABLE etl.load_ledger AS SELECT 'totesys' AS model, 7 AS seq")
-            assert own_databases.loaded_before(warehouse, "totesys") == 7
-            assert own_databases.loaded_before(warehouse, "shop") == 0
+            assert loaded_through(warehouse, "totesys") == 7
+            assert loaded_through(warehouse, "shop") == 0
     finally:
         postgres.drop_database("cli_source")
         postgres.drop_database("cli_warehouse")
+
+
+def loaded_through(warehouse: Credentials, model: str) -> int:
+    with open_warehouse(None, replace(MODEL, name=model), warehouse).reader() as reader:
+        return reader.loaded_through()
 
 
 def version(number: int, **more: Any) -> Version:
@@ -563,9 +569,8 @@ class TestDatabases:
     @pytest.fixture
     def running(self, seeded: Credentials, new_database: Any) -> Any:
         owner = new_database("cli_totesys", template=seeded.dbname)
-        stack = SimpleNamespace(source=owner, source_owner=owner, model=MODEL, warehouse=owner)
-        stack.pipeline = stack
-        return stack
+        pipeline = SimpleNamespace(model=MODEL, warehouse=open_warehouse(None, MODEL, owner))
+        return SimpleNamespace(source=owner, source_owner=owner, model=MODEL, warehouse=owner, pipeline=pipeline)
 
     def test_simulate_by_events_and_days(self, running: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Stack, "attach", lambda _: running)
@@ -620,6 +625,25 @@ class TestDatabases:
         assert "'x' is no key of fact_payment; expected: payment_id, of type integer" in plain(
             call("history", "payment", "x").stderr
         )
+
+    def test_up_says_what_the_load_would_refuse(
+        self, postgres: EmbeddedPostgres, running: Any, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        place = SimpleNamespace(embedded=False)
+        running.record = SimpleNamespace(warehouse=place, model_name="totesys")
+        running.landing = SimpleNamespace(published=lambda: 0)
+        stack_commands._warn_of_foreign_lake(running)
+        assert capsys.readouterr().err == "", "nothing was loaded there"
+        with running.warehouse.connect() as connection:
+            connection.execute("CREATE SCHEMA etl")
+            connection.execute("CREATE TABLE etl.load_ledger AS SELECT 'totesys' AS model, 7 AS seq")
+        stack_commands._warn_of_foreign_lake(running)
+        said = "Note: schema totesys of your warehouse was loaded from another lake (up to run 7); the load will refuse"
+        assert said in plain(capsys.readouterr().err)
+        stranger = postgres.create_reader(running.warehouse.dbname, "cli_stranger", schemas=())
+        running.pipeline.warehouse = open_warehouse(None, MODEL, stranger)
+        stack_commands._warn_of_foreign_lake(running)
+        assert "permission denied for schema etl; to do: grant cli_stranger" in plain(capsys.readouterr().err)
 
 
 class TestDemo:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tidemark.model.definition import Column
 from tidemark.model.loader import load_model
-from tidemark.model.types import PgType
+from tidemark.model.types import PgType, star_type
 from tidemark.warehouse.postgres import ddl
 
 TOTESYS = load_model(str(Path(__file__).resolve().parents[3] / "model" / "totesys"))
@@ -159,6 +159,12 @@ def test_a_description_cannot_leave_its_comment(words: str) -> None:
 )
 def test_staging_takes_what_arrow_brings(kind: str, staged: str) -> None:
     assert ddl.stage_type(PgType.parse(kind)) == staged
+
+
+@pytest.mark.parametrize(("text", "there"), [("bpchar", "bpchar"), ("char", "bpchar"), ("char(3)", "char(3)")])
+def test_a_char_without_a_length_has_no_end(text: str, there: str) -> None:
+    assert ddl.column_type(star_type(text, "here")) == there
+    assert PgType.parse(there) == PgType.parse(text), "what the warehouse says of it is what the model says"
 
 
 def test_a_key_stays_not_null_whatever_the_model_says() -> None:

@@ -9,33 +9,18 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from tidemark.base.quoting import pg, pg_literal
-from tidemark.model.definition import DATE_COLUMNS, Column, Fact
+from tidemark.model.added_columns import DATE_COLUMNS, added_in_warehouse, warehouse_columns
+from tidemark.model.definition import Fact
 from tidemark.model.types import PgType
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from tidemark.model.definition import Dimension, Model, StarTable
+    from tidemark.model.definition import Column, Dimension, Model, StarTable
 
 ETL_SCHEMA = "etl"
 _STAGE_TYPES = {"int": "integer", "string": "text", "timestamp": "timestamptz", "timestamp_ntz": "timestamp"}
 _STAGE_TYPES |= {"float": "real", "double": "double precision"}
-_DIMENSION_EXTRAS = (
-    ("is_deleted", "boolean NOT NULL DEFAULT false", "The source row is gone; kept because facts refer to it"),
-    ("is_inferred", "boolean NOT NULL DEFAULT false", "Stands in for a row that is in quarantine or missing"),
-    ("recorded_seq", "bigint NOT NULL", "Run that last changed this row"),
-)
-_FACT_EXTRAS = (
-    ("version", "integer NOT NULL", "1, 2, 3 and so on, per key"),
-    ("valid_from", "timestamptz NOT NULL", "From when this version was true in the source"),
-    ("valid_to", "timestamptz", "Until when it was true; NULL while current"),
-    ("is_current", "boolean NOT NULL", "Whether this is the key's present version"),
-    ("is_deleted", "boolean NOT NULL", "Whether this version ended because the source row was deleted"),
-    ("recorded_seq", "bigint NOT NULL", "Run that wrote this version"),
-    ("closed_seq", "bigint", "Run that closed this version; NULL while current"),
-)
-FACT_EXTRA_NAMES = tuple(name for name, _, _ in _FACT_EXTRAS)
-DIMENSION_EXTRA_NAMES = tuple(name for name, _, _ in _DIMENSION_EXTRAS)
 
 LEDGER = f"""
 CREATE TABLE IF NOT EXISTS {pg(ETL_SCHEMA, "load_ledger")} (
@@ -71,7 +56,7 @@ def create_schema(model: Model) -> str:
 
 def create_tables(model: Model) -> dict[str, list[str]]:
     """Statements that make each table of the star, in an order in which foreign keys hold."""
-    result = {model.date_dimension: [_dates(model)]} if model.date_dimension else {}
+    result = {model.date_dimension: [_dates(model, model.date_dimension)]} if model.date_dimension else {}
     result |= {dimension.name: [_dimension(model, dimension)] for dimension in model.dimensions.values()}
     return result | {fact.name: _fact(model, fact) for fact in model.facts.values()}
 
@@ -116,8 +101,7 @@ def table_comments(model: Model) -> dict[str, str]:
         words = "One row per day of the years that the facts touch"
         result |= _comments(pg(model.name, model.date_dimension), words, DATE_COLUMNS, ())
     for table in model.star_tables:
-        extras = _FACT_EXTRAS if isinstance(table, Fact) else _DIMENSION_EXTRAS
-        texts = [(name, text) for name, _, text in extras]
+        texts = [(column.name, column.description) for column in added_in_warehouse(table)]
         if isinstance(table, Fact):
             texts.insert(0, (table.record_id, "Identity of this version"))
         result |= _comments(pg(model.name, table.name), table.description, table.columns, texts)
@@ -134,25 +118,31 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(pg, names))
 
 
-def _columns(columns: tuple[Column, ...]) -> list[str]:
-    return [f"{pg(c.name)} {c.type.warehouse}{'' if c.nullable else ' NOT NULL'}" for c in columns]
+def column_type(kind: PgType) -> str:
+    """Type of a star's column; ``char`` alone would be ``char(1)`` here, ``bpchar`` has no end."""
+    return "bpchar" if kind == PgType("char") else str(kind)
 
 
-def _dates(model: Model) -> str:
-    body = ", ".join([*_columns(DATE_COLUMNS), f"PRIMARY KEY ({pg('date_id')})"])
-    return f"CREATE TABLE IF NOT EXISTS {pg(model.name, str(model.date_dimension))} ({body})"
+def _columns(model: Model, table: str) -> list[str]:
+    return [
+        f"{pg(column.name)} {column_type(column.type)}{'' if column.nullable else ' NOT NULL'}"
+        for column in warehouse_columns(model, table)
+    ]
+
+
+def _dates(model: Model, name: str) -> str:
+    body = ", ".join([*_columns(model, name), f"PRIMARY KEY ({pg('date_id')})"])
+    return f"CREATE TABLE IF NOT EXISTS {pg(model.name, name)} ({body})"
 
 
 def _dimension(model: Model, dimension: Dimension) -> str:
-    extras = [f"{pg(name)} {kind}" for name, kind, _ in _DIMENSION_EXTRAS]
-    body = ", ".join([*_columns(dimension.columns), *extras, f"PRIMARY KEY ({_listed(dimension.key)})"])
+    body = ", ".join([*_columns(model, dimension.name), f"PRIMARY KEY ({_listed(dimension.key)})"])
     return f"CREATE TABLE IF NOT EXISTS {pg(model.name, dimension.name)} ({body})"
 
 
 def _fact(model: Model, fact: Fact) -> list[str]:
     schema, table = model.name, pg(model.name, fact.name)
-    parts = [f"{pg(fact.record_id)} bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", *_columns(fact.columns)]
-    parts += [f"{pg(name)} {kind}" for name, kind, _ in _FACT_EXTRAS]
+    parts = [f"{pg(fact.record_id)} bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", *_columns(model, fact.name)]
     parts += [f"UNIQUE ({_listed(fact.key)}, {pg('version')})", 'CHECK ("valid_from" < "valid_to")']
     parts += ['CHECK ("is_current" = ("valid_to" IS NULL))', 'CHECK (NOT ("is_current" AND "is_deleted"))']
     for column in fact.references:
@@ -216,12 +206,9 @@ def stage_name(model: str, table: str) -> str:
     return f"{f'stage_{model}_{table}'[:46]}_{unique}"
 
 
-def stage_type(kind: PgType | str) -> str:
+def stage_type(kind: PgType) -> str:
     """Type of a staging column: what Arrow's lake type becomes by binary COPY."""
-    spark = kind if isinstance(kind, str) else kind.spark
-    if spark.startswith("decimal"):
-        return "numeric"
-    return _STAGE_TYPES.get(spark, spark)
+    return "numeric" if kind.precision_scale else _STAGE_TYPES.get(kind.spark, kind.spark)
 
 
 def evolution(
@@ -248,12 +235,12 @@ def evolution(
         name = pg(column.name)
         if column.name not in found:
             # History has no value for it, so the column cannot be NOT NULL.
-            result.append(f"ALTER TABLE {table} ADD COLUMN {name} {column.type.warehouse}")
+            result.append(f"ALTER TABLE {table} ADD COLUMN {name} {column_type(column.type)}")
             continue
         have, not_null = found[column.name]
         if have != column.type:
             if _widens(have, column.type):
-                result.append(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {column.type.warehouse}")
+                result.append(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {column_type(column.type)}")
             elif not _widens(column.type, have):  # a wider one holds all the same: a widening that was taken back
                 raise ValueError(f"{table}.{name} is {have} in the warehouse and {column.type} in the model")
         if not_null and column.nullable and column.name not in key:

@@ -20,6 +20,7 @@ from psycopg import errors as pg_errors
 
 from tidemark.base.errors import WarehouseError
 from tidemark.base.quoting import pg
+from tidemark.model.added_columns import added_in_warehouse
 from tidemark.model.definition import Fact
 from tidemark.model.types import PgType
 from tidemark.warehouse.postgres import ddl
@@ -133,7 +134,7 @@ class Schema:
         return {str(name) for (name,) in self._rows(query, pg(self._model.name))}
 
     def _evolve_table(self, table: StarTable) -> None:
-        own = {*ddl.FACT_EXTRA_NAMES, *ddl.DIMENSION_EXTRA_NAMES, getattr(table, "record_id", "")}
+        own = {*(column.name for column in added_in_warehouse(table)), getattr(table, "record_id", "")}
         modelled = {column.name for column in table.columns}
         found = {
             # A column that others added, and that fills itself, is theirs.

@@ -1,0 +1,88 @@
+"""The PostgreSQL warehouse: the star of one model in the schema of its name; ledger and staging in schema ``etl``."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from tidemark.base.giving_way import Watch
+from tidemark.base.quoting import pg
+from tidemark.base.sessions import open_session
+from tidemark.source.pooling import check_direct
+from tidemark.warehouse.postgres.connection import ERRORS, FROM_SCRATCH, connect, told
+from tidemark.warehouse.postgres.load import PostgresLoad
+from tidemark.warehouse.postgres.reader import PostgresReader
+from tidemark.warehouse.postgres.schema import Schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tidemark.base.credentials import Credentials
+    from tidemark.model.definition import Model
+    from tidemark.warehouse.protocol import WarehouseLoad, WarehouseReader
+
+_READER: Final = "tidemark"
+_REFUSED_LOAD: Final = "look at what the server names; nothing was committed, and the next tick repeats"
+
+
+class PostgresWarehouse:
+    """A :class:`tidemark.warehouse.protocol.Warehouse`.
+
+    Parameters
+    ----------
+    model
+        Names the schema, and says what is in it.
+    credentials
+        Of a role that may create schemas; reading needs less.
+    """
+
+    from_scratch = FROM_SCRATCH
+
+    def __init__(self, model: Model, credentials: Credentials) -> None:
+        self._model, self._credentials = model, credentials
+
+    @contextmanager
+    def load(self) -> Iterator[WarehouseLoad]:
+        """Open the load's transaction; commit when the block ends well, roll back otherwise."""
+        run = secrets.token_hex(4)
+        load, schema = f"tidemark-load {run}", f"tidemark-schema {run}"
+        with told(self._credentials, do=_REFUSED_LOAD):
+            session = open_session(self._credentials, schema)
+            if not session.takes_options:  # something stands before the server
+                check_direct("warehouse", self._credentials, snapshots=False)
+            with session.connection as changing, Watch(self._credentials, [load, schema]) as watch:
+                try:
+                    with connect(self._credentials, load, session) as connection:
+                        yield PostgresLoad(self._model, connection, Schema(self._model, changing))
+                        connection.commit()
+                except ERRORS:
+                    if not watch.gave_way_to:
+                        raise
+                    raise watch.given_up(
+                        f"warehouse {self._credentials.place}",
+                        "load",
+                        do="nothing was committed, the next tick repeats. If this happens at every tick, look at what "
+                        "waits there; a type that becomes wider rewrites its table, which needs a quiet moment",
+                    ) from None
+
+    @contextmanager
+    def reader(self) -> Iterator[WarehouseReader]:
+        """Open a session for reading."""
+        with told(self._credentials):
+            connection = open_session(self._credentials, _READER).connection
+        # What is raised within the block is told by the reader's own methods: it may be somebody else's.
+        with connection:
+            yield PostgresReader(self._model, connection, self._credentials)
+
+    def forget(self) -> None:
+        """Drop the schema and its rows in the ledger."""
+        with (
+            told(self._credentials),
+            open_session(self._credentials, _READER).connection as connection,
+            connection.transaction(),
+        ):
+            connection.execute(f"DROP SCHEMA IF EXISTS {pg(self._model.name)} CASCADE".encode())
+            found = connection.execute("SELECT to_regclass('etl.load_ledger') IS NOT NULL").fetchone()
+            if found and found[0]:
+                connection.execute("DELETE FROM etl.load_ledger WHERE model = %s", [self._model.name])

@@ -1,0 +1,24 @@
+"""A lake for the load's tests, whatever the warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.conftest import Pipeline
+
+pytest.register_assert_rewrite("tests.integration.warehouse.load_suite")
+
+
+@pytest.fixture(scope="module")
+def ready(module_pipelines: Callable[[], Pipeline]) -> Pipeline:
+    """A lake with three runs; tests load it and never change it (those that do make their own shop)."""
+    shop = module_pipelines()
+    shop.must_extract()
+    shop.execute("UPDATE orders SET note = 'second' WHERE order_id = 5", "DELETE FROM customer WHERE customer_id = 20")
+    shop.must_extract()
+    shop.execute("UPDATE orders SET note = 'third' WHERE order_id = 5", "DELETE FROM orders WHERE order_id = 6")
+    shop.must_extract()
+    shop.transform()
+    return shop

@@ -1,0 +1,106 @@
+"""What a load reads of the lake, and why it reads a table whole."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pytest
+from tidemark.lake.batches import BEFORE_FIRST, Run, TableChange
+from tidemark.lake.reader import LakeReader
+from tidemark.model.loader import load_model
+from tidemark.warehouse.delta import StarDelta, reasons_to_read_whole
+
+MODEL = load_model(str(Path(__file__).resolve().parents[3] / "model" / "totesys"))
+PAYMENT = "fact_payment"
+
+
+def run(seq: int, **changed: Any) -> Run:
+    """An applied run in whose state every table held its columns at that run, and has a snapshot of its own."""
+    columns = {table.name: {column.name: seq for column in table.columns} for table in MODEL.star_tables}
+    snapshots = dict.fromkeys(MODEL.star_names, seq)
+    return replace(BEFORE_FIRST, seq=seq, model_digest="same", columns=columns, snapshots=snapshots, **changed)
+
+
+class Lake:
+    """Tables whose state differs where the runs' snapshots do; notes what is asked for."""
+
+    def __init__(self, *changed: str) -> None:
+        self.names, self.asked = set(changed), dict[str, int]()
+
+    def changed(self, _run: Run, _before: Run) -> set[str]:
+        return self.names
+
+    def delta(self, name: str, _run: Run, after: int) -> pa.Table | None:
+        self.asked[name] = after
+        return None if name == "dim_staff" else pa.table({"a": [1]})
+
+
+def delta(lake: Lake, runs: list[Run], after: int, empty: frozenset[str] = frozenset()) -> StarDelta:
+    return StarDelta(MODEL, cast("LakeReader", lake), runs, after, empty)
+
+
+def test_only_what_changed_is_read_and_only_beyond_the_last_load() -> None:
+    lake = Lake("dim_staff", PAYMENT)
+    found = delta(lake, [run(4), run(5), run(6)], 4)
+    assert (found.batch.seq, found.after) == (6, 4)
+    assert found.tables() == ["dim_staff", PAYMENT]
+    assert found.rows("dim_staff") is None
+    rows = found.rows(PAYMENT)
+    assert rows is not None
+    assert rows.read_all().num_rows == 1
+    assert lake.asked == {"dim_staff": 4, PAYMENT: 4}
+    assert not found.is_backfill(PAYMENT)
+
+
+def test_everything_is_read_where_there_is_no_run_to_go_on_from() -> None:
+    lake = Lake()
+    found = delta(lake, [run(3)], 0)
+    stars = [table.name for table in MODEL.star_tables]
+    assert found.tables() == ["dim_date", *stars], "what is referred to comes first"
+    assert found.rows(PAYMENT) is not None
+    assert lake.asked == {PAYMENT: 0}
+    assert found.is_backfill(PAYMENT), "it may have rows of former loads"
+    assert not delta(lake, [run(3)], 0, frozenset([PAYMENT])).is_backfill(PAYMENT)
+
+
+FILLED = {PAYMENT: TableChange(backfilled=2), "dim_staff": TableChange(backfilled=2)}
+OLDER = {name: columns for name, columns in run(4).columns.items() if name != "dim_staff"} | {PAYMENT: {"paid": 3}}
+
+
+@pytest.mark.parametrize(
+    ("runs", "empty", "expected"),
+    [
+        ([run(4), run(5)], [], {}),
+        ([run(4), run(5)], ["dim_date"], {"dim_date": "the warehouse has no rows of it"}),
+        (
+            [run(4), run(5, changes=FILLED), run(6)],
+            [],
+            {PAYMENT: "run 5 filled in columns of stored versions"},
+        ),
+        ([run(4, changes=FILLED), run(5)], [], {}),
+        (
+            [replace(run(4), columns=OLDER), run(5)],
+            [],
+            dict.fromkeys(("dim_staff", PAYMENT), "the model of run 4, the last that was loaded, did not have it"),
+        ),
+        (
+            [replace(run(4), model_digest="other"), run(5)],
+            [],
+            {"dim_date": "the model has changed since run 4, the last that was loaded"},
+        ),
+    ],
+    ids=["none", "empty", "filled", "filled before", "new to the model", "another model"],
+)
+def test_each_reason_to_read_a_table_whole(runs: list[Run], empty: list[str], expected: dict[str, str]) -> None:
+    assert reasons_to_read_whole(MODEL, runs, runs[0], empty) == expected
+
+
+def test_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "tidemark.load"):
+        delta(Lake(PAYMENT), [run(4), run(5)], 4, frozenset(["dim_staff"]))
+    (line,) = caplog.messages
+    assert " ".join(line.split()) == "dim_staff is read whole: the warehouse has no rows of it"
