@@ -20,7 +20,7 @@ from tidemark.model import time_zones
 from tidemark.model.definition import Dimension, Fact
 from tidemark.star import contract, dimensions, evaluate, facts, versions
 from tidemark.star.lineage import lineage_of
-from tidemark.star.scope import EVERYTHING, not_landed, read_inputs, restrict_inputs, scope_of
+from tidemark.star.scope import EVERYTHING, Scope, not_landed, read_inputs, restrict_inputs, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -90,23 +90,39 @@ def refresh(
             contract.check_contract(found, table, unknown, zone), lake.spark.table(target), table, unknown
         )
         _check_keys(rows, table, lineage, frames[table.driver])
-        if isinstance(table, Fact):
-            decided = checkpoint(facts.decide(lake, table, manifest, rows, scope, backfill))
-        else:
-            decided = checkpoint(dimensions.decide(lake, table, manifest, rows, scope))
+        decided = checkpoint(_decide(lake, table, manifest, rows, scope, backfill))
     ahead = versions.ahead(F.lit(manifest.cut.time).cast("timestamp")) if contract.UPDATED in lineage.columns else None
     seen = count_changes(decided, versions.DECISION, keys.key_names(table.key), ahead)
     evaluated_keys = None if scope.everything else _keys(lake, table, manifest, decided)
     done = _done(seen)
-    new_versions = None
-    if done.written and isinstance(table, Fact):
-        new_versions = facts.write(lake, table, manifest, decided, seen, backfill)
-    elif done.written and isinstance(table, Dimension):
-        dimensions.write(lake, table, manifest, decided, seen)
+    new_versions = _write(lake, table, manifest, decided, seen, backfill) if done.written else None
     rejected = _rejected(decided) if done.rejected else None
     return StarChange(
         done=done, rejected=rejected, evaluated_keys=evaluated_keys, new_versions=new_versions, unknown=unknown
     )
+
+
+def _decide(
+    lake: Lake, table: Dimension | Fact, manifest: Manifest, rows: DataFrame, scope: Scope, backfill: Mapping[str, int]
+) -> DataFrame:
+    if isinstance(table, Fact):
+        return facts.decide(lake, table, manifest, rows, scope, backfill)
+    return dimensions.decide(lake, table, manifest, rows, scope)
+
+
+def _write(
+    lake: Lake,
+    table: Dimension | Fact,
+    manifest: Manifest,
+    decided: DataFrame,
+    seen: ChangeCounts,
+    backfill: Mapping[str, int],
+) -> DataFrame | None:
+    """Write what was decided; return a fact's new versions."""
+    if isinstance(table, Fact):
+        return facts.write(lake, table, manifest, decided, seen, backfill)
+    dimensions.write(lake, table, manifest, decided, seen)
+    return None
 
 
 def _done(seen: ChangeCounts) -> TableChange:
