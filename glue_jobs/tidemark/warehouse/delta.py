@@ -111,7 +111,9 @@ def _not_held(model: Model, before: Run) -> _Reasons:
     for table in model.star_tables:
         held = before.columns.get(table.name, {})
         columns = [column.name for column in table.columns if held.get(column.name) != before.seq]
-        if columns:
+        if len(columns) == len(table.columns):
+            lacking[table.name] = f"the model of run {before.seq}, the last that was loaded, did not have it"
+        elif columns:
             lacking[table.name] = f"run {before.seq}, the last that was loaded, did not hold {', '.join(columns)}"
     return lacking
 

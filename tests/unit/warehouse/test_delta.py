@@ -68,6 +68,7 @@ def test_everything_is_read_where_there_is_no_run_to_go_on_from() -> None:
 
 
 FILLED = {PAYMENT: TableChange(backfilled=2), "dim_staff": TableChange(backfilled=2)}
+WITHOUT_PAID = run(4).columns | {PAYMENT: run(4).columns[PAYMENT] | {"paid": 3}}
 OLDER = {name: columns for name, columns in run(4).columns.items() if name != "dim_staff"} | {PAYMENT: {"paid": 3}}
 
 
@@ -88,12 +89,17 @@ OLDER = {name: columns for name, columns in run(4).columns.items() if name != "d
             dict.fromkeys(("dim_staff", PAYMENT), "the model of run 4, the last that was loaded, did not have it"),
         ),
         (
+            [replace(run(4), columns=WITHOUT_PAID), run(5)],
+            [],
+            {PAYMENT: "run 4, the last that was loaded, did not hold paid"},
+        ),
+        (
             [replace(run(4), model_digest="other"), run(5)],
             [],
             {"dim_date": "the model has changed since run 4, the last that was loaded"},
         ),
     ],
-    ids=["none", "empty", "filled", "filled before", "new to the model", "another model"],
+    ids=["none", "empty", "filled", "filled before", "new to the model", "a column not held", "another model"],
 )
 def test_each_reason_to_read_a_table_whole(runs: list[Run], empty: list[str], expected: dict[str, str]) -> None:
     assert reasons_to_read_whole(MODEL, runs, runs[0], empty) == expected
