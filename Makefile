@@ -28,7 +28,7 @@ test-fast: setup ## Run the tests that need no Spark job and no whole stack (uni
 	@.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/unit tests/machine tests/infra
 
 test: setup ## Run all tests, with the coverage of the job processes too
-	@.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term-missing:skip-covered
+	@.venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term-missing:skip-covered
 
 check: setup ## Check format, lint, types, who imports whom, sizes, security, vulnerabilities, stray addresses
 	.venv/bin/ruff format --check .
