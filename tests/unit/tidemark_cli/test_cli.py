@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MODEL = load_model(str(lifecycle.DEFAULT_MODEL))
+SHOP = load_model(str(Path(__file__).parents[2] / "integration" / "shop"))
 DEPLOYMENT = deployment("totesys", "/model", "parquet")
 COMMANDS = ("up", "tick", "simulate", "history", "reconcile", "status", "down", "demo")
 SECRET = "hunter2-äöü"
@@ -419,25 +420,26 @@ class TestTables:
         cut = Cut(xmin=1, xmax=1, time=T0.isoformat(), lsn=None)
         entry = {"why": "", "fingerprint": ""}
         tables = {
-            "department": TableEntry(mode="full", rows=8, count=8, **entry),  # type: ignore[arg-type]
-            "payment": TableEntry(mode="delta", rows=31, count=13_960, **entry),  # type: ignore[arg-type]
-            "design": TableEntry(mode="none", rows=0, count=437, **entry),  # type: ignore[arg-type]
+            "country": TableEntry(mode="full", rows=8, count=8, **entry),  # type: ignore[arg-type]
+            "orders": TableEntry(mode="delta", rows=31, count=13_960, **entry),  # type: ignore[arg-type]
+            "customer": TableEntry(mode="none", rows=0, count=437, **entry),  # type: ignore[arg-type]
         }
         identity = Identity(system_identifier="", timeline="", started="", database="")
         manifest = Manifest(
-            seq=2, run_id="run-1", lake_id="", model="totesys", model_digest="", landing_format="parquet",
+            seq=2, run_id="run-1", lake_id="", model="shop", model_digest="", landing_format="parquet",
             identity=identity, cut=cut, tables=tables, full_compare_at="",
         )  # fmt: skip
-        payments = TableChange(new=2, changed=20)
-        first = replace(BEFORE_FIRST, seq=1, changes={"fact_payment": payments})
-        done = {"fact_payment": TableChange(changed=9), "fact_sales_order": TableChange(status="skipped")}
-        second = replace(BEFORE_FIRST, seq=2, changes=done, inferred_members={"dim_date": 365})
-        text = drawn(show.landed(ticks.Tick(execution=ran(), manifest=manifest, runs=(first, second)), MODEL))
-        assert re.search(r"payment +13,960 +31 +fact_payment +2 new, 29 changed", text)
-        assert re.search(r"department +8 +8 +\(part of dim_staff\)", text)
-        assert "design" not in text
+        first = replace(BEFORE_FIRST, seq=1, changes={"fact_order": TableChange(new=2, changed=20)})
+        second = replace(BEFORE_FIRST, seq=2, changes={"fact_order": TableChange(changed=9)})
+        second = replace(second, inferred_members={"dim_date": 365})
+        text = drawn(show.landed(ticks.Tick(execution=ran(), manifest=manifest, runs=(first, second)), SHOP))
+        assert re.search(r"orders +13,960 +31 +fact_order +2 new, 29 changed", text)
+        assert re.search(r"country +8 +8 +\(part of dim_customer\)", text)
+        assert not re.search(r"^customer", text, re.MULTILINE), "nothing became of it"
         assert re.search(r"dim_date +365 added", text)
-        assert re.search(r"fact_sales_order +skipped: it needs inputs", text)
+        second = replace(second, changes={"dim_customer": TableChange(status="skipped")})
+        text = drawn(show.landed(ticks.Tick(execution=ran(), manifest=manifest, runs=(second,)), SHOP))
+        assert re.search(r"customer +437 +0 +dim_customer +skipped: it needs inputs", text)
 
     def test_failure_says_where_why_and_who_was_told(self, tmp_path: Path) -> None:
         log = tmp_path / "logs" / "run-1" / "transform.log"
@@ -602,28 +604,26 @@ class TestDatabases:
 
     def test_history(self, running: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Stack, "attach", lambda _: running)
-        assert "has no totesys.fact_payment yet; to do: load it first" in plain(call("history", "payment", "1").stderr)
-        with running.warehouse.connect() as connection:
-            for statement in ddl.statements(MODEL):
+        running.pipeline = SimpleNamespace(model=SHOP, warehouse=open_warehouse(None, SHOP, running.source))
+        assert "has no shop.fact_order yet; to do: load it first" in plain(call("history", "order", "1").stderr)
+        with running.source.connect() as connection:
+            for statement in ddl.statements(SHOP):
                 connection.execute(statement.encode())
-            connection.execute(
-                "SET session_replication_role = replica"
-            )  # this row's dimensions are of no interest here
-            for number, paid, to in ((1, False, T0), (2, True, None)):
+            # This row's dimensions are of no interest here.
+            connection.execute("SET session_replication_role = replica")
+            for number, note, to in ((1, "first", T0), (2, "second", None)):
                 connection.execute(
-                    "INSERT INTO totesys.fact_payment (payment_id, created_date, created_time, last_updated_date,"
-                    " last_updated_time, transaction_id, counterparty_id, payment_amount, currency_id, payment_type_id,"
-                    " paid, payment_date, version, valid_from, valid_to, is_current, is_deleted, recorded_seq)"
-                    " VALUES (7, '2024-08-01', '08:00', '2024-08-01', '08:00', 1, 1, 9.90, 1, 1, %s, '2024-08-23', %s,"
-                    " %s, %s, %s, false, %s)",
-                    [paid, number, T0 - timedelta(days=2 - number), to, to is None, number],
+                    "INSERT INTO shop.fact_order (order_id, created_date, created_time, customer_id, amount, due_date,"
+                    " note, version, valid_from, valid_to, is_current, is_deleted, recorded_seq)"
+                    " VALUES (7, '2024-08-01', '08:00', 1, 9.90, '2024-08-23', %s, %s, %s, %s, %s, false, %s)",
+                    [note, number, T0 - timedelta(days=2 - number), to, to is None, number],
                 )
-        text = call("history", "payment", "7").output
-        assert re.search(r"paid +false +true \*", text)
+        text = call("history", "order", "7").output
+        assert re.search(r"note +first +second \*", text)
         assert "9.90" in text
-        assert "never had a row with payment_id 8" in plain(call("history", "payment", "8").stderr)
-        assert "'x' is no key of fact_payment; expected: payment_id, of type integer" in plain(
-            call("history", "payment", "x").stderr
+        assert "never had a row with order_id 8" in plain(call("history", "order", "8").stderr)
+        assert "'x' is no key of fact_order; expected: order_id, of type integer" in plain(
+            call("history", "order", "x").stderr
         )
 
     def test_up_says_what_the_load_would_refuse(

@@ -68,7 +68,7 @@ def test_everything_is_read_where_there_is_no_run_to_go_on_from() -> None:
 
 
 FILLED = {PAYMENT: TableChange(backfilled=2), "dim_staff": TableChange(backfilled=2)}
-WITHOUT_PAID = run(4).columns | {PAYMENT: run(4).columns[PAYMENT] | {"paid": 3}}
+WITHOUT_PAID = {**run(4).columns, PAYMENT: {**run(4).columns[PAYMENT], "paid": 3}}
 OLDER = {name: columns for name, columns in run(4).columns.items() if name != "dim_staff"} | {PAYMENT: {"paid": 3}}
 
 
