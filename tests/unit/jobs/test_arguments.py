@@ -151,6 +151,7 @@ def test_a_stage_is_part_of_every_name() -> None:
 
 def test_what_a_secret_lacks_is_given_to_the_job_that_reads_it_and_never_empty() -> None:
     told = replace(DEPLOYMENT, source_host="db.example.org", source_port=5433, warehouse_dbname="dwh", start_spark=True)
+    told = replace(told, warehouse_kind="other")
     extract, transform, load = job_definitions(told)
     before = job_definitions(DEPLOYMENT)
     added = [
@@ -160,14 +161,16 @@ def test_what_a_secret_lacks_is_given_to_the_job_that_reads_it_and_never_empty()
     assert [dict(found) for found in added] == [
         {"--source_host": "db.example.org", "--source_port": "5433", "--start_spark": "true"},
         {"--start_spark": "true"},
-        {"--warehouse_dbname": "dwh", "--start_spark": "true"},
+        {"--warehouse_dbname": "dwh", "--warehouse_kind": "other", "--start_spark": "true"},
     ]
     for job in (extract, load):
         rest = {f"--{name}": "x" for name in arguments_of(job.key)}
         argv = [part for pair in (rest | job.arguments).items() for part in pair]
         kind = "source" if job is extract else "warehouse"
         wanted = {"host": "db.example.org", "port": "5433"} if job is extract else {"dbname": "dwh"}
-        assert given_credentials(parse_arguments(job.key, argv), kind) == wanted  # type: ignore[arg-type]
+        arguments = parse_arguments(job.key, argv)
+        assert given_credentials(arguments, kind) == wanted  # type: ignore[arg-type]
+        assert getattr(arguments, "warehouse_kind", None) == ("other" if job is load else None)
 
 
 @settings(deadline=None)  # a whole state machine each
