@@ -34,8 +34,8 @@ def judge(dependencies: list[dict[str, Any]]) -> int:
         return 0
     found = [(item, vulnerability) for item in answered for vulnerability in item["vulns"]]
     for item, vulnerability in found:
-        mended = ", ".join(vulnerability.get("fix_versions") or ()) or "no version yet"
-        say(f"{item['name']} {item['version']}: {vulnerability['id']}, mended in {mended}")
+        fixed = ", ".join(vulnerability.get("fix_versions") or ()) or "no version yet"
+        say(f"{item['name']} {item['version']}: {vulnerability['id']}, fixed in {fixed}")
     if found:
         say("raise the packages above in requirements.in, then run 'make lock'")
         return 1

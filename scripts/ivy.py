@@ -118,7 +118,7 @@ def download(jars: Sequence[Jar], command: Sequence[str]) -> None:
             elif _CAUSE.search(line):
                 complaints.append(line.strip(" :\t\n"))
     if process.returncode != 0:
-        # "module not found" is what follows from a refused connection: the connection is what a person must mend.
+        # "module not found" is what follows from a refused connection: the connection is what a person must fix.
         complaints.sort(key=lambda line: _NETWORK.search(line) is None)
         cause = complaints[0] if complaints else f"Ivy ended with exit code {process.returncode}"
         raise JarError(

@@ -1,6 +1,6 @@
 """The command's frame: one end for every error, and where a pipeline is looked for.
 
-Promises: an error that a person can mend is one sentence on stderr and exit code 1 (2 for wrong usage), never a stack
+Promises: an error that a person can fix is one sentence on stderr and exit code 1 (2 for wrong usage), never a stack
 trace.
 """
 
@@ -37,7 +37,7 @@ class Commands(TyperGroup):
     """All commands, with one end for every error."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; turn what a person can mend into a sentence."""
+        """Run a command; turn what a person can fix into a sentence."""
         try:
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort):

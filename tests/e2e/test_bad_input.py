@@ -1,4 +1,4 @@
-"""Bad input through the real state machine: one clear message, execution failed, people told, nothing lost, mended.
+"""Bad input through the real state machine: one clear message, execution failed, people told, nothing lost, fixed.
 
 One stack lives through all of it, in the order of the tests: each leaves the stack as it found it.
 """
@@ -97,9 +97,9 @@ def test_wrong_password_of_the_warehouse_loses_nothing(stack: Stack) -> None:
     failed(stack, "LoadWarehouse", "warehouse", "user or password is wrong")
     assert stack.landing.published() == 0
     stack.put_secrets(stack.source, good)
-    mended = run_tick(stack.pipeline)
-    assert mended.execution.final_state == PUBLISHED, mended.execution.cause
-    assert mended.manifest is None, "the extract was idle: the pending manifest alone went through"
+    fixed = run_tick(stack.pipeline)
+    assert fixed.execution.final_state == PUBLISHED, fixed.execution.cause
+    assert fixed.manifest is None, "the extract was idle: the pending manifest alone went through"
     assert stack.landing.published() == 1
     with good.connect() as connection:
         assert connection.execute("SELECT count(*) FROM totesys.fact_payment_current").fetchone() == (13960,)
@@ -109,9 +109,9 @@ def test_an_emptied_table_stops_the_run_before_anything_lands(stack: Stack) -> N
     on_source(stack, "CREATE TABLE kept AS TABLE payment; DELETE FROM payment")
     failed(stack, "ExtractSource", "payment fell from 13960 to 0 rows", "accept_deletes")
     on_source(stack, "INSERT INTO payment TABLE kept; DROP TABLE kept")
-    mended = run_tick(stack.pipeline)
-    assert mended.execution.final_state == PUBLISHED, mended.execution.cause
-    assert mended.runs[-1].changes["fact_payment"] == TableChange(), "the same rows again are no new versions"
+    fixed = run_tick(stack.pipeline)
+    assert fixed.execution.final_state == PUBLISHED, fixed.execution.cause
+    assert fixed.runs[-1].changes["fact_payment"] == TableChange(), "the same rows again are no new versions"
     assert run_tick(stack.pipeline).execution.final_state == IDLE
 
 

@@ -1,4 +1,4 @@
-"""AWS's own rules: every finding is either mended or acknowledged with a reason, and a new one stops the synthesis."""
+"""AWS's own rules: every finding is either fixed or acknowledged with a reason, and a new one stops the synthesis."""
 
 from __future__ import annotations
 

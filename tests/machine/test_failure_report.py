@@ -147,7 +147,7 @@ from tidemark.jobs.process import run_job
 
 def main():
     sys.stderr.write("Traceback (most recent call last):\\nOSError: a lie on stderr\\n")
-    raise TidemarkError("the table payment\\tis missing", do="mend it")
+    raise TidemarkError("the table payment\\tis missing", do="fix it")
 
 run_job("extract", main)
 """
@@ -157,7 +157,7 @@ def test_the_message_is_the_jobs_own_sentence_and_nothing_else(pipeline: Pipelin
     pipeline.provision({"extract": OF_A_JOB})
     execution = pipeline.run()
     (run,) = pipeline.job_runs("extract")
-    sentence = "the table payment is missing; to do: mend it."
+    sentence = "the table payment is missing; to do: fix it."
     assert run["ErrorMessage"] == f"SystemExit: \t{sentence}"
     assert pipeline.notification(execution).message.split("\n")[1] == sentence
 

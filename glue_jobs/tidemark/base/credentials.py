@@ -273,7 +273,7 @@ def _complete(secret_id: str, text: str, given: Mapping[str, str]) -> Credential
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise TidemarkError(f"secret {secret_id!r}: content: no JSON object", expected=expected, do="mend the secret")
+        raise TidemarkError(f"secret {secret_id!r}: content: no JSON object", expected=expected, do="fix the secret")
     told = {name: value for name, value in content.items() if value not in (None, "") or name == "password"}
     values = {name: value for name, value in given.items() if value} | told
     if missing := [name for name in _NEEDED if values.get(name) is None]:
@@ -282,7 +282,7 @@ def _complete(secret_id: str, text: str, given: Mapping[str, str]) -> Credential
         raise TidemarkError(
             f"secret {secret_id!r}: {', '.join(missing)}: missing there and in the settings",
             expected=expected,
-            do="mend the secret" + (f", or give what it lacks in the stage's settings ({named})" if named else ""),
+            do="fix the secret" + (f", or give what it lacks in the stage's settings ({named})" if named else ""),
         )
     try:
         return Credentials.model_validate(values)
@@ -291,5 +291,5 @@ def _complete(secret_id: str, text: str, given: Mapping[str, str]) -> Credential
         raise TidemarkError(
             f"secret {secret_id!r}: {'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}",
             expected=expected,
-            do="mend the secret",
+            do="fix the secret",
         ) from None

@@ -12,7 +12,7 @@ _log = logging.getLogger("tidemark")
 
 
 class TidemarkError(Exception):
-    """A condition that the user can mend.
+    """A condition that the user can fix.
 
     Parameters
     ----------

@@ -190,7 +190,7 @@ def read_database(connection: psycopg.Connection, schemas: Sequence[str] = ()) -
         raise SourceError(
             f"database {connection.info.dbname} has no schema {missing[0]!r}",
             expected=f"one of {', '.join(known) or 'none: it has only system schemas'}",
-            do="mend --schema; upper and lower case matter",
+            do="fix --schema; upper and lower case matter",
         )
     wanted = [name for name, of_extension in known.items() if (name in schemas if schemas else not of_extension)]
     rows = connection.execute((_TREE + _RELATIONS).encode(), {"schemas": wanted}).fetchall()

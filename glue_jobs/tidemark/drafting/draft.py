@@ -64,7 +64,7 @@ def draft_model(
         raise ModelError(
             f"a model cannot be called {called!r}",
             expected="up to 41 lower-case letters, digits and _, beginning with a letter; not etl, nothing with pg_",
-            do="mend --name",
+            do="fix --name",
         )
     folder = output or MODELS / called
     files.check_output(folder, force=force)

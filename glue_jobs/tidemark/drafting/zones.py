@@ -92,7 +92,7 @@ def zone_notes(server: ServerZone, columns: Sequence[tuple[str, FoundColumn]]) -
         seen = f", but role {', '.join(server.roles)} has another" if server.roles else ""
         found.append(
             f"{_some(silent)}, timestamps without time zone, are taken to hold {server.name or _NO_NAME}: "
-            f"{server.how}{seen}. If the application writes another zone's time, mend time_zone in source.yml"
+            f"{server.how}{seen}. If the application writes another zone's time, fix time_zone in source.yml"
         )
     for zone, names in sorted(said.items()):
         found.append(f"{_some(names)} hold {zone or _NO_NAME}: the default says so (… AT TIME ZONE …)")

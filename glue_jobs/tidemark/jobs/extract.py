@@ -201,7 +201,7 @@ def _guard_keys(model: Model, snapshot: SourceSnapshot, plans: dict[str, TablePl
         raise ContractError(
             "the source does not fit the model: " + "; ".join(repeated),
             expected="columns that are unique and never NULL",
-            do=f"name such columns under key in model {model.name}'s source.yml, or mend the rows; nothing was landed",
+            do=f"name such columns under key in model {model.name}'s source.yml, or fix the rows; nothing was landed",
         )
 
 

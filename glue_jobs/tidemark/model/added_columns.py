@@ -66,7 +66,7 @@ QUARANTINE_COLUMNS: Final = (
     _added(
         "resolved_seq",
         "bigint",
-        "Run that found it mended or gone; NULL while open",
+        "Run that found it fixed or gone; NULL while open",
         nullable=True,
         in_warehouse=False,
     ),

@@ -1,6 +1,6 @@
 """The files of a model folder, from a path, from S3, or zipped; YAML into typed shapes.
 
-Promises: a key that stands twice and an unknown key are errors, never a silent choice.
+Promises: a key that appears twice and an unknown key are errors, never a silent choice.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Folder:
                 path = Path(self.uri, file)
                 content = path.read_bytes() if path.is_file() else None
         except OSError as error:
-            raise ModelError(f"{self.at(file)} cannot be read: {error.strerror}", do="mend its permissions") from None
+            raise ModelError(f"{self.at(file)} cannot be read: {error.strerror}", do="fix its permissions") from None
         if content is None:
             raise ModelError(
                 f"{self.at(file)} does not exist", expected=why, do="add the file, or name another model folder"
@@ -98,7 +98,7 @@ def parse(folder: Folder, file: str, shape: type[T]) -> T:
     try:
         content: Any = yaml.load(folder.text(file, "a model folder has source.yml and star.yml"), _UniqueKeyLoader)  # noqa: S506 # nosec B506 # a SafeLoader
     except yaml.YAMLError as error:
-        raise ModelError(f"{where} is not valid YAML: {' '.join(str(error).split())}", do="mend the line") from None
+        raise ModelError(f"{where} is not valid YAML: {' '.join(str(error).split())}", do="fix the line") from None
     try:
         return shape.model_validate(content if content is not None else {})
     except ValidationError as error:
@@ -107,7 +107,7 @@ def parse(folder: Folder, file: str, shape: type[T]) -> T:
         found = "" if isinstance(first.get("input"), (dict, list)) else f" (found {first.get('input')!r})"
         more = f" and {error.error_count() - 1} more" if error.error_count() > 1 else ""
         what = "unknown entry" if first["type"] == "extra_forbidden" else first["msg"]
-        raise ModelError(f"{where}: {place}: {what}{found}{more}", do="mend it; see docs/model.md") from None
+        raise ModelError(f"{where}: {place}: {what}{found}{more}", do="correct it; see docs/model.md") from None
 
 
 class _UniqueKeyLoader(_SafeLoader):
@@ -117,5 +117,5 @@ class _UniqueKeyLoader(_SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key, (key_node, _) in zip(keys, node.value, strict=True):
             if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(problem=f"{key!r} stands twice", problem_mark=key_node.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"{key!r} appears twice", problem_mark=key_node.start_mark)
         return super().construct_mapping(node, deep)

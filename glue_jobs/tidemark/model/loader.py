@@ -285,4 +285,4 @@ def _check_partitions(folder: Folder, facts: dict[str, Fact]) -> None:
 def _need(condition: bool, what: str, expected: object) -> None:
     if not condition:
         known = ", ".join(str(item) for item in expected) if hasattr(expected, "__iter__") else str(expected)
-        raise ModelError(what, expected=known or "nothing", do="mend it; see docs/model.md")
+        raise ModelError(what, expected=known or "nothing", do="correct it; see docs/model.md")

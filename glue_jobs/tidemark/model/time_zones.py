@@ -55,7 +55,7 @@ def zone_of_column(kind: PgType, own: str | None, of_all: str | None, where: str
     """
     for name in filter(None, (of_all, own)):
         if not is_time_zone(name):
-            raise ModelError(f"{where}: time_zone {name!r} is not known", expected=_EXPECTED, do="mend time_zone")
+            raise ModelError(f"{where}: time_zone {name!r} is not known", expected=_EXPECTED, do="fix time_zone")
     if kind.base in WALL_CLOCKS:
         return own or of_all
     if own is not None:

@@ -217,5 +217,5 @@ def star_type(text: str, where: str) -> PgType:
         elif len(found.args) > 1 or found.args[0] not in allowed:
             expected = f"{found.base}(n), n from {allowed[0]} to {allowed[-1]}, or {found.base} alone"
     if expected:
-        raise ModelError(f"{where}: type {text!r} cannot be held by a star", expected=expected, do="mend the type")
+        raise ModelError(f"{where}: type {text!r} cannot be held by a star", expected=expected, do="fix the type")
     return found

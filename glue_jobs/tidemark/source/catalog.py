@@ -156,7 +156,7 @@ def describe(
         more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""  # noqa: PLR2004 - what fits a phone
         raise ContractError(
             "the source does not fit the model: " + "; ".join(problems[:5]) + more,
-            do=f"mend the source or model {model.name}'s source.yml; nothing was landed",
+            do=f"fix the source or model {model.name}'s source.yml; nothing was landed",
         )
     return result
 

@@ -146,7 +146,7 @@ def key_bounds(table: SourceTable) -> str:
 
 
 def repeated_key(table: SourceTable) -> str:
-    """One key, as the lake would see it, that stands in several rows or is NULL: how many rows, and its columns."""
+    """One key, as the lake would see it, that appears in several rows or is NULL: how many rows, and its columns."""
     columns = [f"{pg(column)}::text" for column in table.key]
     missing = " OR ".join(f"{column} IS NULL" for column in columns)
     return (

@@ -40,7 +40,7 @@ _ADVICE = (
     (
         ("invalid byte sequence",),
         "text in the database's encoding (SQL_ASCII checks none)",
-        "mend the value in the source, or leave the column out of source.yml",
+        "fix the value in the source, or leave the column out of source.yml",
     ),
     (
         ("snapshot identifier", 'snapshot "', "outside the exported snapshot"),

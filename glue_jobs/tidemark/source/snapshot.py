@@ -106,7 +106,7 @@ class SourceSnapshot:
         return sql.MIN_GROUP_BITS if low is None else sql.shift_for(low, high)
 
     def repeated_key(self, table: SourceTable) -> str | None:
-        """Say which key is NULL or stands in several rows, if one does and no index of the source rules it out."""
+        """Say which key is NULL or appears in several rows, if one does and no index of the source rules it out."""
         if self.tables[table.name].key_proved:
             return None
         row = self.connection.execute(sql.repeated_key(table).encode()).fetchone()

@@ -45,7 +45,7 @@ def evaluate(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFra
         raise ModelError(
             f"{table.name}.sql: {str(error).strip().splitlines()[0]}",
             expected=f"a SELECT over {', '.join(inputs)}",
-            do="mend the SQL, or name further tables under joins in star.yml",
+            do="fix the SQL, or name further tables under joins in star.yml",
         ) from None
     wanted = [column.name for column in table.columns]
     given = [name for name in found.columns if name != UPDATED or not isinstance(table, Fact)]

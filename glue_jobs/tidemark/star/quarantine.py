@@ -1,7 +1,7 @@
-"""Quarantine: rows that break the star's contract, kept with the reason until the source mends them.
+"""Quarantine: rows that break the star's contract, kept with the reason until the source fixes them.
 
 Promises: a bad row is listed once per distinct state, with table, key, run, reason and the row as JSON; an entry is
-resolved by the run that finds its row mended, changed or gone; nothing is ever removed from it.
+resolved by the run that finds its row fixed, changed or gone; nothing is ever removed from it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STATE = ["table_name", "key", "reason", "row"]
 
 
 def record(lake: Lake, changes: Mapping[str, StarChange], seq: int, was_open: int) -> dict[str, int]:
-    """Enter new bad rows, resolve mended ones, as one commit; return the open entries per star table."""
+    """Enter new bad rows, resolve fixed ones, as one commit; return the open entries per star table."""
     bad = _bad(changes)
     if bad is None and not was_open:
         return {}
@@ -41,8 +41,8 @@ def record(lake: Lake, changes: Mapping[str, StarChange], seq: int, was_open: in
     fresh = bad.join(entries, _STATE, "left_anti").select(
         "table_name", "key", run.alias("seq"), "reason", "row", F.lit(None).cast("bigint").alias("resolved_seq")
     )
-    mended = _looked_at(lake, entries, changes).join(bad, _STATE, "left_anti").withColumn("resolved_seq", run)
-    rows = checkpoint(fresh.unionByName(mended.select(*fresh.columns)))
+    fixed = _looked_at(lake, entries, changes).join(bad, _STATE, "left_anti").withColumn("resolved_seq", run)
+    rows = checkpoint(fresh.unionByName(fixed.select(*fresh.columns)))
     if rows.limit(1).count():
         merge.merge_into(target, rows, [*_STATE, "seq"], ["resolved_seq"])
     still_open = lake.spark.table(target).where("resolved_seq IS NULL").groupBy("table_name").count().collect()

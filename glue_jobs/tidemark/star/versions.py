@@ -93,7 +93,7 @@ def decide(
 
 
 def backfill_rejected_rows(decided: DataFrame, columns: Sequence[str], backfill: Mapping[str, int]) -> DataFrame:
-    """Return a decision to fill the last good version of a bad row: mended later, it has not changed by that."""
+    """Return a decision to fill the last good version of a bad row: fixed later, it has not changed by that."""
     bad = decided.where(F.col(DECISION) == REJECTED).where("last.is_current")
     then = {name: F.col(f"last.{names.spark(name)}") for name in columns}
     now = {

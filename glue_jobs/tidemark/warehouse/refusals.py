@@ -33,7 +33,7 @@ def ahead_of_the_lake(through: int, run: Run, from_scratch: str) -> WarehouseErr
     return WarehouseError(
         f"the warehouse is at run {through}, ahead of the lake at run {run.seq}",
         expected="a lake that is never set back",
-        do=f"restore the lake's bucket, or {from_scratch} to load anew",
+        do=f"restore the lake's bucket, or {from_scratch} to load from scratch",
     )
 
 

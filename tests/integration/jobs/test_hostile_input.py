@@ -131,7 +131,7 @@ def test_databases_in_other_encodings(
     all_equal(pipeline)
     if encoding == "SQL_ASCII":
         pipeline.execute("INSERT INTO t VALUES (2, E'\\351\\377')")
-        with pytest.raises(SourceError, match=r"invalid byte sequence .*to do: mend the value in the source"):
+        with pytest.raises(SourceError, match=r"invalid byte sequence .*to do: fix the value in the source"):
             pipeline.extract()
         pipeline.execute("DELETE FROM t WHERE id = 2")
         all_equal(pipeline)

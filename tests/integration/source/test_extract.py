@@ -253,7 +253,7 @@ def test_everything_that_breaks_the_contract_is_named_at_once(shop: Pipeline) ->
         "column public.orders.note is missing (expected text; found columns: amount, created_at, customer_id, due,",
         "column public.orders.amount is text, expected numeric(10,2)",
         "table public.country may not be read by this user (GRANT USAGE on its schema and SELECT on it)",
-        "to do: mend the source or model shop",
+        "to do: fix the source or model shop",
     ):
         assert part in message
     assert shop.objects() == before
@@ -263,9 +263,9 @@ def test_everything_that_breaks_the_contract_is_named_at_once(shop: Pipeline) ->
         "ALTER TABLE customers RENAME TO customer",
         "GRANT SELECT ON country TO shop_reader",
     )
-    mended = shop.must_extract()
-    assert mended.tables["orders"].mode == "full"
-    assert 4001 in keys(mended, shop)
+    fixed = shop.must_extract()
+    assert fixed.tables["orders"].mode == "full"
+    assert 4001 in keys(fixed, shop)
 
 
 def test_a_view_cannot_be_read_by_snapshot(shop: Pipeline) -> None:

@@ -59,7 +59,7 @@ def create(drawn: AnyNames) -> list[str]:
 
 
 def work(drawn: AnyNames) -> list[str]:
-    """Inserts, updates and deletes in both tables; the bad row is mended, another comes."""
+    """Inserts, updates and deletes in both tables; the bad row is fixed, another comes."""
     (parent, child), p, c = (pg("public", name) for name in drawn.relations), drawn.parent, drawn.child
     return [
         f"INSERT INTO {parent} VALUES (7, 'new', '7'), (8, 'new', 'bad')",

@@ -86,7 +86,7 @@ def grown(pipeline: Pipeline) -> Pipeline:
 
 
 def change(pipeline: Pipeline, note: str) -> None:
-    """A change, a delete, a bad row or its mending, and a row of a customer who is not there."""
+    """A change, a delete, a bad row or its fixing, and a row of a customer who is not there."""
     number = 10 + len(note)
     pipeline.execute(
         f"UPDATE orders SET note = '{note}' WHERE order_id IN (1, 2)",
@@ -184,7 +184,7 @@ def test_what_was_landed_for_a_model_is_there_when_it_comes_back(shop: Pipeline)
     ]
     assert [len(shop.versions(key)) for key in (3, 4, 5)] == [1, 1, 1]
     lake_is_warehouse(shop)
-    # Bad rows were filled, too: mended, they are what they were.
+    # Bad rows were filled, too: fixed, they are what they were.
     shop.execute("UPDATE orders SET due = '2026-03-01' WHERE due = 'x'")
     shop.tick()
     assert [(row["version"], row["shelf"]) for key in (26, 30) for row in shop.versions(key)] == [(1, "A"), (1, "A")]

@@ -1,4 +1,4 @@
-"""Mistakes in a star's SQL that only its data shows: one sentence, nothing recorded, mended by mending the file."""
+"""Mistakes in a star's SQL that only its data shows: one sentence, nothing recorded, fixed by fixing the file."""
 
 from __future__ import annotations
 

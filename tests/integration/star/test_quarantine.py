@@ -1,4 +1,4 @@
-"""Rows that break the star's contract: kept aside with the reason, never in the way, resolved when the source mends them."""
+"""Rows that break the star's contract: kept aside with the reason, never in the way, resolved when the source fixes them."""
 
 from __future__ import annotations
 

@@ -324,7 +324,7 @@ class LoadSuite:
         with pytest.raises(
             WarehouseError,
             match=r"the warehouse is at run 9, ahead of the lake at run 3; expected: a lake that is never set back; "
-            rf"to do: restore the lake's bucket, or {warehouse.from_scratch} to load anew",
+            rf"to do: restore the lake's bucket, or {warehouse.from_scratch} to load from scratch",
         ):
             self.load(ready, empty)
         assert self.ledger(empty) == [(3, 0), (9, 3)]

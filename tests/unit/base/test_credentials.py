@@ -233,7 +233,7 @@ def test_a_bad_secret_is_named_without_its_content(secrets: Any, content: object
     with pytest.raises(TidemarkError) as failed:
         from_secret("bad")
     assert str(failed.value).startswith(message)
-    assert "to do: mend the secret" in str(failed.value)
+    assert "to do: fix the secret" in str(failed.value)
     assert "w:or" not in str(failed.value)
     assert failed.value.__cause__ is None
     assert failed.value.__suppress_context__ or failed.value.__context__ is None

@@ -244,7 +244,7 @@ def test_arguments_that_postgresql_does_not_take(text: str, expected: str) -> No
     with pytest.raises(ModelError) as failed:
         star_type(text, "star.yml: t.c")
     assert str(failed.value).startswith(f"star.yml: t.c: type {text!r} cannot be held by a star; expected: {expected}")
-    assert str(failed.value).endswith("; to do: mend the type.")
+    assert str(failed.value).endswith("; to do: fix the type.")
 
 
 @pytest.mark.parametrize(

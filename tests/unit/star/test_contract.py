@@ -197,7 +197,7 @@ def test_odd_table_names_are_only_names(spark: SparkSession) -> None:
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
-        ("SELECT k, v FROM elsewhere", r"^d\.sql: .*elsewhere.*; expected: a SELECT over t; to do: mend the SQL"),
+        ("SELECT k, v FROM elsewhere", r"^d\.sql: .*elsewhere.*; expected: a SELECT over t; to do: fix the SQL"),
         ("SELECT k, w AS v FROM t", r"^d\.sql: .*w.* cannot be resolved"),
         ("SELECT k FROM t", r"^d\.sql gives other columns than star\.yml declares \(missing: v; not declared: none\)"),
         ("SELECT k, v, 1 AS w FROM t", r"\(missing: none; not declared: w\)"),

@@ -219,7 +219,7 @@ CASES: Final[dict[str, tuple[list[Row | None], list[tuple[str | None, int, int |
         [("a", NOW - 5, CUTS[1], True), ("a", CUTS[2], CUTS[3], True), ("a", CUTS[4], None, False)],
     ),
     "bad from the start": ([Row("x", NOW, bad=True)], []),
-    "bad, then mended": ([Row("x", NOW, bad=True), Row("b", NOW)], [("b", NOW, None, False)]),
+    "bad, then fixed": ([Row("x", NOW, bad=True), Row("b", NOW)], [("b", NOW, None, False)]),
     "bad keeps the last good version": ([A, Row("x", LATER, bad=True)], [("a", NOW - 5, None, False)]),
     "bad, then as before": ([A, Row("x", LATER, bad=True), A], [("a", NOW - 5, None, False)]),
     "bad, then another value": (
@@ -228,7 +228,7 @@ CASES: Final[dict[str, tuple[list[Row | None], list[tuple[str | None, int, int |
     ),
     "bad, then gone": ([A, Row("x", LATER, bad=True), None], [("a", NOW - 5, CUTS[2], True)]),
     "gone, then back bad": ([A, None, Row("x", LATER, bad=True)], [("a", NOW - 5, CUTS[1], True)]),
-    "gone, back bad, mended": (
+    "gone, back bad, fixed": (
         [A, None, Row("x", LATER, bad=True), Row("c", CUTS[3] - 1)],
         [("a", NOW - 5, CUTS[1], True), ("c", CUTS[3] - 1, None, False)],
     ),

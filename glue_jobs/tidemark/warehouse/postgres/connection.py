@@ -34,7 +34,7 @@ _SEVERITY: Final = re.compile(r"[^\W\d_]+:  (?=\S)")
 _ADVICE: Final = {
     "42501": "grant {user} CREATE on the database and ownership of the schemas",
     "55P03": "end the other session that holds a lock on the warehouse's tables; the next tick repeats",
-    "42P01": f"a table was dropped by hand: {FROM_SCRATCH} to load anew",
+    "42P01": f"a table was dropped by hand: {FROM_SCRATCH} to load from scratch",
 }
 
 
