@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
@@ -107,6 +108,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _the_machine_finds_the_server(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Say again where moto is: a test that starts a daemon isolates this process, which takes that away."""
+    monkeypatch.setenv("MOTO_PORT", str(urlsplit(server.endpoint).port))
 
 
 def new_deployment(name: str) -> Deployment:
