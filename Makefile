@@ -16,7 +16,7 @@ SERVERS := 18
 .PHONY: help setup demo test test-fast check fuzz wheels synth diff deploy lock clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-6s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 
 setup: ## Install everything into .venv (needs Python 3.11-3.13 and Java 17+; PYTHON=... chooses one)
 	@sh scripts/setup.sh
