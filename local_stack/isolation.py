@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import boto3
-from tidemark.base import storage
+from tidemark.base import aws
 
 REGION: Final = "eu-west-2"
 # The port "discard": nothing listens there.
@@ -69,6 +69,6 @@ def enter(endpoint: str = NOWHERE) -> None:
     os.environ.update(variables(endpoint))
     # What was made or read before knows the user's own settings.
     boto3.DEFAULT_SESSION = None
-    storage.client.cache_clear()
+    aws.forget()
     if "fsspec.config" in sys.modules:
         sys.modules["fsspec.config"].conf.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 from requests.exceptions import RequestException
-from tidemark.base import storage
+from tidemark.base import aws
 from tidemark.base.database_url import DatabaseUrlError
 from tidemark.base.errors import TidemarkError
 
@@ -22,10 +22,10 @@ def sentence(error: BaseException) -> str | None:
         text = str(error)
     elif isinstance(error, psycopg.Error):
         text = _from_database(error)
-    elif isinstance(error, storage.AwsRefusal):
+    elif isinstance(error, aws.AwsRefusal):
         code = error.response["Error"]["Code"]
         text = f"{_aws()} refuses {error.operation_name}: {code}; {_to_do('check what your credentials may do')}"
-    elif isinstance(error, storage.AwsSilence | RequestException):
+    elif isinstance(error, aws.AwsSilence | RequestException):
         to_do = _to_do("check the network, AWS_PROFILE and AWS_REGION")
         text = f"{_aws()} does not answer ({type(error).__name__}); {to_do}"
     elif isinstance(error, OSError):
@@ -35,11 +35,11 @@ def sentence(error: BaseException) -> str | None:
 
 
 def _aws() -> str:
-    return "the local AWS" if storage.endpoint() else "AWS"
+    return "the local AWS" if aws.endpoint() else "AWS"
 
 
 def _to_do(on_aws: str) -> str:
-    return "start again: tidemark down, then tidemark up" if storage.endpoint() else on_aws
+    return "start again: tidemark down, then tidemark up" if aws.endpoint() else on_aws
 
 
 def _from_database(error: psycopg.Error) -> str:

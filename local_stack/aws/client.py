@@ -187,9 +187,14 @@ class LocalAws:
 
 
 @functools.cache
+def _session() -> boto3.session.Session:
+    return boto3.session.Session()
+
+
+@functools.cache
 def _client(service: Service, endpoint: str) -> Any:
     """Make a client once: that takes longer than most calls."""
-    return boto3.session.Session().client(
+    return _session().client(
         service,
         endpoint_url=endpoint,
         region_name=REGION,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from tidemark.base import storage
+from tidemark.base import aws
 from tidemark.base.errors import TidemarkError
 from tidemark.operations.pipeline import of_stage
 from typer.testing import CliRunner
@@ -29,8 +29,7 @@ def dev(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A stage of its own with the shop's model, as the template would have made it; this process has AWS settings only."""
     for name, value in isolation.variables(pipeline.aws.endpoint).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    storage.client.cache_clear()
+    aws.forget()
     stage = pipeline.deployment.model_name
     bucket = f"{stage}-model"
     s3 = boto3.client("s3")
@@ -49,7 +48,7 @@ def dev(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     )
     pipeline.provision()
     yield pipeline
-    storage.client.cache_clear()
+    aws.forget()
 
 
 def call(*arguments: str) -> Any:
@@ -132,7 +131,7 @@ def test_options_that_do_not_go_together() -> None:
 def test_no_credentials_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    aws.forget()
     monkeypatch.setenv("AWS_REGION", "eu-west-2")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
     result = call("--stage", "dev", "status")

@@ -14,12 +14,11 @@ import json
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote, urlencode
 
-import boto3
 import certifi
 import psycopg
-from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from tidemark.base.aws import AwsRefusal, AwsSilence, client, code_of
 from tidemark.base.connection_errors import unreachable
 from tidemark.base.errors import TidemarkError
 
@@ -252,11 +251,10 @@ def from_secret(secret_id: str, ca_file: str = SYSTEM, given: Mapping[str, str] 
         If there is no such secret, or it does not say how to reach a database.
     """
     try:
-        text = boto3.client("secretsmanager").get_secret_value(SecretId=secret_id)["SecretString"]
-    except (ClientError, BotoCoreError) as error:
-        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+        text = client("secretsmanager").get_secret_value(SecretId=secret_id)["SecretString"]
+    except (AwsRefusal, AwsSilence) as error:
         raise TidemarkError(
-            f"secret {secret_id!r} cannot be read ({code})",
+            f"secret {secret_id!r} cannot be read ({code_of(error)})",
             expected="a secret that the job's role may read",
             do="check its name and the role's secretsmanager:GetSecretValue",
         ) from None

@@ -13,16 +13,12 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
+from tidemark.base.aws import AwsRefusal, AwsSilence, client
 from tidemark.base.errors import ShrinkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from types_boto3_cloudwatch import CloudWatchClient
     from types_boto3_cloudwatch.type_defs import MetricDatumTypeDef
 
 Unit = Literal["Count", "Seconds"]
@@ -46,7 +42,6 @@ DURATION: Final = "Duration"
 FAILURES: Final = "Failures"
 
 _PER_REQUEST: Final = 1000
-_PATIENCE: Final = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 _log = logging.getLogger("tidemark.metrics")
 
 
@@ -90,10 +85,11 @@ class Metrics:
     def publish(self) -> None:
         """Send everything; an error is logged and swallowed: no metric is worth a failed run."""
         try:
-            client: CloudWatchClient = boto3.client("cloudwatch", config=_PATIENCE)
             for first in range(0, len(self.data), _PER_REQUEST):
-                client.put_metric_data(Namespace=NAMESPACE, MetricData=self.data[first : first + _PER_REQUEST])
-        except (ClientError, BotoCoreError) as error:
+                client("cloudwatch").put_metric_data(
+                    Namespace=NAMESPACE, MetricData=self.data[first : first + _PER_REQUEST]
+                )
+        except (AwsRefusal, AwsSilence) as error:
             _log.warning("metrics were not published (%s); alarms may ring for want of data", type(error).__name__)
         self.data = []
 

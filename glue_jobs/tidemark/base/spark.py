@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from tidemark.base import storage
+from tidemark.base import aws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
         "spark.sql.sources.useV1SourceList": "parquet,csv",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         # S3A would ask us-east-2 where a bucket is, which a network with endpoints of its own region cannot reach.
-        "spark.hadoop.fs.s3a.endpoint.region": storage.region(),
+        "spark.hadoop.fs.s3a.endpoint.region": aws.region(),
         # A manifest, not a rename, makes files visible: the one-step committer loses nothing and is twice as fast.
         "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
         "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",

@@ -15,7 +15,7 @@ from pyiceberg.catalog.glue import GlueCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue
 
-from tidemark.base import storage
+from tidemark.base import aws
 from tidemark.lake.batches import Run
 from tidemark.model.added_columns import QUARANTINE, RUNS, present_rows
 
@@ -109,8 +109,8 @@ class LakeReader:
 
 
 def _catalog(processed_uri: str) -> Catalog:
-    properties = {"warehouse": processed_uri, "s3.region": storage.client().meta.region_name}
-    if storage.endpoint():
-        properties |= {"s3.endpoint": str(storage.endpoint()), "glue.endpoint": str(storage.endpoint())}
+    properties = {"warehouse": processed_uri, "s3.region": aws.region()}
+    if aws.endpoint():
+        properties["s3.endpoint"] = str(aws.endpoint())
     # Not load_catalog: that would mix in what a .pyiceberg.yaml of the user says about a catalog of this name.
-    return GlueCatalog("lake", **properties)
+    return GlueCatalog("lake", aws.client("glue"), **properties)

@@ -10,9 +10,7 @@ import functools
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-
+from tidemark.base.aws import AwsRefusal, AwsSilence, client, code_of
 from tidemark.base.credentials import Credentials, from_secret
 from tidemark.base.errors import TidemarkError
 from tidemark.jobs.definitions import STEPS
@@ -115,7 +113,7 @@ def of_stage(stage: str, model: str = "", ca_file: str = "system") -> Pipeline:
         If there is none, or more than one.
     """
     try:
-        states, glue = boto3.client("stepfunctions"), boto3.client("glue")
+        states, glue = client("stepfunctions"), client("glue")
         pages = states.get_paginator("list_state_machines").paginate()
         found = [machine for page in pages for machine in page["stateMachines"]]
         first, last = f"tidemark-{model.replace('_', '-')}", f"-{stage}-etl"
@@ -125,10 +123,9 @@ def of_stage(stage: str, model: str = "", ca_file: str = "system") -> Pipeline:
             raise _not_one(stage, sorted(name.removeprefix("tidemark-").removesuffix(last) for name in ours))
         ((name, machine),) = ours.items()
         deployment = _deployed(glue, name.removesuffix("-etl"), stage, ca_file)
-    except (ClientError, BotoCoreError) as error:
-        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+    except (AwsRefusal, AwsSilence) as error:
         raise TidemarkError(
-            f"AWS does not tell what stage {stage!r} consists of ({code})",
+            f"AWS does not tell what stage {stage!r} consists of ({code_of(error)})",
             expected="credentials and a region that may call states:ListStateMachines and glue:GetJob",
             do="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and its like, and AWS_REGION",
         ) from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from tidemark.base import aws
 from tidemark.jobs.deployment import Deployment
 from tidemark.model.loader import load_model
 from typer.testing import CliRunner
@@ -64,7 +65,7 @@ def call(*arguments: str) -> Any:
 def test_a_stage_is_reconciled_and_its_history_shown(
     new_pipeline: Callable[[], Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    aws.forget()
     shop = new_pipeline()
     shop.__class__ = Staged
     shop.tick()

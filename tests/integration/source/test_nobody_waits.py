@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -279,13 +280,13 @@ def test_a_role_that_acts_as_another_gives_way_too(
 
 def test_a_vacuum_is_waited_for_until_it_makes_way(loaded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """It does so only for who waits deadlock_timeout: the usual short try would never have the lock."""
-    seen: list[str] = []
+    longer = threading.Event()
     execute = schema.Schema._one
 
     def one(self: schema.Schema, query: str, *values: Any) -> Any:
         found = execute(self, query, *values)
-        if query == schema._ONLY_VACUUM:
-            seen.append(str(found))
+        if query == schema._ONLY_VACUUM and found:
+            longer.set()
         return found
 
     monkeypatch.setattr(schema.Schema, "_one", one)
@@ -296,11 +297,16 @@ def test_a_vacuum_is_waited_for_until_it_makes_way(loaded: Pipeline, monkeypatch
     loaded.transform()
     with loaded.warehouse().connect(autocommit=False) as vacuum:
         vacuum.execute(f"LOCK TABLE {loaded.model.name}.fact_order IN SHARE UPDATE EXCLUSIVE MODE".encode())
-        timer = threading.Timer(3.0, vacuum.rollback)
-        timer.start()
-        load_all(loaded)
-        timer.join()
-    assert "True" in seen, "a lock like a vacuum's is met with a longer try"
+
+        def make_way() -> None:
+            assert longer.wait(HOLD_SECONDS), "a lock like a vacuum's is met with a longer try"
+            time.sleep(1.2)  # deadlock_timeout and a little
+            vacuum.rollback()
+
+        with ThreadPoolExecutor(1) as pool:
+            made_way = pool.submit(make_way)
+            load_all(loaded)
+            made_way.result()
 
 
 def test_a_waiting_session_of_ours_is_not_what_others_wait_for(partitioned: Pipeline) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tidemark.base import storage
+from tidemark.base import aws, storage
 from tidemark.base.errors import LandingError
 from tidemark.landing.area import Landing
 from tidemark.landing.manifest import KeyList, Manifest, TableEntry
@@ -207,7 +207,7 @@ def test_a_commit_whose_answer_was_lost_is_a_commit(landing: Landing) -> None:
         if len(sent) == 1:
             storage.put(f"{URI}/manifests/0000000001.json", manifest(1).to_json())
 
-    events = storage.client().meta.events
+    events = aws.client("s3").meta.events
     events.register("before-sign.s3.PutObject", lose_first_answer)
     landing.commit(manifest(1))
     events.unregister("before-sign.s3.PutObject", lose_first_answer)
