@@ -22,10 +22,21 @@ _MOST_BYTES: Final = 65536
 
 @dataclass(frozen=True)
 class ScriptEnd:
-    """The exception that ended a script, as ``Type: message``, and whether it has ever started a SparkContext."""
+    """How a script ended.
+
+    Parameters
+    ----------
+    error
+        The exception that ended it, as ``Type: message``.
+    spark
+        Whether it has ever started a SparkContext.
+    stopped
+        Whether nothing of its Spark is running any more.
+    """
 
     error: str = ""
     spark: bool = False
+    stopped: bool = False
 
 
 def read_end(source: int) -> ScriptEnd:
@@ -50,6 +61,15 @@ def has_started_spark() -> bool:
     return pyspark is not None and pyspark.SparkContext._gateway is not None  # noqa: SLF001 - nothing public says it
 
 
+def stop_spark() -> bool:
+    """Stop the SparkContext that a script has left running, as Glue does with its machines; say that it is gone."""
+    pyspark = sys.modules.get("pyspark")
+    running = pyspark and pyspark.SparkContext._active_spark_context  # noqa: SLF001 - nothing public says it
+    if running:
+        running.stop()
+    return True
+
+
 def main() -> None:
     """Run the script, and tell how it ended."""
     told, script = int(sys.argv[1]), sys.argv[2]
@@ -64,7 +84,8 @@ def main() -> None:
         error = "" if isinstance(raised, SystemExit) and raised.code in (None, 0) else describe(raised)
         raise
     finally:
-        os.write(told, json.dumps({"error": error, "spark": has_started_spark()}).encode())
+        end = {"error": error, "spark": has_started_spark(), "stopped": not error and stop_spark()}
+        os.write(told, json.dumps(end).encode())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Owns the life of those processes and promises that
 - a run's state is RUNNING, then exactly one of SUCCEEDED, FAILED, TIMEOUT, STOPPED, by the script's exit code, the
   job's time limit, or a call of :meth:`GlueRunner.stop`;
 - what a run says of its failure is the exception that ended the script, and nothing that it wrote, as in Glue;
-- a run that ends takes its whole process group with it, the JVM included;
+- a run that ends takes its whole process group with it; its Java, too, unless it ended well and let it go;
 - all output is kept in ``logs/<run id>/<job>.log`` of the state directory, and argument *values* are never written;
 - a script sees a small environment of its own and nothing else of the user's: no credentials, no proxies.
 
@@ -28,6 +28,7 @@ from typing import IO, TYPE_CHECKING, Final, Literal
 
 from local_stack.aws import glue_launcher
 from local_stack.aws.glue_launcher import ScriptEnd, read_end
+from local_stack.aws.java import WarmJava
 from local_stack.aws.job_environment import RunnerSettings, job_environment
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class GlueRunner:
 
     def __init__(self, settings: RunnerSettings) -> None:
         self.settings = settings
+        self._java = WarmJava(settings)
         self._runs: dict[str, JobRun] = {}
 
     def start(self, run_id: str, script: str, arguments: Mapping[str, str], timeout_minutes: float) -> JobRun:
@@ -79,7 +81,7 @@ class GlueRunner:
         try:
             process = subprocess.Popen(  # noqa: S603 # nosec B603 # our own script, no shell
                 command_line(script, arguments, told),
-                env=job_environment(self.settings, os.environ),
+                env=job_environment(self.settings, os.environ) | self._java.environment(run_id, log),
                 cwd=self.settings.state_dir,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -89,6 +91,7 @@ class GlueRunner:
             )
         except BaseException:
             os.close(end)
+            self._java.release(run_id, keep=False)
             raise
         finally:
             os.close(told)
@@ -106,9 +109,10 @@ class GlueRunner:
             run.done.wait(2 * _GRACE_SECONDS)
 
     def stop_all(self) -> None:
-        """Stop every run that is still going."""
+        """Stop every run that is still going, and every Java that waits for one."""
         for run_id in list(self._runs):
             self.stop(run_id)
+        self._java.stop()
 
     def _watch(self, run: JobRun, limit: float, names: Sequence[str], end: int) -> None:
         """Keep a process's output until it ends or its time is up; then decide the run's state."""
@@ -123,10 +127,14 @@ class GlueRunner:
             except subprocess.TimeoutExpired:
                 timed_out = True
                 kill_group(process)
-            pump.join(_GRACE_SECONDS)  # it ends with the last process that writes: the JVM gets time to clean up
+            if process.returncode != 0:
+                self._java.release(run.run_id, keep=False)  # first of all: it may be writing
+            pump.join(_GRACE_SECONDS)  # it ends with the last process that writes: children get time to clean up
             kill_group(process)
+            told = read_end(end)
+            self._java.release(run.run_id, keep=told.stopped)
             stopped, insists = run.stop_requested.is_set(), self.settings.insists_on_spark
-            state, run.error = outcome(process.returncode, read_end(end), timed_out, stopped, insists)
+            state, run.error = outcome(process.returncode, told, timed_out, stopped, insists)
             run.ended = datetime.now(UTC)
             seconds = (run.ended - run.started).total_seconds()
             _write(log, f"# job run {run.run_id} ended {run.ended:%Y-%m-%dT%H:%M:%SZ}, {state} after {seconds:.1f} s\n")

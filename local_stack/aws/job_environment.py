@@ -44,6 +44,9 @@ class RunnerSettings:
         Size of the Spark session.
     seconds_per_minute
         Length of a minute of a job's time limit; tests make it short.
+    keep_java_seconds
+        How long a Java process that no job uses is kept for the next one: longer than the schedule's interval. 0: each
+        job starts its own.
     insists_on_spark
         Be as strict as YARN under Glue: a script that ends well without ever having started a SparkContext has failed.
     """
@@ -57,6 +60,7 @@ class RunnerSettings:
     driver_memory: str = "2g"
     seconds_per_minute: float = 60.0
     insists_on_spark: bool = False
+    keep_java_seconds: float = 1500.0
 
 
 def job_environment(settings: RunnerSettings, outer: Mapping[str, str]) -> dict[str, str]:

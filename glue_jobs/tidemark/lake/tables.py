@@ -136,7 +136,7 @@ class Lake:
         return None if snapshot is None else int(snapshot.snapshotId())
 
     def _iceberg(self, name: str) -> Any:
-        # Iceberg's API has no Python side in Spark. By its whole name, or Java would look for classes org, org.apache, ...
+        # Iceberg has no Python side in Spark. By its whole name: or Java looks for classes org, org.apache, ...
         java: Any = getattr(self.spark._jvm, "org.apache.iceberg.spark.Spark3Util")  # noqa: SLF001
         table = java.loadIcebergTable(self.spark._jsparkSession, name)  # noqa: SLF001
         table.refresh()

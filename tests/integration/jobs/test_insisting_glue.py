@@ -19,6 +19,8 @@ from local_stack.aws.job_environment import RunnerSettings
 from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tidemark.base.credentials import Credentials
 
 WITHOUT_SPARK = ("FAILED", "User did not initialize spark context!")
@@ -51,9 +53,11 @@ class Glue:
 
 
 @pytest.fixture
-def runner(job_variables: dict[str, str], tmp_path: Path) -> GlueRunner:
+def runner(job_variables: dict[str, str], tmp_path: Path) -> Iterator[GlueRunner]:
     endpoint = job_variables["AWS_ENDPOINT_URL"]
-    return GlueRunner(RunnerSettings(state_dir=tmp_path, endpoint=endpoint, insists_on_spark=True))
+    runner = GlueRunner(RunnerSettings(state_dir=tmp_path, endpoint=endpoint, insists_on_spark=True))
+    yield runner
+    runner.stop_all()
 
 
 @pytest.fixture
