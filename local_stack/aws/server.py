@@ -21,7 +21,7 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
 from moto.core.config import default_user_config
@@ -38,6 +38,8 @@ STACK_FILE: Final = "stack.json"
 LOCK_FILE: Final = "stack.lock"
 NOTIFICATIONS_FILE: Final = "notifications.jsonl"
 LOG_FILE: Final = "logs/aws.log"
+KEEP_JAVA: Final = "TIDEMARK_KEEP_JAVA_SECONDS"
+"""Environment variable: how long the daemon keeps an idle Java for the next job; 0: each job has one of its own."""
 
 
 class LocalServer:
@@ -47,13 +49,13 @@ class LocalServer:
     ----------
     state_dir
         Logs, temporary files and notifications go below it.
-    seconds_per_minute
-        Length of a minute of a job's time limit; tests make it short.
+    settings
+        More of the job runner's settings, by name.
     """
 
-    def __init__(self, state_dir: Path, seconds_per_minute: float = 60.0) -> None:
+    def __init__(self, state_dir: Path, **settings: Any) -> None:
         self.state_dir = state_dir.resolve()
-        self._seconds_per_minute = seconds_per_minute
+        self._settings = settings
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._patches = contextlib.ExitStack()
         self.runner: GlueRunner
@@ -65,11 +67,7 @@ class LocalServer:
         self._server.start()
         _, port = self._server.get_host_and_port()
         self.endpoint = f"http://127.0.0.1:{port}"
-        self.runner = GlueRunner(
-            RunnerSettings(
-                state_dir=self.state_dir, endpoint=self.endpoint, seconds_per_minute=self._seconds_per_minute
-            )
-        )
+        self.runner = GlueRunner(RunnerSettings(state_dir=self.state_dir, endpoint=self.endpoint, **self._settings))
         # The state machine calls the other services at localhost:MOTO_PORT, which no proxy can reach.
         environment = {"MOTO_PORT": str(port), "NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.0.1"}
         self._patches.enter_context(patch.dict(os.environ, environment))
@@ -109,7 +107,8 @@ def main(argv: list[str] | None = None) -> None:
         signal.signal(number, lambda *_: end.set())
     stack_file = state_dir / STACK_FILE
     with _locked(state_dir):
-        server = LocalServer(state_dir)
+        kept = os.environ.get(KEEP_JAVA)
+        server = LocalServer(state_dir, **({"keep_java_seconds": float(kept)} if kept else {}))
         server.start()
         draft = stack_file.with_suffix(".new")
         draft.write_text(json.dumps({"endpoint": server.endpoint, "pid": os.getpid()}))

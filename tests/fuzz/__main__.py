@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from local_stack.aws.server import KEEP_JAVA
 from tests import servers
 from tests.fuzz.siege import Siege
 
@@ -26,8 +27,11 @@ def main() -> int:
     parser.add_argument("--ticks", type=int, default=4, help="at least so many in the campaign")
     parser.add_argument("--kills", type=int, default=0, help="at least so many jobs killed with SIGKILL in the siege")
     parser.add_argument("--servers", default=str(servers.NEWEST), help="major versions, separated by commas")
+    parser.add_argument("--cold", action="store_true", help="in the siege, each job starts a Java of its own")
     parser.add_argument("--only", choices=["campaign", "siege"])
     given = parser.parse_args()
+    if given.cold:
+        os.environ[KEEP_JAVA] = "0"
     for major in map(int, given.servers.split(",")):
         if code := _run(given, major):
             return code

@@ -19,6 +19,8 @@ from tests.fuzz.scene import Scene
 from tests.fuzz.source_work import SourceWork
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.integration.conftest import Pipeline
 
 # Where the shop's jobs can die. What a tick has nothing to write to is not reached, and the tick then goes through.
@@ -43,10 +45,12 @@ class Campaign:
         A fresh one, grown by :func:`tests.fuzz.shop.grow`.
     seed
         Decides work and faults.
+    say
+        Is told of each tick.
     """
 
-    def __init__(self, shop: Pipeline, seed: int) -> None:
-        self.shop, self.seed = shop, seed
+    def __init__(self, shop: Pipeline, seed: int, say: Callable[[str], None]) -> None:
+        self.shop, self.seed, self._say = shop, seed, say
         self._random = random.Random(seed)  # noqa: S311 - not for secrets
         self.work = SourceWork(shop.source.connect, seed)
         self.scene = Scene(shop)
@@ -61,7 +65,9 @@ class Campaign:
                 while self.counts["ticks"] < ticks or time.monotonic() < deadline:
                     self.work.work(self._random.randint(8, 25))
                     self._change_model()
-                    self.tick(self._fault())
+                    fault = self._fault()
+                    self.tick(fault)
+                    self._say(f"tick {self.counts['ticks']}: {fault or 'no fault'}; cut {self.scene.oracle.seq}")
                 self.tick(None)
             self.watcher.check(self.scene.published.fingerprints)
         except BaseException as error:

@@ -45,6 +45,8 @@ _FAULTS: Final = {
     "kill extract": 3,
     "kill transform": 5,
     "kill load": 3,
+    "java extract": 1,
+    "java transform": 2,
     "crash extract": 2,
     "crash transform": 1,
     "crash load": 2,
@@ -90,7 +92,7 @@ class Siege:
     say: Callable[[str], None]
     major: int = servers.NEWEST
     counts: Counter[str] = field(default_factory=Counter)
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_JOBS, 8.0))
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_JOBS, 4.0))
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)  # noqa: S311 - not for secrets
@@ -130,7 +132,8 @@ class Siege:
                 while time.monotonic() < deadline or self.counts["SIGKILLs"] < kills:
                     self._work.work(self._random.randint(8, 30))
                     (what,) = self._random.choices(list(_FAULTS), list(_FAULTS.values()))
-                    typical = self.seconds.get(what.partition(" ")[2], 20.0)
+                    # A state ends some time after its job: the last moments would mostly be too late.
+                    typical = 0.9 * self.seconds.get(what.partition(" ")[2], 10.0)
                     self._tick(Fault(what, self._random.uniform(0.0, typical)))
                 self._tick(Fault("", 0.0))
             watcher.check(self._published.fingerprints)
@@ -187,16 +190,25 @@ class Siege:
         if fault.job and process is None:
             return  # it had ended
         fault.struck = True
+        if fault.what == "overlap":
+            arns.append(start_execution(self._stack.pipeline.states, self._stack.pipeline.machine, given))
+        else:
+            self._hit(fault, process)
+
+    def _hit(self, fault: Fault, process: psutil.Process | None) -> None:
+        """Do to a job, or to what it stands on, what the fault says."""
         if fault.what.startswith("kill") and process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
                 self.counts["SIGKILLs"] += 1
+        elif fault.what.startswith("java"):
+            for java in self._javas():
+                java.kill()
+                self.counts["Java killed"] += 1
         elif fault.what.startswith("crash"):
             self.crash()
         elif fault.what.startswith("end"):
             terminator(self._database("shop" if fault.job == "extract" else "warehouse"))()
-        elif fault.what == "overlap":
-            arns.append(start_execution(self._stack.pipeline.states, self._stack.pipeline.machine, given))
 
     def crash(self) -> None:
         """Crash the server of source and warehouse, and start it again."""
@@ -212,6 +224,15 @@ class Siege:
                 if any(word.endswith(f"glue_jobs/{name}.py") for word in process.cmdline()):
                     return process
         return None
+
+    def _javas(self) -> list[psutil.Process]:
+        """Find the Java processes that the daemon keeps, busy or idle."""
+        found = []
+        for process in psutil.Process(self._stack.aws.pid).children():
+            with suppress(psutil.Error):
+                if "org.apache.spark.deploy.SparkSubmit" in process.cmdline():
+                    found.append(process)
+        return found
 
     def _judge(self, fault: Fault, executions: list[Execution]) -> None:
         """Only a fault excuses a failure; a tick that was published is checked."""

@@ -104,7 +104,7 @@ def deployed_definition() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    server = LocalServer(tmp_path_factory.mktemp("stack"), SECONDS_PER_MINUTE)
+    server = LocalServer(tmp_path_factory.mktemp("stack"), seconds_per_minute=SECONDS_PER_MINUTE)
     server.start()
     yield server
     server.stop()
