@@ -16,7 +16,7 @@ def main() -> None:
     """Read the arguments, build the ports, extract."""
     arguments = parse_arguments("extract")
     request = ExtractRequest(
-        run_id=arguments.run_id,
+        execution=arguments.execution,
         landing_format=arguments.landing_format,
         accept_deletes=accepted_deletes(arguments.accept_deletes),
         full_compare=arguments.full_compare == "true",

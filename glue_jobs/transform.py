@@ -18,7 +18,7 @@ def main() -> None:
     spark = spark_throughout("transform", arguments.start_spark, processed)
     with job_metrics("transform", arguments.pipeline) as metrics, spark:
         model = load_model(arguments.model_uri, arguments.lake_name)
-        transform(model, landing, processed, arguments.run_id, metrics)
+        transform(model, landing, processed, arguments.execution, metrics)
 
 
 if __name__ == "__main__":

@@ -80,9 +80,9 @@ def workload(state_dir: Path) -> None:
     spark_session("warm-up", names.processed_uri)
     source, unpublished = credentials.from_secret(names.source_secret), metrics.Metrics(names.pipeline)
     for tick in range(2):
-        request = ExtractRequest(run_id=f"warm-up-{tick}", landing_format=("parquet", "csv")[tick])
+        request = ExtractRequest(execution=f"warm-up-{tick}", landing_format=("parquet", "csv")[tick])
         extract(stack.model, source, stack.landing, request, unpublished)
-        transform(stack.model, stack.landing, names.processed_uri, request.run_id, unpublished)
+        transform(stack.model, stack.landing, names.processed_uri, request.execution, unpublished)
         with stack.source_owner.connect() as connection:
             day = BusinessDay(connection)
             day.new_orders(2, 1)

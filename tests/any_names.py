@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Words of the program: columns, views, aliases, keys of its dicts; of Iceberg and Spark: metadata tables and columns.
-OWN: Final = ["members", "quarantine", "etl_runs", "load_ledger", "runs", "run", "changes", "status", "skipped", "refreshed", "new", "changed", "deleted", "rejected", "gone", "bad", "filled", "backfilled", "key", "keys", "row", "rows", "reason", "seq", "table_name", "resolved_seq", "last", "lst", "count", "record", "at", "known_seq", "lake", "source", "star", "stage", "driver", "inputs", "dim", "fact", "t", "s", "f", "d", "c", "l", "r", "e", "p", "x", "id", "date_id", "year", "month", "day", "day_month", "name", "model", "columns", "snapshots", "held_back", "version", "valid_from", "valid_to", "is_current", "is_deleted", "is_inferred", "recorded_seq", "closed_seq", "_seq", "_op", "_old", "_old_key", "_rows_x", "_then_x", "_key0", "_wanted0", "_decision", "_reason", "_row", "_key_text", "_updated_at", "_reference", "_dimension", "files", "history", "manifests", "partitions", "refs", "entries", "data_files", "all_files", "position_deletes", "metadata_log_entries", "_metadata", "_corrupt_record", "_file", "_pos", "_deleted", "_spec_id", "_partition", "_row_id", "_change_type", "input_file_name", "oid", "xmin", "xmax", "ctid", "tableoid", "cmin", "cmax", "array", "element", "value"]  # fmt: skip
+OWN: Final = ["members", "quarantine", "etl_batches", "load_ledger", "runs", "run", "changes", "status", "skipped", "refreshed", "new", "changed", "deleted", "rejected", "gone", "bad", "filled", "backfilled", "key", "keys", "row", "rows", "reason", "batch", "table_name", "resolved_batch", "last", "lst", "count", "record", "at", "known_batch", "lake", "source", "star", "stage", "driver", "inputs", "dim", "fact", "t", "s", "f", "d", "c", "l", "r", "e", "p", "x", "id", "date_id", "year", "month", "day", "day_month", "name", "model", "columns", "snapshots", "quarantined_rows", "version", "valid_from", "valid_to", "is_current", "is_deleted", "is_inferred", "recorded_batch", "closed_batch", "_batch", "_op", "_old", "_old_key", "_rows_x", "_then_x", "_key0", "_wanted0", "_decision", "_reason", "_row", "_key_text", "_updated_at", "_reference", "_dimension", "files", "history", "manifests", "partitions", "refs", "entries", "data_files", "all_files", "position_deletes", "metadata_log_entries", "_metadata", "_corrupt_record", "_file", "_pos", "_deleted", "_spec_id", "_partition", "_row_id", "_change_type", "input_file_name", "oid", "xmin", "xmax", "ctid", "tableoid", "cmin", "cmax", "array", "element", "value"]  # fmt: skip
 # Reserved in PostgreSQL, in Spark's ANSI mode, or special in one of them.
 KEYWORDS: Final = [
     "all",
@@ -147,7 +147,7 @@ STRANGE: Final = (
     "e\u0301", "\u00a0", "\u200d", "\u202e", "NULL", "true", "1e5", "~", "x" * 63, "é" * 31 + "x", "🌊" * 15 + "abc",
 )  # fmt: skip
 CONTROL: Final = ("a\nb", "\t", "\r", "\u0085", "\u2028", "\u007f")
-ENDINGS: Final = (*model_names.TABLES_OWN, *model_names.FACTS_OWN, "_month", "_seq", "_key", "_source", "_star")
+ENDINGS: Final = (*model_names.TABLES_OWN, *model_names.FACTS_OWN, "_month", "_batch", "_key", "_source", "_star")
 LONG: Final = "long_equal_prefix_of_two_names_that_differ_at_the_end_"
 
 _own = st.sampled_from(OWN + KEYWORDS)
@@ -303,7 +303,7 @@ WORST: Final = AnyNames(
     child=("select", "x" * 63, "`", "é" * 31 + "x", "Key"),
     stars=("files", f"{LONG}1", f"{LONG}2", "user"),
     dimension=("key", "count", "t", "s"),
-    fact=("count", "at", "known_seq", "select", "f", "row"),
-    other=("seq", "reason", "table_name", "d"),
+    fact=("count", "at", "known_batch", "select", "f", "row"),
+    other=("batch", "reason", "table_name", "d"),
     record_ids=("order", "key"),
 )

@@ -51,7 +51,7 @@ def _run(pipeline: Pipeline, *, full: bool = False, restored: bool = False, acce
         out.print("no longer waiting, but the execution goes on; see: tidemark status")
         raise typer.Exit(_INTERRUPTED) from None
     _stop_if_failed(done)
-    if done.manifest or done.runs:
+    if done.manifest or done.batches:
         out.print(show.landed(done, pipeline.model))
     title = f"Execution {done.execution.name} (seconds)"
     out.print(show.executions([("full" if full or restored else "usual", done.execution)], title))
@@ -132,7 +132,7 @@ def rebuild(
     with show.progress(out) as update:
         done = make_anew(pipeline, update)
     _stop_if_failed(done)
-    out.print(f"rebuilt up to run {pipeline.landing.published()}; check with: tidemark reconcile --deep")
+    out.print(f"rebuilt up to batch {pipeline.landing.published()}; check with: tidemark reconcile --deep")
 
 
 def status(ctx: typer.Context, state: State = DEFAULT_STATE) -> None:

@@ -76,13 +76,13 @@ def _warn_of_foreign_lake(running: Stack) -> None:
     note, name = "", running.record.model_name
     try:
         with running.pipeline.warehouse.reader() as warehouse:
-            seq = warehouse.loaded_through()
+            batch = warehouse.loaded_through()
     except WarehouseError as error:  # perhaps a role that may not look
         note = str(error)
     else:
-        if seq:
+        if batch:
             note = (
-                f"schema {name} of your warehouse was loaded from another lake (up to run {seq}); "
+                f"schema {name} of your warehouse was loaded from another lake (up to batch {batch}); "
                 "the load will refuse it until you drop that schema and its rows in etl.load_ledger."
             )
     if note:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 QUERIES: Final = Path(__file__).parent / "queries"
 _PER_FACT: Final = ("current", "as_of", "history")
-_PER_LAKE: Final = ("runs", "quarantine", "freshness")
+_PER_LAKE: Final = ("batches", "quarantine", "freshness")
 
 
 class AthenaWorkgroup(Construct):

@@ -111,7 +111,7 @@ def test_an_emptied_table_stops_the_run_before_anything_lands(stack: Stack) -> N
     on_source(stack, "INSERT INTO payment TABLE kept; DROP TABLE kept")
     fixed = run_tick(stack.pipeline)
     assert fixed.execution.final_state == PUBLISHED, fixed.execution.cause
-    assert fixed.runs[-1].changes["fact_payment"] == TableChange(), "the same rows again are no new versions"
+    assert fixed.batches[-1].changes["fact_payment"] == TableChange(), "the same rows again are no new versions"
     assert run_tick(stack.pipeline).execution.final_state == IDLE
 
 

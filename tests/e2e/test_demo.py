@@ -92,8 +92,8 @@ def test_a_payment_is_due_then_paid(demo: Demo) -> None:
     assert due["valid_to"] == paid["valid_from"]
     assert "07:55:11" in paid["valid_from"]
     assert paid["changed"]["paid"] is True
-    assert (due["recorded_seq"], due["closed_seq"]) == (1, 2)
-    assert (paid["recorded_seq"], paid["closed_seq"]) == (2, None)
+    assert (due["recorded_batch"], due["closed_batch"]) == (1, 2)
+    assert (paid["recorded_batch"], paid["closed_batch"]) == (2, None)
 
 
 def test_a_silent_change_makes_a_version(demo: Demo) -> None:
@@ -105,12 +105,12 @@ def test_a_silent_change_makes_a_version(demo: Demo) -> None:
 def test_a_deleted_order_is_closed_and_kept(demo: Demo) -> None:
     (only,) = versions(demo, "fact_sales_order", "deleted_order")
     assert only["is_deleted"] is True
-    assert only["closed_seq"] == 2
+    assert only["closed_batch"] == 2
 
 
 def test_the_late_order_arrives_in_the_tick_after_its_commit(demo: Demo) -> None:
     assert demo.figures["second_tick"]["late_order_seen"] == 0
-    assert demo.figures["late_order"]["recorded_seq"] == [3]
+    assert demo.figures["late_order"]["recorded_batch"] == [3]
 
 
 def test_as_of(demo: Demo) -> None:

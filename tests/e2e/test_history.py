@@ -37,7 +37,7 @@ DIMENSIONS: Final = {
     "dim_transaction": "SELECT transaction_id, transaction_type::text, sales_order_id, purchase_order_id FROM transaction",
     "dim_payment_type": "SELECT payment_type_id, payment_type_name::text FROM payment_type",
 }
-HISTORY: Final = "version, valid_from, valid_to, is_current, is_deleted, recorded_seq, closed_seq"
+HISTORY: Final = "version, valid_from, valid_to, is_current, is_deleted, recorded_batch, closed_batch"
 
 
 class Expectation:
@@ -46,7 +46,7 @@ class Expectation:
     def __init__(self) -> None:
         self.chains: dict[str, dict[int, list[Version]]] = {fact: {} for fact in FACTS}
 
-    def observe(self, fact: str, answers: list[tuple[Any, ...]], cut: datetime, seq: int) -> None:
+    def observe(self, fact: str, answers: list[tuple[Any, ...]], cut: datetime, batch: int) -> None:
         chains = self.chains[fact]
         present = {answer[0] for answer in answers}
         for answer in answers:
@@ -55,14 +55,14 @@ class Expectation:
             last = chain[-1] if chain else None
             if last is not None and last.valid_to is None and last.row == row:
                 continue
-            version = next_version(last, row, updated, seq, cut)
+            version = next_version(last, row, updated, batch, cut)
             if last is not None and last.valid_to is None:
-                chain[-1] = replace(last, valid_to=version.valid_from, closed_seq=seq)
+                chain[-1] = replace(last, valid_to=version.valid_from, closed_batch=batch)
             chain.append(version)
         for key in set(chains) - present:
             last = chains[key][-1]
             if last.valid_to is None:
-                chains[key][-1] = replace(last, valid_to=cut, is_deleted=True, closed_seq=seq)
+                chains[key][-1] = replace(last, valid_to=cut, is_deleted=True, closed_batch=batch)
 
     def rows(self, fact: str) -> list[tuple[Any, ...]]:
         return [version.published() for key in sorted(self.chains[fact]) for version in self.chains[fact][key]]
@@ -77,7 +77,7 @@ def tick(totesys: Pipeline, expectation: Expectation) -> None:
     assert before - timedelta(seconds=1) < cut < datetime.now(UTC) + timedelta(seconds=1)
     star, warehouse = totesys.model.name, totesys.warehouse()
     for fact in FACTS:
-        expectation.observe(fact, answers[fact], cut, manifest.seq)
+        expectation.observe(fact, answers[fact], cut, manifest.batch)
         spec = totesys.model.facts[fact]
         columns = ", ".join(column.name for column in spec.columns)
         found = totesys.query(
@@ -184,7 +184,7 @@ def test_three_ticks_of_the_real_snapshot(totesys: Pipeline) -> None:
 
     # The past is as it was: what the source said at each cut, as of that cut.
     star, warehouse = totesys.model.name, totesys.warehouse()
-    (first,) = totesys.query("SELECT cut_time FROM etl.load_ledger WHERE seq = 1", warehouse)
+    (first,) = totesys.query("SELECT cut_time FROM etl.load_ledger WHERE batch = 1", warehouse)
     found = totesys.query(
         f"SELECT sales_order_id, design_id FROM {star}.fact_sales_order_as_of('{first[0].isoformat()}')", warehouse
     )

@@ -133,7 +133,7 @@ def take_the_view_too(file: Path) -> None:
 def test_it_is_moved_changed_and_moved_again(stack: Stack, machine: Machine, source: Credentials) -> None:
     work = RandomRows(source, seed=3)
     work.insert(each=20)
-    assert "published run 1" in machine.tidemark("tick")
+    assert "published batch 1" in machine.tidemark("tick")
     assert not list(compare_contents(stack.pipeline))
     with source.connect() as connection:
         connection.execute("UPDATE customer SET first_name = 'Renamed' WHERE customer_id = 2")
@@ -152,7 +152,7 @@ def test_it_is_moved_changed_and_moved_again(stack: Stack, machine: Machine, sou
         "payment",
         "film_actor",
     }
-    changes = {name: change.counts for name, change in second.runs[-1].changes.items() if change.counts}
+    changes = {name: change.counts for name, change in second.batches[-1].changes.items() if change.counts}
     assert changes == {
         "dim_customer": {"changed": 1},
         "fact_payment": {"changed": 1},

@@ -29,11 +29,11 @@ DEADLY: Final = (
     *("append orders", "merge orders", "merge customer", "merge country", "merge stock", "merge tag"),
     *("append staff", "merge staff"),
     *("append fact_order", "merge fact_order", "append dim_customer", "merge dim_customer", "append dim_date"),
-    *("merge quarantine", "append etl_runs"),
+    *("merge quarantine", "append etl_batches"),
     *("stage dim_customer", "stage fact_order", "load dim_customer", "load fact_order", "ledger", "warehouse commit"),
 )
 # Where a death leaves a manifest that nothing was published of, whatever was to do: another model may have to apply it.
-LEAVING: Final[tuple[tuple[str, When], ...]] = (("put manifests", "after"), ("append etl_runs", "before"))
+LEAVING: Final[tuple[tuple[str, When], ...]] = (("put manifests", "after"), ("append etl_batches", "before"))
 
 
 class Campaign:
@@ -67,7 +67,7 @@ class Campaign:
                     self._change_model()
                     fault = self._fault()
                     self.tick(fault)
-                    self._say(f"tick {self.counts['ticks']}: {fault or 'no fault'}; cut {self.scene.oracle.seq}")
+                    self._say(f"tick {self.counts['ticks']}: {fault or 'no fault'}; cut {self.scene.oracle.batch}")
                 self.tick(None)
             self.watcher.check(self.scene.published.fingerprints)
         except BaseException as error:
@@ -129,7 +129,7 @@ class Campaign:
     def summary(self) -> str:
         """Seed and counts."""
         done = ", ".join(f"{count} {what}" for what, count in sorted(self.counts.items()))
-        cuts, checked = self.scene.oracle.seq, self.scene.published.checked
+        cuts, checked = self.scene.oracle.batch, self.scene.published.checked
         return (
             f"campaign, seed {self.seed}: {self.work.writes} rows written, {cuts} cuts, {checked} checked, {done}, "
             f"{self.watcher.looks} looks at the warehouse"

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 STAR = ("fact_order", "dim_customer", "dim_date")
 # What only one of the two has: the warehouse's identity key, and the lake's notes for its next run.
 _ONLY_HERE = {"order_record_id", "_updated_at"}
-_CLOSING = {"valid_to", "is_current", "is_deleted", "closed_seq"}
+_CLOSING = {"valid_to", "is_current", "is_deleted", "closed_batch"}
 
 
 def observe(oracle: Oracle, landing: Landing, source: Credentials, model: Model = BASE) -> None:
     """Ask the source what the manifests show that were committed just now, for a model: it was quiet since."""
-    for seq in landing.after(oracle.seq):
-        cut = plain(datetime.fromisoformat(landing.read(seq).cut.time))
+    for batch in landing.after(oracle.batch):
+        cut = plain(datetime.fromisoformat(landing.read(batch).cut.time))
         assert isinstance(cut, datetime)
-        oracle.observe(seq, cut, State.take_from(source), model)
+        oracle.observe(batch, cut, State.take_from(source), model)
 
 
 def equal(found: Iterable[Row], wanted: Iterable[Row], what: str) -> None:
@@ -79,9 +79,9 @@ class Published:
             The optional columns of all models that were loaded so far: once there, a column stays in the warehouse.
         """
         assert oracle.state is not None
-        run = self._reader.last_run()
+        run = self._reader.last_batch()
         assert run is not None
-        assert run.seq == oracle.seq, f"the lake is at {run.seq}, the last cut is {oracle.seq}"
+        assert run.batch == oracle.batch, f"the lake is at {run.batch}, the last cut is {oracle.batch}"
         for table, columns in mirrored(oracle.model).items():
             found = self._lake(table, columns, source=True)
             equal(found, oracle.state.seen(oracle.model)[table], f"(1) mirror {table}")
@@ -90,13 +90,13 @@ class Published:
         members = self._lake("dim_customer", (*DIMENSION_COLUMNS, *DIMENSION_HISTORY))
         equal(members, oracle.dimension_rows(), "(2) dim_customer")
         equal(self._lake("dim_date", ("date_id",)), [(day,) for day in oracle.days()], "(2) dim_date")
-        listed = self._lake("quarantine", ("table_name", "key", "resolved_seq")) if run.open_quarantine else []
+        listed = self._lake("quarantine", ("table_name", "key", "resolved_batch")) if run.open_quarantine else []
         equal([row[:2] for row in listed if row[2] is None], oracle.quarantine(), "(2) open quarantine")
         with self._connect() as connection:
-            self._check_warehouse(connection, oracle.seq, loaded)
+            self._check_warehouse(connection, oracle.batch, loaded)
         self.checked += 1
 
-    def _check_warehouse(self, connection: psycopg.Connection, seq: int, loaded: Model) -> None:
+    def _check_warehouse(self, connection: psycopg.Connection, batch: int, loaded: Model) -> None:
         star = self._reader.model.name
         for table in STAR:
             cursor = connection.execute(f"SELECT * FROM {star}.{table}".encode())
@@ -112,12 +112,12 @@ class Published:
                 lacking = loaded - set(names)
                 assert not lacking, f"(4) fact_order lacks {sorted(lacking)}, which was loaded"
                 self._check_unchanged(rows)
-        runs = connection.execute("SELECT after_seq, seq FROM etl.load_ledger ORDER BY seq").fetchall()
+        runs = connection.execute("SELECT after_batch, batch FROM etl.load_ledger ORDER BY batch").fetchall()
         assert [row[0] for row in runs] == [0, *(row[1] for row in runs[:-1])], f"(4) the ledger has a gap: {runs}"
-        assert runs[-1][1] == seq, f"(4) the ledger is at {runs[-1][1]}, not {seq}"
+        assert runs[-1][1] == batch, f"(4) the ledger is at {runs[-1][1]}, not {batch}"
         left = connection.execute("SELECT relname FROM pg_class WHERE relname LIKE 'stage%'").fetchall()
         assert left == [], f"(6) staging tables were left: {left}"
-        _, self.fingerprints[seq] = fingerprint(connection, star) or (0, ())
+        _, self.fingerprints[batch] = fingerprint(connection, star) or (0, ())
 
     def _check_unchanged(self, rows: list[dict[str, Any]]) -> None:
         """A version is closed once; optional columns are filled while it is current. Nothing else ever changes.
@@ -146,14 +146,14 @@ class Published:
 
 
 def fingerprint(connection: psycopg.Connection, star: str) -> tuple[int, Row] | None:
-    """Return the ledger's seq, and what one snapshot of the warehouse shows beside it; None before the first load."""
+    """Return the ledger's batch, and what one snapshot of the warehouse shows beside it; None before the first load."""
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         there = connection.execute("SELECT to_regclass('etl.load_ledger') IS NOT NULL").fetchone()
         if there is None or not there[0]:
             return None
-        seq = connection.execute("SELECT max(seq) FROM etl.load_ledger").fetchone()
-        if seq is None or seq[0] is None:
+        batch = connection.execute("SELECT max(batch) FROM etl.load_ledger").fetchone()
+        if batch is None or batch[0] is None:
             return None
         parts: list[Any] = []
         for table in STAR:
@@ -161,7 +161,7 @@ def fingerprint(connection: psycopg.Connection, star: str) -> tuple[int, Row] | 
             row = "jsonb_strip_nulls(to_jsonb(t))::text"
             query = f"SELECT count(*), sum(hashtextextended({row}, 0)) FROM {star}.{table} t"
             parts += connection.execute(query.encode()).fetchone() or ()
-    return seq[0], tuple(parts)
+    return batch[0], tuple(parts)
 
 
 class Watcher:
@@ -196,7 +196,9 @@ class Watcher:
 
     def check(self, published: dict[int, Row]) -> None:
         """Hold what was seen against the published runs' fingerprints."""
-        for seq, seen in self.seen.items():
-            assert len(seen) == 1, f"(6) run {seq} was seen in {len(seen)} forms: {seen}"
-            if seq in published:
-                assert seen == {published[seq]}, f"(6) run {seq} was seen as {seen}, published was {published[seq]}"
+        for batch, seen in self.seen.items():
+            assert len(seen) == 1, f"(6) batch {batch} was seen in {len(seen)} forms: {seen}"
+            if batch in published:
+                assert seen == {published[batch]}, (
+                    f"(6) batch {batch} was seen as {seen}, published was {published[batch]}"
+                )

@@ -23,8 +23,16 @@ if TYPE_CHECKING:
     from tests.fuzz.answers import Row
     from tests.fuzz.models import Model
 
-FACT_HISTORY: Final = ("version", "valid_from", "valid_to", "is_current", "is_deleted", "recorded_seq", "closed_seq")
-DIMENSION_HISTORY: Final = ("is_deleted", "is_inferred", "recorded_seq")
+FACT_HISTORY: Final = (
+    "version",
+    "valid_from",
+    "valid_to",
+    "is_current",
+    "is_deleted",
+    "recorded_batch",
+    "closed_batch",
+)
+DIMENSION_HISTORY: Final = ("is_deleted", "is_inferred", "recorded_batch")
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -36,24 +44,24 @@ class Version:
     updated: datetime
     number: int
     valid_from: datetime
-    recorded_seq: int
+    recorded_batch: int
     valid_to: datetime | None = None
     is_deleted: bool = False
-    closed_seq: int | None = None
+    closed_batch: int | None = None
 
     def published(self) -> Row:
         history = (self.number, self.valid_from, self.valid_to, self.valid_to is None, self.is_deleted)
-        return (*self.row, *history, self.recorded_seq, self.closed_seq)
+        return (*self.row, *history, self.recorded_batch, self.closed_batch)
 
 
-def next_version(last: Version | None, row: Row, updated: datetime, seq: int, cut: datetime) -> Version:
+def next_version(last: Version | None, row: Row, updated: datetime, batch: int, cut: datetime) -> Version:
     """A version begins when the source says, if that moved forward and is no lie; else at the cut."""
     begin = min(updated, cut)
     if last is not None:
         earliest = last.valid_to or last.valid_from + _MICROSECOND
         if updated <= last.updated or begin < earliest:
             begin = max(cut, earliest)
-    return Version(row, updated, last.number + 1 if last else 1, begin, seq)
+    return Version(row, updated, last.number + 1 if last else 1, begin, batch)
 
 
 @dataclass(frozen=True)
@@ -63,24 +71,24 @@ class Member:
     row: Row
     is_deleted: bool
     is_inferred: bool
-    recorded_seq: int
+    recorded_batch: int
 
     def published(self) -> Row:
-        return (*self.row, self.is_deleted, self.is_inferred, self.recorded_seq)
+        return (*self.row, self.is_deleted, self.is_inferred, self.recorded_batch)
 
 
 @dataclass(frozen=True)
 class Cut:
     """A committed cut, and the model that read it."""
 
-    seq: int
+    batch: int
     time: datetime
     state: State
     model: Model
 
 
 @dataclass(frozen=True)
-class Run:
+class AppliedBatch:
     """One application of a cut: what the applying model's optional columns are to it.
 
     Parameters
@@ -102,7 +110,7 @@ class Run:
 
     def fillable(self, last: Version) -> set[str]:
         """The columns that were not known ever since a version was written."""
-        return {name for name, seq in self.fresh.items() if last.recorded_seq > seq}
+        return {name for name, batch in self.fresh.items() if last.recorded_batch > batch}
 
     def row(self, key: int, last: Version | None) -> Row:
         """The key's row by this run's model, where ``last`` is its current version."""
@@ -130,7 +138,7 @@ class Oracle:
     ``known`` is the last applied cut after which each optional column was known; ``foreign`` counts cuts that another model applied than the one that had read them.
     """
 
-    seq: int = 0
+    batch: int = 0
     state: State | None = None
     model: Model = BASE
     applied: int = 0
@@ -141,52 +149,54 @@ class Oracle:
     _waiting: list[Cut] = field(default_factory=list)
     _last: State | None = None
 
-    def observe(self, seq: int, cut: datetime, state: State, model: Model = BASE) -> None:
+    def observe(self, batch: int, cut: datetime, state: State, model: Model = BASE) -> None:
         """Take in the state of the source at the next committed cut, and the model that read it."""
-        assert seq == self.seq + 1, f"manifest {seq} after {self.seq}"
-        self.seq, self.state, self.model = seq, state, model
-        self._waiting.append(Cut(seq, cut, state, model))
+        assert batch == self.batch + 1, f"manifest {batch} after {self.batch}"
+        self.batch, self.state, self.model = batch, state, model
+        self._waiting.append(Cut(batch, cut, state, model))
 
-    def apply(self, seq: int, model: Model = BASE) -> None:
-        """Fold all observed cuts up to ``seq``: one model has applied them."""
-        assert self.applied <= seq <= self.seq, f"run {seq} was applied, {self.applied} before, {self.seq} is landed"
-        while self._waiting and self._waiting[0].seq <= seq:
+    def apply(self, batch: int, model: Model = BASE) -> None:
+        """Fold all observed cuts up to ``batch``: one model has applied them."""
+        assert self.applied <= batch <= self.batch, (
+            f"batch {batch} was applied, {self.applied} before, {self.batch} is landed"
+        )
+        while self._waiting and self._waiting[0].batch <= batch:
             cut = self._waiting.pop(0)
             optional = model.intersection(OPTIONAL)
             known = optional & cut.model
             before = {name: self.known.get(name, 0) for name in known}
-            fresh = {name: seq for name, seq in before.items() if not seq or seq != cut.seq - 1}
-            self._fold(Run(cut, model, known, optional - known, fresh))
-            self.known |= dict.fromkeys(known, cut.seq)
+            fresh = {name: batch for name, batch in before.items() if not batch or batch != cut.batch - 1}
+            self._fold(AppliedBatch(cut, model, known, optional - known, fresh))
+            self.known |= dict.fromkeys(known, cut.batch)
             self.foreign += cut.model != model
             self._last = cut.state
-        self.applied = seq
+        self.applied = batch
 
-    def _fold(self, run: Run) -> None:
-        state, seq = run.cut.state, run.cut.seq
-        self._customers(state, seq)
+    def _fold(self, run: AppliedBatch) -> None:
+        state, batch = run.cut.state, run.cut.batch
+        self._customers(state, batch)
         opened = [*self._changed(run), *self._new(run)]
         for key in set(self.chains) - set(state.facts) - set(state.bad_facts):
             last = self.chains[key][-1]
             if last.valid_to is None:
                 end = max(run.cut.time, last.valid_from + _MICROSECOND)
-                self.chains[key][-1] = replace(last, valid_to=end, is_deleted=True, closed_seq=seq)
+                self.chains[key][-1] = replace(last, valid_to=end, is_deleted=True, closed_batch=batch)
         for version in opened:
             if version.row[3] not in self.members:
-                self.members[version.row[3]] = Member((version.row[3], "Unknown", None, None), False, True, seq)
+                self.members[version.row[3]] = Member((version.row[3], "Unknown", None, None), False, True, batch)
 
-    def _customers(self, state: State, seq: int) -> None:
+    def _customers(self, state: State, batch: int) -> None:
         for key, row in state.dimensions.items():
-            wanted = Member(row, is_deleted=False, is_inferred=False, recorded_seq=seq)
+            wanted = Member(row, is_deleted=False, is_inferred=False, recorded_batch=batch)
             have = self.members.get(key)
-            if have is None or replace(have, recorded_seq=seq) != wanted:
+            if have is None or replace(have, recorded_batch=batch) != wanted:
                 self.members[key] = wanted
         for key in set(self.members) - set(state.dimensions) - state.bad_dimensions:
             have = self.members[key]
             if not have.is_deleted and not have.is_inferred:
-                self.members[key] = replace(have, is_deleted=True, recorded_seq=seq)
+                self.members[key] = replace(have, is_deleted=True, recorded_batch=batch)
 
-    def _changed(self, run: Run) -> list[Version]:
+    def _changed(self, run: AppliedBatch) -> list[Version]:
         """Versions of keys that are current, and differ; where only fresh columns do, the current one is filled."""
         opened = []
         for key, row in run.cut.state.bad_facts.items():
@@ -202,13 +212,13 @@ class Oracle:
             if not run.differ(row, last):
                 self.chains[key][-1] = replace(last, row=_with(last.row, row, run.fillable(last)))
                 continue
-            version = next_version(last, row, run.cut.state.updated[key], run.cut.seq, run.cut.time)
-            self.chains[key][-1] = replace(last, valid_to=version.valid_from, closed_seq=run.cut.seq)
+            version = next_version(last, row, run.cut.state.updated[key], run.cut.batch, run.cut.time)
+            self.chains[key][-1] = replace(last, valid_to=version.valid_from, closed_batch=run.cut.batch)
             self.chains[key].append(version)
             opened.append(version)
         return opened
 
-    def _new(self, run: Run) -> list[Version]:
+    def _new(self, run: AppliedBatch) -> list[Version]:
         """Versions of keys that are new, or come back."""
         opened = []
         for key in run.cut.state.facts:
@@ -216,7 +226,7 @@ class Oracle:
             if chain and chain[-1].valid_to is None:
                 continue
             last = chain[-1] if chain else None
-            version = next_version(last, run.row(key, None), run.cut.state.updated[key], run.cut.seq, run.cut.time)
+            version = next_version(last, run.row(key, None), run.cut.state.updated[key], run.cut.batch, run.cut.time)
             chain.append(version)
             opened.append(version)
         return opened

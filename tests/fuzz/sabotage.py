@@ -2,7 +2,7 @@
 
 A *boundary* is a call after or before which a job may die: whatever writes data files, a manifest, a marker, an Iceberg
 commit, a staging table, or commits in the warehouse. Each has a name with what it writes, for example ``append
-etl_runs``. :class:`Sabotage` does something (usually: dies) before or after the first time that one is reached. A job
+etl_batches``. :class:`Sabotage` does something (usually: dies) before or after the first time that one is reached. A job
 that died does nothing more: its other threads die at their next boundary, too.
 """
 

@@ -43,9 +43,9 @@ class Scene:
 
     def settle(self) -> int:
         """Let the oracle apply what the jobs have, by the present model; return how much another had read."""
-        before, run = self.oracle.foreign, self._lake.last_run()
+        before, run = self.oracle.foreign, self._lake.last_batch()
         if run is not None:
-            self.oracle.apply(run.seq, self.model)
+            self.oracle.apply(run.batch, self.model)
         loaded, columns = self._loaded
         if self.ledger() > loaded:
             self._loaded = self.ledger(), columns | self.model.intersection(OPTIONAL)
@@ -54,14 +54,14 @@ class Scene:
     @property
     def waiting(self) -> bool:
         """Whether a cut is landed that is not applied yet."""
-        return self.oracle.applied < self.oracle.seq
+        return self.oracle.applied < self.oracle.batch
 
     def ledger(self) -> int:
         """The last run that the warehouse has."""
         warehouse = self.shop.warehouse()
         if self.shop.query("SELECT to_regclass('etl.load_ledger')", warehouse) == [(None,)]:
             return 0
-        return int(self.shop.query("SELECT coalesce(max(seq), 0) FROM etl.load_ledger", warehouse)[0][0])
+        return int(self.shop.query("SELECT coalesce(max(batch), 0) FROM etl.load_ledger", warehouse)[0][0])
 
     def tick(self) -> None:
         """Run the three jobs, and check."""
@@ -86,7 +86,7 @@ class Scene:
         self.settle()
         self.published.check(self.oracle, self._loaded[1])
         assert self.shop.pending() == []
-        assert self.shop.landing.published() == self.oracle.seq
+        assert self.shop.landing.published() == self.oracle.batch
 
     def dies(self, job: Callable[[], object], when_and_where: str) -> None:
         """Let a job die at one boundary."""

@@ -170,10 +170,10 @@ class Siege:
         self._judge(fault, executions)
 
     def _observe(self, execution: Execution) -> None:
-        before = self._oracle.seq
+        before = self._oracle.batch
         observe(self._oracle, self._stack.landing, self._database("shop"))
         extracted = [state.status for state in execution.states if state.name == "ExtractSource"]
-        if self._oracle.seq == before and extracted == ["SUCCEEDED"]:
+        if self._oracle.batch == before and extracted == ["SUCCEEDED"]:
             state, known = State.take_from(self._database("shop")), self._oracle.state
             unchanged = known is not None and state.seen(BASE) == known.seen(BASE)
             assert unchanged, "the tick was idle, and the source has changed"
@@ -239,7 +239,7 @@ class Siege:
         ends = [execution.final_state for execution in executions]
         failed = [execution for execution in executions if execution.status != "SUCCEEDED"]
         what = f"{fault.what or 'no fault'}{'' if fault.struck or not fault.what else ' (too late)'}"
-        self.say(f"tick {self.counts['ticks']}: {what}: {', '.join(ends)}; cut {self._oracle.seq}")
+        self.say(f"tick {self.counts['ticks']}: {what}: {', '.join(ends)}; cut {self._oracle.batch}")
         self.counts["aimed at a job"] += bool(fault.job)
         self.counts["hit a job"] += bool(fault.job and fault.struck)
         if fault.struck:
@@ -252,12 +252,12 @@ class Siege:
                     if state.name.lower().startswith(job) and state.status == "SUCCEEDED":
                         self.seconds[job] = state.seconds
         if not failed and "Published" in ends:
-            self._oracle.apply(self._oracle.seq)
+            self._oracle.apply(self._oracle.batch)
             self._published.check(self._oracle)
-            assert self._stack.landing.published() == self._oracle.seq
+            assert self._stack.landing.published() == self._oracle.batch
             self.counts["checked"] += 1
 
     def summary(self) -> str:
         """Seed and counts."""
         done = ", ".join(f"{count} {what}" for what, count in sorted(self.counts.items()))
-        return f"siege, PostgreSQL {self.major}, seed {self.seed}: {self._work.writes} rows written, {self._oracle.seq} cuts, {done}"
+        return f"siege, PostgreSQL {self.major}, seed {self.seed}: {self._work.writes} rows written, {self._oracle.batch} cuts, {done}"

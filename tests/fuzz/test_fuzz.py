@@ -71,8 +71,8 @@ def test_the_checks_notice_what_is_wrong(campaign: Campaign) -> None:
     with pytest.raises(AssertionError, match=r"\(1\) mirror tag: .* expected but not found \[\('never', 'there'\)\]"):
         scene.check()
 
-    campaign.watcher.seen[scene.oracle.seq] = {(1,), (2,)}
-    with pytest.raises(AssertionError, match=r"\(6\) run \d+ was seen in 2 forms"):
+    campaign.watcher.seen[scene.oracle.batch] = {(1,), (2,)}
+    with pytest.raises(AssertionError, match=r"\(6\) batch \d+ was seen in 2 forms"):
         campaign.watcher.check({})
 
 

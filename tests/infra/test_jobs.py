@@ -39,7 +39,7 @@ def job(stage: Synthesis, key: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("key", JOBS)
 def test_every_argument_is_one_that_the_script_or_glue_knows(stage: Synthesis, key: str) -> None:
-    per_run = {f"--{name}" for name in ("run_id", "accept_deletes", "full_compare")}
+    per_run = {f"--{name}" for name in ("execution", "accept_deletes", "full_compare")}
     ours = {f"--{name}" for name in arguments_of(key)} - per_run
     optional = {f"--{name}" for name in optional_arguments_of(key)} - per_run
     given = set(job(stage, key)["DefaultArguments"])

@@ -11,7 +11,7 @@ from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
 from tidemark.lake import batches as lake_batches
 from tidemark.lake.tables import declared
-from tidemark.model.added_columns import QUARANTINE, QUARANTINE_COLUMNS, RUNS, added_to
+from tidemark.model.added_columns import BATCHES, QUARANTINE, QUARANTINE_COLUMNS, added_to
 from tidemark.model.loader import load_model
 
 from cdk_app.settings import REPO
@@ -161,7 +161,7 @@ def test_facts_that_differ_in_underscores_have_queries_of_their_own() -> None:
 
 def lake_schema() -> dict[str, Any]:
     """Columns of all tables of the star's lake database, from the model and the transform's own lists."""
-    tables = {RUNS: lake_batches.COLUMNS, QUARANTINE: declared(QUARANTINE_COLUMNS)}
+    tables = {BATCHES: lake_batches.COLUMNS, QUARANTINE: declared(QUARANTINE_COLUMNS)}
     for table in MODEL.star_tables:
         tables[table.name] = declared((*table.columns, *added_to(table)))
     columns = {name: {column: kind for column, (kind, _) in found.items()} for name, found in tables.items()}

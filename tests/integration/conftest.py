@@ -92,7 +92,7 @@ class Pipeline:
     ) -> Manifest | None:
         self.runs += 1
         request = ExtractRequest(
-            run_id=f"run-{self.runs}",
+            execution=f"run-{self.runs}",
             landing_format=landing_format,
             accept_deletes=frozenset(filter(None, accept.split(","))),
             full_compare=full,
@@ -126,7 +126,7 @@ class Pipeline:
     def tick(self, **options: Any) -> Manifest:
         manifest = self.must_extract(**options)
         self.transform()
-        assert self.load() == manifest.seq
+        assert self.load() == manifest.batch
         return manifest
 
     def objects(self) -> set[str]:
@@ -168,7 +168,7 @@ class Pipeline:
     def differences(self, database: Database | None = None) -> list[Difference]:
         """Differences between the lake's star at its last run and a warehouse."""
         lake = self.reader_of_the_lake()
-        run = lake.last_run()
+        run = lake.last_batch()
         assert run is not None
         with self.warehouse_in(database).reader() as warehouse:
             return list(compare_stars(warehouse, self.model, lake, run))

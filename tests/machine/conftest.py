@@ -37,9 +37,9 @@ _numbers = count(1)
 
 LANDS = """
 import boto3, sys
-run_id = sys.argv[sys.argv.index("--run_id") + 1]
+execution = sys.argv[sys.argv.index("--execution") + 1]
 landing = sys.argv[sys.argv.index("--landing_uri") + 1].removeprefix("s3://").split("/")[0]
-boto3.client("s3").put_object(Bucket=landing, Key="pending/000001", Body=run_id.encode())
+boto3.client("s3").put_object(Bucket=landing, Key="pending/000001", Body=execution.encode())
 """
 SUCCEEDS = "pass"
 

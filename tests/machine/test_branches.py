@@ -78,7 +78,7 @@ def test_what_is_landed_goes_all_the_way(pipeline: Pipeline) -> None:
     for key in STEPS:
         (run,) = pipeline.job_runs(key)
         assert run["JobRunState"] == "SUCCEEDED"
-        assert run["Arguments"]["--run_id"] == execution.name
+        assert run["Arguments"]["--execution"] == execution.name
     assert not [note for note in pipeline.aws.notifications() if execution.name in note.message]
 
 
@@ -118,7 +118,7 @@ def test_input_is_merged_with_defaults(
         "--landing_format": "parquet",
         "--source_secret": pipeline.deployment.source_secret,
         "--ca_file": "system",
-        "--run_id": execution.name,
+        "--execution": execution.name,
         "--accept_deletes": accept_deletes,
         "--full_compare": full_compare,
     }
@@ -152,10 +152,10 @@ def test_a_run_that_meets_another_is_skipped(pipeline: Pipeline, key: str) -> No
     pipeline.provision({key: SLOW})
     pipeline.put_pending()
     first = pipeline.start()
-    run_id = until_running(pipeline, key)
+    job_run = until_running(pipeline, key)
     second = pipeline.run()
     assert (second.status, second.final_state) == ("SUCCEEDED", "SkippedOverlap")
-    pipeline.aws.client("glue").batch_stop_job_run(JobName=pipeline.job_name(key), JobRunIds=[run_id])
+    pipeline.aws.client("glue").batch_stop_job_run(JobName=pipeline.job_name(key), JobRunIds=[job_run])
     assert wait(pipeline.states, first, timeout=30).status == "FAILED"
 
 
@@ -212,7 +212,7 @@ def test_a_failing_job_ends_in_a_message(pipeline: Pipeline, key: str, step: str
     note = pipeline.notification(execution)
     assert note.subject == f"Tidemark: {step} failed"
     assert note.message == (
-        f"{step} failed in run {execution.name} of {pipeline.deployment.prefix}-etl.\n"
+        f"{step} failed in execution {execution.name} of {pipeline.deployment.prefix}-etl.\n"
         "ValueError: no such table: payment\n"
         f"Look at the log of Glue job run {run['Id']}; on a laptop: tidemark status"
     )
@@ -227,16 +227,16 @@ def test_a_job_stopped_by_hand_is_a_failure(pipeline: Pipeline, key: str, step: 
     pipeline.provision({key: SLOW})
     pipeline.put_pending()
     arn = pipeline.start()
-    run_id = until_running(pipeline, key)
+    job_run = until_running(pipeline, key)
     glue = pipeline.aws.client("glue")
-    answer = glue.batch_stop_job_run(JobName=pipeline.job_name(key), JobRunIds=[run_id, "jr_none"])
-    assert [found["JobRunId"] for found in answer["SuccessfulSubmissions"]] == [run_id]
+    answer = glue.batch_stop_job_run(JobName=pipeline.job_name(key), JobRunIds=[job_run, "jr_none"])
+    assert [found["JobRunId"] for found in answer["SuccessfulSubmissions"]] == [job_run]
     assert [found["ErrorDetail"]["ErrorCode"] for found in answer["Errors"]] == ["EntityNotFoundException"]
     execution = wait(pipeline.states, arn, timeout=30)
     assert pipeline.notification(execution).message == (
-        f"{step} failed in run {execution.name} of {pipeline.deployment.prefix}-etl.\n"
+        f"{step} failed in execution {execution.name} of {pipeline.deployment.prefix}-etl.\n"
         "The job run ended as STOPPED: somebody stopped it.\n"
-        f"Look at the log of Glue job run {run_id}; on a laptop: tidemark status"
+        f"Look at the log of Glue job run {job_run}; on a laptop: tidemark status"
     )
     assert execution.cause == pipeline.notification(execution).message
 
@@ -245,8 +245,8 @@ def test_a_job_over_its_time_limit_is_killed(pipeline: Pipeline, monkeypatch: py
     pipeline.provision({"extract": SLOW})
     real = pipeline.server.runner.start
 
-    def start(run_id: str, script: str, arguments: dict[str, str], _: float) -> JobRun:
-        return real(run_id, script, arguments, 0.5)
+    def start(execution: str, script: str, arguments: dict[str, str], _: float) -> JobRun:
+        return real(execution, script, arguments, 0.5)
 
     monkeypatch.setattr(pipeline.server.runner, "start", start)
     execution = pipeline.run()
@@ -263,9 +263,9 @@ def test_a_task_over_its_time_limit_stops_its_job(pipeline: Pipeline) -> None:
     pipeline.put_pending()
     execution = pipeline.run()
     assert pipeline.notification(execution).message == (
-        f"TransformToLake failed in run {execution.name} of {pipeline.deployment.prefix}-etl.\n"
+        f"TransformToLake failed in execution {execution.name} of {pipeline.deployment.prefix}-etl.\n"
         "The step took longer than its time limit and was stopped.\n"
-        f"Look at the logs of run {execution.name}; on a laptop: tidemark status"
+        f"Look at the logs of execution {execution.name}; on a laptop: tidemark status"
     )
     for _ in range(100):
         (run,) = pipeline.job_runs("transform")

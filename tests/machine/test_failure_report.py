@@ -109,7 +109,7 @@ def test_every_kind_of_cause_becomes_one_sentence(
     lines = note.message.split("\n")
     assert note.subject == "Tidemark: ExtractSource failed"
     assert len(lines) == 3
-    assert lines[0] == f"ExtractSource failed in run {execution.name} of {failing.deployment.prefix}-etl."
+    assert lines[0] == f"ExtractSource failed in execution {execution.name} of {failing.deployment.prefix}-etl."
     assert lines[1] == sentence
     assert place in lines[2]
     assert execution.cause == note.message
@@ -171,7 +171,7 @@ def test_a_script_without_its_arguments_says_which(pipeline: Pipeline) -> None:
 
 WITHOUT_ARGUMENTS = """
 from tidemark.jobs.arguments import parse_arguments
-run_job("extract", lambda: parse_arguments("load", ["--run_id", "r", "--pipeline", "p", "--model_uri", "m"]))
+run_job("extract", lambda: parse_arguments("load", ["--execution", "r", "--pipeline", "p", "--model_uri", "m"]))
 """
 
 

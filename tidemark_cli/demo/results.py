@@ -61,8 +61,8 @@ class Results:
                 "version": version.number,
                 "valid_from": version.valid_from,
                 "valid_to": version.valid_to,
-                "recorded_seq": version.recorded_seq,
-                "closed_seq": version.closed_seq,
+                "recorded_batch": version.recorded_batch,
+                "closed_batch": version.closed_batch,
                 "is_deleted": version.is_deleted,
                 "changed": {name: version.values[name] for name in version.changed},
             }
@@ -77,7 +77,7 @@ class Results:
         paid_at = utc(day.booked.at)
         self.checks.equal(
             f"versions of payment {key}",
-            [(v.values["paid"], v.valid_from, v.valid_to, v.recorded_seq, v.closed_seq) for v in found],
+            [(v.values["paid"], v.valid_from, v.valid_to, v.recorded_batch, v.closed_batch) for v in found],
             [(False, utc(day.due[key]), paid_at, 1, 2), (True, paid_at, None, 2, None)],
         )
 
@@ -101,7 +101,7 @@ class Results:
         key = int(day.deleted.order_id or 0)
         found = self._versions("fact_sales_order", key, "deleted, and still there to be asked for")
         self.figures["deleted_order"] = key
-        states = [(version.is_deleted, version.closed_seq) for version in found]
+        states = [(version.is_deleted, version.closed_batch) for version in found]
         self.checks.equal(f"versions of deleted order {key}", states, [(True, 2)])
         self.checks.between(f"sales order {key} deleted", found[0].valid_to, day.started, known)
 
@@ -115,11 +115,11 @@ class Results:
         )
         self.checks.equal(
             f"late order {order.order_id}",
-            [(v.recorded_seq, v.valid_from, v.valid_to) for v in found],
+            [(v.recorded_batch, v.valid_from, v.valid_to) for v in found],
             [(3, utc(order.at), None)],
         )
         self.checks.equal("late order is older than what came before it", order.at < latest, True)
-        self.figures["late_order"] = {"order": order.order_id, "recorded_seq": [v.recorded_seq for v in found]}
+        self.figures["late_order"] = {"order": order.order_id, "recorded_batch": [v.recorded_batch for v in found]}
 
     def _as_of(self, warehouse: psycopg.Connection, day: Day) -> None:
         shown = show.table("As of: what was true when, and what was known", "question", "answer", "expected")
@@ -140,12 +140,12 @@ class Results:
             (f"deleted order {gone} as of {before:%Y-%m-%d %H:%M:%S}", one(warehouse, order, before, gone), 1),
             (f"deleted order {gone} as of now", one(warehouse, order, "now", gone), 0),
             (
-                f"late order {late.order_id} as of {soon:%H:%M:%S}, as run 2 knew it",
+                f"late order {late.order_id} as of {soon:%H:%M:%S}, as batch 2 knew it",
                 one(warehouse, known, soon, 2, late.order_id),
                 0,
             ),
             (
-                f"late order {late.order_id} as of {soon:%H:%M:%S}, as run 3 knows it",
+                f"late order {late.order_id} as of {soon:%H:%M:%S}, as batch 3 knows it",
                 one(warehouse, known, soon, 3, late.order_id),
                 1,
             ),

@@ -191,7 +191,7 @@ def _idle_tick(story: Story) -> None:
     after = _totals(story.stack)
     beat = story.stack.landing.last_heartbeat() or {}
     story.checks.equal("objects and rows after the idle tick", after, before)
-    story.checks.equal("heartbeat by the idle tick", beat.get("run_id"), done.execution.name)
+    story.checks.equal("heartbeat by the idle tick", beat.get("execution"), done.execution.name)
     end = done.execution.final_state
     story.out.print(f"  idle tick:  ended at {end}, nothing written but a heartbeat ({done.execution.seconds:.1f} s)")
     story.figures["idle_tick"] = {"ended_at": end, "before": before, "after": after}

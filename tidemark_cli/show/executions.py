@@ -40,8 +40,8 @@ def ended(tick: Tick) -> str:
     if end == IDLE:
         return "nothing had changed in the source, and nothing was pending"
     if end == PUBLISHED:
-        applied = ", ".join(str(run.seq) for run in tick.runs)
-        return f"[green]published[/] run {applied}" if applied else "[green]published[/] what was pending in the lake"
+        numbers = ", ".join(str(applied.batch) for applied in tick.batches)
+        return f"[green]published[/] batch {numbers}" if numbers else "[green]published[/] what was pending in the lake"
     return f"{end}: another execution is still running; what is pending stays pending"
 
 
@@ -85,7 +85,10 @@ def failure(tick: Tick) -> list[str]:
     execution = tick.execution
     failed = next((state.name for state in execution.states if state.status == "FAILED"), execution.final_state)
     cause = reason(execution) or execution.error or execution.status
-    lines = [f"[bold red]{failed} failed[/] in run {execution.name} after {execution.seconds:.1f} s", escape(cause)]
+    lines = [
+        f"[bold red]{failed} failed[/] in execution {execution.name} after {execution.seconds:.1f} s",
+        escape(cause),
+    ]
     if tick.log:
         lines.append(f"log: {escape(tick.log)}")
     lines += [f"notification sent: {escape(note.subject)}" for note in tick.notifications]
@@ -95,7 +98,11 @@ def failure(tick: Tick) -> list[str]:
 
 
 def reason(execution: Execution) -> str:
-    """Return the cause of a failure without the report's other lines: which step and run, and where to look."""
+    """Return the cause of a failure without the report's other lines: which step and execution, and where to look."""
     lines = [line.strip() for line in execution.cause.splitlines() if line.strip()]
-    own = [line for line in lines if f"failed in run {execution.name}" not in line and not line.startswith("Look at ")]
+    own = [
+        line
+        for line in lines
+        if f"failed in execution {execution.name}" not in line and not line.startswith("Look at ")
+    ]
     return "\n".join(own or lines)

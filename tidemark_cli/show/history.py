@@ -20,8 +20,8 @@ def versions(fact: str, key: str, found: Sequence[Version], per_table: int = 3) 
         shown = table(title, "", *(f"version {version.number}" for version in part))
         shown.add_row("valid from (UTC)", *(moment(version.valid_from) for version in part))
         shown.add_row("valid to (UTC)", *(version.end for version in part))
-        shown.add_row("written by run", *(str(version.recorded_seq) for version in part))
-        shown.add_row("closed by run", *(str(version.closed_seq or "-") for version in part), end_section=True)
+        shown.add_row("written by batch", *(str(version.recorded_batch) for version in part))
+        shown.add_row("closed by batch", *(str(version.closed_batch or "-") for version in part), end_section=True)
         for name in part[0].values:
             shown.add_row(name, *(_cell(version, name) for version in part))
         made.append(shown)
@@ -29,8 +29,8 @@ def versions(fact: str, key: str, found: Sequence[Version], per_table: int = 3) 
 
 
 def version_list(title: str, found: Sequence[Version]) -> Table:
-    """One row for each version: when it was true, which runs wrote and closed it, and what changed."""
-    made = table(title, "version", "valid from (UTC)", "valid to (UTC)", "runs", "changed")
+    """One row for each version: when it was true, which batches wrote and closed it, and what changed."""
+    made = table(title, "version", "valid from (UTC)", "valid to (UTC)", "batches", "changed")
     before: Version | None = None
     for version in found:
         changes = [
@@ -40,8 +40,8 @@ def version_list(title: str, found: Sequence[Version]) -> Table:
         ]
         # When the source says that it changed, it says so in two columns that add nothing to valid_from.
         telling = [text for text in changes if not text.startswith("last_updated_")] or changes
-        runs = str(version.recorded_seq) + (f", closed by {version.closed_seq}" if version.closed_seq else "")
-        made.add_row(str(version.number), moment(version.valid_from), version.end, runs, escape(", ".join(telling)))
+        batches = str(version.recorded_batch) + (f", closed by {version.closed_batch}" if version.closed_batch else "")
+        made.add_row(str(version.number), moment(version.valid_from), version.end, batches, escape(", ".join(telling)))
         before = version
     return made
 

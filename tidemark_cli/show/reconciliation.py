@@ -11,7 +11,7 @@ from tidemark_cli.show.layout import moment, table
 
 def reconciliation(found: Reconciliation) -> Table:
     """One row for each source table and star table: rows in source, lake and warehouse, and whether they agree."""
-    title = f"Reconciliation at run {found.seq} (cut {moment(found.cut_time)} UTC)"
+    title = f"Reconciliation at batch {found.batch} (cut {moment(found.cut_time)} UTC)"
     numbers = ("source now", "at cut", "mirror", "lake", "warehouse", "held")
     made = table(title, "source table", *numbers[:3], "star table", *numbers[3:], "", right=numbers)
     for line in found.lines:
@@ -38,9 +38,10 @@ def _reconciled(line: Line) -> tuple[str, ...]:
 def verdict(found: Reconciliation) -> list[str]:
     """Say in words what the table shows."""
     lines = []
-    if found.ledger_seq != found.seq:
+    if found.ledger_batch != found.batch:
         lines.append(
-            f"[bold red]the warehouse is at run {found.ledger_seq}, the lake at run {found.seq}[/]; next: tidemark tick"
+            f"[bold red]the warehouse is at batch {found.ledger_batch}, the lake at batch {found.batch}[/]; "
+            "next: tidemark tick"
         )
     differing = [line for line in found.lines if not line.agrees]
     lines += [

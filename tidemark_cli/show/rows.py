@@ -28,4 +28,5 @@ def differences(found: Sequence[Difference]) -> RenderableType:
 def quarantined(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """One line per open quarantine entry."""
     for entry in entries:
-        yield f"  {entry['table_name']} {escape(entry['key'])}: {escape(entry['reason'])} (since run {entry['seq']})"
+        place = f"{entry['table_name']} {escape(entry['key'])}"
+        yield f"  {place}: {escape(entry['reason'])} (since batch {entry['batch']})"

@@ -26,11 +26,11 @@ def status(pipeline: Pipeline, found: Status, now: datetime) -> Table:
         if run is None
         else f"{run.name}: {run.status}, {run.final_state}, {run.seconds:.1f} s",
         "cause": reason(run) if run else "",
-        "published": f"run {found.published}" if found.published else "nothing yet",
+        "published": f"batch {found.published}" if found.published else "nothing yet",
         "freshness": f"the warehouse shows the source as of {moment(found.fresh)} UTC, {age(seconds)} ago"
         if seconds is not None
         else "",
-        "pending": ", ".join(f"run {seq}" for seq in found.pending) or "nothing",
+        "pending": ", ".join(f"batch {batch}" for batch in found.pending) or "nothing",
         "quarantine": ", ".join(f"{number:,} {name}" for name, number in found.quarantined.items()) or "empty",
         "logs": pipeline.logs + (f", last run in {run.name}" if run else ""),
     }

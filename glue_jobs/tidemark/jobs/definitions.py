@@ -65,9 +65,9 @@ _IF_SET: Final[dict[str, tuple[str, ...]]] = {
     "load": ("warehouse_kind", "warehouse_host", "warehouse_port", "warehouse_dbname", "start_spark"),
 }
 _PER_RUN: Final[dict[str, tuple[str, ...]]] = {
-    "extract": ("run_id", "accept_deletes", "full_compare"),
-    "transform": ("run_id",),
-    "load": ("run_id",),
+    "extract": ("execution", "accept_deletes", "full_compare"),
+    "transform": ("execution",),
+    "load": ("execution",),
 }
 # What holds if an execution's input says "": then Glue drops the value on the way.
 _DEFAULTS: Final = {"accept_deletes": NO_DELETES, "full_compare": "false"}

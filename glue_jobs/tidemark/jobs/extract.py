@@ -43,7 +43,7 @@ class ExtractRequest:
     person knows that the source was set back.
     """
 
-    run_id: str
+    execution: str
     landing_format: str
     accept_deletes: frozenset[str] = frozenset()
     full_compare: bool = False
@@ -90,14 +90,14 @@ def _take_cut(
         _guard_keys(model, snapshot, plans)
         idle = not reason and not any(plan.changed for plan in plans.values())
         if previous is not None and idle and not _is_stale(previous, model, snapshot):
-            _log.info("nothing has changed since manifest %d", previous.seq)
-            landing.heartbeat({"time": snapshot.cut.time, "run_id": request.run_id, "seq": previous.seq})
+            _log.info("nothing has changed since manifest %d", previous.batch)
+            landing.heartbeat({"time": snapshot.cut.time, "execution": request.execution, "batch": previous.batch})
             _measure(metrics, snapshot.cut.time, previous.full_compare_at, dict.fromkeys(model.tables, 0))
             return None
         manifest = _land(model, snapshot, landing, previous, plans, request, reason)
         snapshot.wait_durable()
         landing.commit(manifest)
-    _log.info("committed manifest %d", manifest.seq)
+    _log.info("committed manifest %d", manifest.batch)
     read = {name: entry.rows for name, entry in manifest.tables.items()}
     _measure(metrics, manifest.cut.time, manifest.full_compare_at, read)
     return manifest
@@ -123,7 +123,7 @@ def _refuse_older(previous: Manifest | None, snapshot: SourceSnapshot) -> None:
     if previous is None or not snapshot.server.is_behind(previous.identity, previous.cut, snapshot.cut):
         return
     raise SourceError(
-        f"source {snapshot.credentials.place} is behind what manifest {previous.seq} showed at {previous.cut.time}",
+        f"source {snapshot.credentials.place} is behind what manifest {previous.batch} showed at {previous.cut.time}",
         expected=f"its log at {previous.cut.lsn or f'transaction {previous.cut.xmax}'} or beyond, "
         f"found {snapshot.server.lsn or f'transaction {snapshot.cut.xmax}'}",
         do="if it is a standby that lags, wait, or read from the primary; if the source was really set back (restored "
@@ -218,7 +218,7 @@ def _land(
     reads = [read for plan in plans.values() for read in plan.reads]
     landed: dict[tuple[str, bool], Landed] = {}
     if reads:
-        folder = landing.data_uri(f"{request.run_id}-{uuid.uuid4().hex[:8]}")
+        folder = landing.data_uri(f"{request.execution}-{uuid.uuid4().hex[:8]}")
         landed = read_all(spark_session("tidemark-extract"), snapshot, reads, folder, request.landing_format)
     tables = {
         name: _entry(model.tables[name], plan, landed.get((name, False)), landed.get((name, True)))
@@ -229,7 +229,7 @@ def _land(
     return Manifest.following(
         previous,
         at_full_compare=bool(reason),
-        run_id=request.run_id,
+        execution=request.execution,
         model=model.name,
         model_digest=model.digest,
         landing_format=request.landing_format,

@@ -19,7 +19,7 @@ from tidemark.warehouse.refusals import ahead_of_the_lake, made_with_another_mod
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tidemark.lake.batches import Run
+    from tidemark.lake.batches import AppliedBatch
     from tidemark.landing.area import Landing
     from tidemark.model.definition import Model
     from tidemark.warehouse.protocol import LakeDelta, Warehouse, WarehouseLoad
@@ -28,45 +28,47 @@ _log = logging.getLogger("tidemark.load")
 
 
 def load(model: Model, landing: Landing, processed_uri: str, warehouse: Warehouse, metrics: Metrics) -> int:
-    """Bring the warehouse to the lake's newest run, then remove the pending markers; return that run's seq.
+    """Bring the warehouse to the lake's newest batch, then remove the pending markers; return it.
 
     Raises
     ------
     WarehouseError
-        If the warehouse cannot be written or does not belong to this lake, or the model was changed since the run.
+        If the warehouse cannot be written or does not belong to this lake, or the model was changed since that batch.
     ReconcileError
         If source, lake and warehouse disagree; nothing was committed.
     GaveWayError
         If somebody waited for the load's locks, time after time.
     """
     lake = LakeReader(model, processed_uri)
-    runs = lake.runs(f"seq >= {landing.published():d}")
-    if not runs:
-        _log.info("nothing to load: the lake has no run yet")
+    batches = lake.batches(f"batch >= {landing.published():d}")
+    if not batches:
+        _log.info("nothing to load: the lake has no batch yet")
         return 0
-    run = runs[-1]
-    try_again(lambda: _load_run(model, lake, landing, runs, warehouse))
-    landing.publish(run.seq)
-    metrics.age(FRESHNESS, run.cut_time)
-    return run.seq
+    applied = batches[-1]
+    try_again(lambda: _load_batch(model, lake, landing, batches, warehouse))
+    landing.publish(applied.batch)
+    metrics.age(FRESHNESS, applied.cut_time)
+    return applied.batch
 
 
-def _load_run(model: Model, lake: LakeReader, landing: Landing, runs: Sequence[Run], warehouse: Warehouse) -> None:
-    run = runs[-1]
+def _load_batch(
+    model: Model, lake: LakeReader, landing: Landing, batches: Sequence[AppliedBatch], warehouse: Warehouse
+) -> None:
+    applied = batches[-1]
     with warehouse.load() as transaction:
-        after = transaction.loaded_through(run.lake_id)
-        if after > run.seq:
-            raise ahead_of_the_lake(after, run, warehouse.from_scratch)
-        if after == run.seq:
-            _log.info("the warehouse is at run %d already", after)
+        after = transaction.loaded_through(applied.lake_id)
+        if after > applied.batch:
+            raise ahead_of_the_lake(after, applied, warehouse.from_scratch)
+        if after == applied.batch:
+            _log.info("the warehouse is at batch %d already", after)
             return
-        if run.model_digest != model.digest:
-            raise made_with_another_model(run, model)
-        if 0 < after < runs[0].seq:  # another warehouse than the one that was loaded last
-            runs = lake.runs(f"seq >= {after:d}")
-        delta = StarDelta(model, lake, runs, after, transaction.create_or_evolve())
+        if applied.model_digest != model.digest:
+            raise made_with_another_model(applied, model)
+        if 0 < after < batches[0].batch:  # another warehouse than the one that was loaded last
+            batches = lake.batches(f"batch >= {after:d}")
+        delta = StarDelta(model, lake, batches, after, transaction.create_or_evolve())
         written = _merge(model, delta, transaction)
-        reconcile(model, lake, delta, landing.read(run.seq), transaction)
+        reconcile(model, lake, delta, landing.read(applied.batch), transaction)
         transaction.record(delta, written)
 
 

@@ -1,7 +1,7 @@
-"""One run of the transform: pending manifests, in order, into mirrors, dimensions, facts and the run ledger.
+"""One run of the transform: pending manifests, in order, into mirrors, dimensions, facts and the lake's ledger.
 
-The way of a manifest: mirrors; dimensions and facts; members that the facts need; quarantine; ``etl_runs``. The row in
-``etl_runs`` is the commit: it names the Iceberg snapshot of every star table, and the load reads exactly those.
+The way of a manifest: mirrors; dimensions and facts; members that the facts need; quarantine; ``etl_batches``. The row
+in ``etl_batches`` is the commit: it names the Iceberg snapshot of every star table, and the load reads exactly those.
 Promises: manifests are applied strictly in order; a run starts from the very snapshots that the last one named,
 whatever a run that was killed, perhaps under another model, has left; so it is simply done again.
 """
@@ -17,8 +17,8 @@ from tidemark.base.errors import LandingError
 from tidemark.base.metrics import ROWS_CHANGED, ROWS_QUARANTINED, Metrics
 from tidemark.base.spark import spark_session
 from tidemark.lake import mirror
-from tidemark.lake.batches import BEFORE_FIRST, Run
-from tidemark.lake.commit import commit_run, present_snapshots
+from tidemark.lake.batches import BEFORE_FIRST, AppliedBatch
+from tidemark.lake.commit import commit_batch, present_snapshots
 from tidemark.lake.reader import LakeReader
 from tidemark.lake.rollback import roll_back
 from tidemark.lake.tables import Lake, concurrently
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tidemark.transform")
 
 
-def transform(model: Model, landing: Landing, processed_uri: str, run_id: str, metrics: Metrics) -> list[int]:
-    """Apply all pending manifests; return their seqs.
+def transform(model: Model, landing: Landing, processed_uri: str, execution: str, metrics: Metrics) -> list[int]:
+    """Apply all pending manifests; return their numbers.
 
     Raises
     ------
@@ -50,28 +50,28 @@ def transform(model: Model, landing: Landing, processed_uri: str, run_id: str, m
         If manifests are missing, or belong to another lake.
     """
     with ThreadPoolExecutor(1) as meanwhile:  # Spark takes seconds to start
-        reading = meanwhile.submit(LakeReader(model, processed_uri).last_run, landing.published())
+        reading = meanwhile.submit(LakeReader(model, processed_uri).last_batch, landing.published())
         lake = Lake(spark_session("tidemark-transform", processed_uri), model)
         last = reading.result() or BEFORE_FIRST
     applied: list[int] = []
-    for seq in landing.after(last.seq):
-        manifest = landing.read(seq)
+    for batch in landing.after(last.batch):
+        manifest = landing.read(batch)
         if last.lake_id and last.lake_id != manifest.lake_id:
             raise LandingError(
-                f"manifest {seq} in {landing.uri} belongs to another landing area than the lake at {processed_uri}",
+                f"manifest {batch} in {landing.uri} belongs to another landing area than the lake at {processed_uri}",
                 expected=f"lake id {last.lake_id}",
                 do="give every landing area its own processed bucket or prefix",
             )
         if not applied:
             roll_back(lake, last)
-        last = _apply(lake, manifest, last, run_id, metrics)
-        applied.append(seq)
+        last = _apply(lake, manifest, last, execution, metrics)
+        applied.append(batch)
     if not applied:
-        _log.info("nothing to apply: the lake is at manifest %d", last.seq)
+        _log.info("nothing to apply: the lake is at manifest %d", last.batch)
     return applied
 
 
-def _apply(lake: Lake, manifest: Manifest, last: Run, run_id: str, metrics: Metrics) -> Run:
+def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, metrics: Metrics) -> AppliedBatch:
     model_changed = last.model_digest != lake.model.digest
     if model_changed:
         lake.create_databases()
@@ -79,27 +79,27 @@ def _apply(lake: Lake, manifest: Manifest, last: Run, run_id: str, metrics: Metr
             mirror.ensure(lake, name, manifest)
     mirrored = _apply_to_mirrors(lake, manifest)
     changes = _apply_to_stars(lake, manifest, mirrored, model_changed, last)
-    added = inferred_members.add_missing(lake, new_versions(lake, changes, model_changed), manifest.seq)
-    quarantined = quarantine.record(lake, changes, manifest.seq, last.open_quarantine)
-    run = Run(
-        seq=manifest.seq,
-        run_id=run_id,
+    added = inferred_members.add_missing(lake, new_versions(lake, changes, model_changed), manifest.batch)
+    quarantined = quarantine.record(lake, changes, manifest.batch, last.open_quarantine)
+    applied = AppliedBatch(
+        batch=manifest.batch,
+        execution=execution,
         lake_id=manifest.lake_id,
         model_digest=lake.model.digest,
         cut_time=datetime.fromisoformat(manifest.cut.time),
         applied_at=datetime.now(UTC),
         changes={name: change.done for name, change in changes.items()},
         inferred_members=added,
-        held_back=quarantine.held_back(lake) if quarantined else {},
+        quarantined_rows=quarantine.quarantined_rows(lake) if quarantined else {},
         open_quarantine=sum(quarantined.values()),
         snapshots=present_snapshots(lake, last),
-        columns=filled_through(lake, changes, last, manifest.seq),
+        columns=filled_through(lake, changes, last, manifest.batch),
     )
-    commit_run(lake, run)
-    metrics.rows(ROWS_CHANGED, {name: change.written for name, change in run.changes.items()})
+    commit_batch(lake, applied)
+    metrics.rows(ROWS_CHANGED, {name: change.written for name, change in applied.changes.items()})
     metrics.rows(ROWS_QUARANTINED, {**{table.name: 0 for table in lake.model.star_tables}, **quarantined})
-    _log.info("applied manifest %d", manifest.seq)
-    return run
+    _log.info("applied manifest %d", manifest.batch)
+    return applied
 
 
 def _apply_to_mirrors(lake: Lake, manifest: Manifest) -> dict[str, MirrorChange]:
@@ -112,7 +112,7 @@ def _apply_to_mirrors(lake: Lake, manifest: Manifest) -> dict[str, MirrorChange]
 
 
 def _apply_to_stars(
-    lake: Lake, manifest: Manifest, mirrored: Mapping[str, MirrorChange], model_changed: bool, last: Run
+    lake: Lake, manifest: Manifest, mirrored: Mapping[str, MirrorChange], model_changed: bool, last: AppliedBatch
 ) -> dict[str, StarChange]:
     touched = [t for t in lake.model.star_tables if star_tables.is_touched(lake, t, manifest, model_changed)]
 
@@ -131,5 +131,5 @@ def _apply_to_stars(
             )
         if change.unknown:
             unknown = ", ".join(sorted(change.unknown))
-            _log.info("%-22s manifest %d is older than the model, as before: %s", name, manifest.seq, unknown)
+            _log.info("%-22s manifest %d is older than the model, as before: %s", name, manifest.batch, unknown)
     return changes

@@ -1,8 +1,9 @@
-"""What a batch did: the rows of ``etl_runs``, typed. A batch is one manifest and all that is written because of it.
+"""What a batch did: the rows of ``etl_batches``, typed. A batch is one manifest and all that is written because of it.
 
 Owns the form of those rows: their columns are read and written here alone. Knows neither Spark nor the reader, because
-transform, load and command line all import it. Promises: ``Run.from_row(run.to_row()) == run``; names of the user's
-star tables never stand beside words of the program, so a star table may be called anything that the model allows.
+transform, load and command line all import it. Promises: ``AppliedBatch.from_row(batch.to_row()) == batch``; names of
+the user's star tables never stand beside words of the program, so a star table may be called anything that the model
+allows.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ if TYPE_CHECKING:
 Status = Literal["refreshed", "skipped"]
 
 COLUMNS: Final[dict[str, tuple[str, str]]] = {
-    "seq": ("bigint", "Manifest that was applied"),
-    "run_id": ("string", "Execution that applied it"),
+    "batch": ("bigint", "Manifest that was applied"),
+    "execution": ("string", "Execution that applied it"),
     "lake_id": ("string", "Identity of the landing area"),
     "model_digest": ("string", "Digest of the model folder that was used"),
     "cut_time": ("timestamp", "Time of the cut (the source's clock, UTC)"),
     "applied_at": ("timestamp", "When the transform ended"),
     "changes": ("string", "JSON: what was done to each star table, as status and rows by kind"),
     "inferred_members": ("string", "JSON: rows added per dimension because facts refer to them, calendar included"),
-    "held_back": ("string", "JSON: rows per star table that only quarantine holds"),
-    "open_quarantine": ("bigint", "Quarantine entries open after this run"),
-    "snapshots": ("string", "JSON: Iceberg snapshot of every star table after this run"),
-    "columns": ("string", "JSON: per star table and column, the last run up to which its stored values are filled"),
+    "quarantined_rows": ("string", "JSON: rows per star table that only quarantine holds"),
+    "open_quarantine": ("bigint", "Quarantine entries open after this batch"),
+    "snapshots": ("string", "JSON: Iceberg snapshot of every star table after this batch"),
+    "columns": ("string", "JSON: per star table and column, the last batch up to which its stored values are filled"),
 }
-_JSON: Final = ("changes", "inferred_members", "held_back", "snapshots", "columns")
+_JSON: Final = ("changes", "inferred_members", "quarantined_rows", "snapshots", "columns")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class TableChange:
     def words(self) -> str:
         """The change for people: ``3 new, 1 changed``; empty if there is none."""
         if self.status == "skipped":
-            return "skipped: it needs inputs that no run has landed yet"
+            return "skipped: it needs inputs that no batch has landed yet"
         return ", ".join(f"{number:,} {kind}" for kind, number in self.counts.items())
 
     def __add__(self, later: TableChange) -> TableChange:
@@ -86,43 +87,43 @@ class TableChange:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """One row of ``etl_runs``: a batch that was applied, and the state that it left.
+class AppliedBatch:
+    """One row of ``etl_batches``: a batch that was applied, and the state that it left.
 
     Parameters
     ----------
-    seq, run_id, lake_id, model_digest
-        The manifest, the execution that applied it, the landing area, and the model that was used.
+    batch, execution, lake_id, model_digest
+        The number of the manifest, the execution that applied it, the landing area, and the model that was used.
     cut_time, applied_at
         Time of the cut (the source's clock), and when the transform ended.
     changes
         What was done to every star table that was looked at; star tables and nothing else.
     inferred_members
         Rows added per dimension because facts refer to them, the calendar included.
-    held_back, open_quarantine
+    quarantined_rows, open_quarantine
         Rows per star table that only the quarantine holds; quarantine entries that were open then, in all.
     snapshots
         The Iceberg snapshot of every star table and of the quarantine; None while a table never had data.
     columns
-        Per star table and column, the last seq up to which its stored values are filled (0: never).
+        Per star table and column, the last batch up to which its stored values are filled (0: never).
     """
 
-    seq: int
-    run_id: str
+    batch: int
+    execution: str
     lake_id: str
     model_digest: str
     cut_time: datetime
     applied_at: datetime
     changes: Mapping[str, TableChange]
     inferred_members: Mapping[str, int]
-    held_back: Mapping[str, int]
+    quarantined_rows: Mapping[str, int]
     open_quarantine: int
     snapshots: Mapping[str, int | None]
     columns: Mapping[str, Mapping[str, int]]
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Run:
-        """Read a row of ``etl_runs``; its times are aware, its maps JSON."""
+    def from_row(cls, row: Mapping[str, Any]) -> AppliedBatch:
+        """Read a row of ``etl_batches``; its times are aware, its maps JSON."""
         maps = {name: json.loads(row[name]) for name in _JSON}
         changes = {table: TableChange(**change) for table, change in maps["changes"].items()}
         return cls(**{name: row[name] for name in COLUMNS if name not in _JSON}, **{**maps, "changes": changes})
@@ -136,16 +137,16 @@ class Run:
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 # The state of a lake before its first batch.
-BEFORE_FIRST: Final = Run(
-    seq=0,
-    run_id="",
+BEFORE_FIRST: Final = AppliedBatch(
+    batch=0,
+    execution="",
     lake_id="",
     model_digest="",
     cut_time=_NEVER,
     applied_at=_NEVER,
     changes={},
     inferred_members={},
-    held_back={},
+    quarantined_rows={},
     open_quarantine=0,
     snapshots={},
     columns={},

@@ -7,13 +7,13 @@ from typing import Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from tidemark.lake.batches import COLUMNS, Run
+from tidemark.lake.batches import COLUMNS, AppliedBatch
 from tidemark.lake.tables import Lake, concurrently
 from tidemark.model.added_columns import QUARANTINE
 
 
-def present_snapshots(lake: Lake, last: Run) -> dict[str, int | None]:
-    """Return the present snapshots of all tables that the load or the next run starts from.
+def present_snapshots(lake: Lake, last: AppliedBatch) -> dict[str, int | None]:
+    """Return the present snapshots of all tables that the load or the next batch starts from.
 
     Tables that were taken out of the model stay as they are, until somebody drops them.
     """
@@ -22,11 +22,11 @@ def present_snapshots(lake: Lake, last: Run) -> dict[str, int | None]:
     return dict(zip(present, concurrently(present, lambda name: lake.snapshot_id(lake.star(name))), strict=True))
 
 
-def commit_run(lake: Lake, run: Run) -> None:
-    """Append the run's row: from now on the load may read this state."""
-    row = run.to_row()
+def commit_batch(lake: Lake, applied: AppliedBatch) -> None:
+    """Append the batch's row: from now on the load may read this state."""
+    row = applied.to_row()
     columns = [F.lit(_literal(row[name])).cast(kind).alias(name) for name, (kind, _) in COLUMNS.items()]
-    lake.append(lake.spark.range(1).select(*columns), lake.ensure_runs())
+    lake.append(lake.spark.range(1).select(*columns), lake.ensure_batches())
 
 
 def _literal(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """Source mirrors: the lake's copy of every source table, brought from one cut to the next.
 
-Promises: after :func:`apply`, the mirror holds exactly the rows of the manifest's cut, ``_seq`` says which run last
+Promises: after :func:`apply`, the mirror holds exactly the rows of the manifest's cut, ``_batch`` says which batch last
 changed each; rows whose contents are equal are not written, so applying a manifest again changes nothing. Mirrors
 follow from the manifests alone, whatever model they are applied under: what was landed need not be landed again.
 """
@@ -72,7 +72,7 @@ def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
     if not lake.exists(target) or lake.is_empty(target):
         if landed is None or not entry.rows:
             return MirrorChange(0, 0)
-        lake.append(landed.withColumn("_seq", F.lit(manifest.seq).cast("bigint")), target)
+        lake.append(landed.withColumn("_batch", F.lit(manifest.batch).cast("bigint")), target)
         return MirrorChange(entry.rows, 0)
     current = lake.spark.table(target)
     changes = checkpoint(_changes(lake, entry.key, entry, landed, current, manifest))
@@ -102,19 +102,21 @@ def _changes(
     lake: Lake, key: Sequence[str], entry: TableEntry, landed: DataFrame | None, current: DataFrame, manifest: Manifest
 ) -> DataFrame:
     """Rows to write and keys to delete: the mirror's columns and ``_op``."""
-    columns = [name for name in current.columns if name != "_seq"]
+    columns = [name for name in current.columns if name != "_batch"]
     parts = []
     if landed is not None:
         parts.append(
-            _written(landed, current, key, entry.mode == "delta").withColumn("_seq", F.lit(manifest.seq).cast("bigint"))
+            _written(landed, current, key, entry.mode == "delta").withColumn(
+                "_batch", F.lit(manifest.batch).cast("bigint")
+            )
         )
     alive = _alive(lake, key, entry, landed, current, manifest.landing_format)
     if alive is not None:
         suspects = current if entry.keys is None else current.where(within(key[0], entry.keys))
         gone = suspects.join(alive, list(key), "left_anti")
         shape = landed.columns if landed is not None else columns
-        seq = F.lit(manifest.seq).cast("bigint").alias("_seq")
-        parts.append(gone.select(*map(names.spark, shape), F.lit("delete").alias("_op"), seq))
+        batch = F.lit(manifest.batch).cast("bigint").alias("_batch")
+        parts.append(gone.select(*map(names.spark, shape), F.lit("delete").alias("_op"), batch))
     return reduce(DataFrame.unionByName, parts)
 
 

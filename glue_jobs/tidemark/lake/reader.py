@@ -1,7 +1,7 @@
 """Reads the lake without a JVM: pyiceberg to Arrow.
 
-Promises: a table is read at the very Iceberg snapshot that the run ledger names, so that what is read is one state of
-the whole star even while a transform is writing the next.
+Promises: a table is read at the very Iceberg snapshot that the lake's ledger names, so that what is read is one state
+of the whole star even while a transform is writing the next.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue
 
 from tidemark.base import aws
-from tidemark.lake.batches import Run
-from tidemark.model.added_columns import QUARANTINE, RUNS, present_rows
+from tidemark.lake.batches import AppliedBatch
+from tidemark.model.added_columns import BATCHES, QUARANTINE, present_rows
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -32,39 +32,39 @@ class LakeReader:
         self.model = model
         self.catalog = _catalog(processed_uri)
 
-    def last_run(self, at_least: int = 0) -> Run | None:
-        """Return the newest applied run, or None; ``at_least`` is a seq known to be applied."""
-        found = self.runs(f"seq >= {at_least:d}")
+    def last_batch(self, at_least: int = 0) -> AppliedBatch | None:
+        """Return the newest applied batch, or None; ``at_least`` is a batch known to be applied."""
+        found = self.batches(f"batch >= {at_least:d}")
         return found[-1] if found else None
 
-    def runs(self, condition: str | None = None) -> list[Run]:
-        """Return the applied runs, oldest first."""
-        table = self._table(self.model.star_database, RUNS)
+    def batches(self, condition: str | None = None) -> list[AppliedBatch]:
+        """Return the applied batches, oldest first."""
+        table = self._table(self.model.star_database, BATCHES)
         if table is None:
             return []
         rows = table.scan(row_filter=condition or AlwaysTrue()).to_arrow().to_pylist()
-        return [Run.from_row(row) for row in sorted(rows, key=lambda row: row["seq"])]
+        return [AppliedBatch.from_row(row) for row in sorted(rows, key=lambda row: row["batch"])]
 
-    def changed(self, run: Run, before: Run) -> set[str]:
-        """Names of the model's star tables, calendar included, whose state differs between two applied runs."""
-        there = {name for name, snapshot in run.snapshots.items() if snapshot != before.snapshots.get(name)}
+    def changed(self, applied: AppliedBatch, before: AppliedBatch) -> set[str]:
+        """Names of the model's star tables, calendar included, whose state differs between two applied batches."""
+        there = {name for name, snapshot in applied.snapshots.items() if snapshot != before.snapshots.get(name)}
         return there & self.model.star_names
 
-    def delta(self, name: str, run: Run, after: int) -> pa.Table | None:
-        """Rows of a star table, at the run's state, that runs beyond ``after`` wrote or closed; None if none."""
-        snapshot = run.snapshots.get(name)
+    def delta(self, name: str, applied: AppliedBatch, after: int) -> pa.Table | None:
+        """Rows of a star table, at the batch's state, that batches beyond ``after`` wrote or closed; None if none."""
+        snapshot = applied.snapshots.get(name)
         table = self._table(self.model.star_database, name)
         if snapshot is None or table is None:
             return None
-        newer = f"recorded_seq > {after:d}"
+        newer = f"recorded_batch > {after:d}"
         if name in self.model.facts:
-            newer += f" or closed_seq > {after:d}"
+            newer += f" or closed_batch > {after:d}"
         found = table.scan(row_filter=newer if after else AlwaysTrue(), snapshot_id=snapshot).to_arrow()
         return found if found.num_rows else None
 
-    def present_rows(self, table: Dimension | Fact, run: Run) -> int:
-        """Number of present rows of a star table at the run's state."""
-        snapshot = run.snapshots.get(table.name)
+    def present_rows(self, table: Dimension | Fact, applied: AppliedBatch) -> int:
+        """Number of present rows of a star table at the batch's state."""
+        snapshot = applied.snapshots.get(table.name)
         found = self._table(self.model.star_database, table.name)
         if snapshot is None or found is None:
             return 0
@@ -79,7 +79,7 @@ class LakeReader:
         return int(found.scan(selected_fields=self.model.tables[table].key).to_arrow().num_rows)
 
     def mirror_contents(self, table: str) -> tuple[list[str], pa.Table]:
-        """Column names and rows of a source mirror now, without ``_seq``; no rows if there is no mirror."""
+        """Column names and rows of a source mirror now, without ``_batch``; no rows if there is no mirror."""
         found = self._table(self.model.source_database, table)
         names = [column.name for column in self.model.tables[table].columns]
         if found is None:
@@ -92,14 +92,14 @@ class LakeReader:
         found = self._table(self.model.star_database, QUARANTINE)
         if found is None:
             return {}
-        tables = found.scan(row_filter="resolved_seq is null", selected_fields=("table_name",)).to_arrow()
+        tables = found.scan(row_filter="resolved_batch is null", selected_fields=("table_name",)).to_arrow()
         return dict(Counter(tables.column("table_name").to_pylist()))
 
     def quarantined(self) -> list[dict[str, Any]]:
-        """Return the open quarantine entries: ``table_name``, ``key``, ``seq``, ``reason``, ``row``; in that order."""
+        """Return the open quarantine entries by table, key and batch: with ``reason`` and the ``row`` as JSON."""
         found = self._table(self.model.star_database, QUARANTINE)
-        rows = [] if found is None else found.scan(row_filter="resolved_seq is null").to_arrow().to_pylist()
-        return sorted(rows, key=lambda row: (row["table_name"], row["key"], row["seq"]))
+        rows = [] if found is None else found.scan(row_filter="resolved_batch is null").to_arrow().to_pylist()
+        return sorted(rows, key=lambda row: (row["table_name"], row["key"], row["batch"]))
 
     def _table(self, database: str, name: str) -> Table | None:
         try:

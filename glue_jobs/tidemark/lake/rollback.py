@@ -1,18 +1,18 @@
-"""Undo what a dead run left."""
+"""Undo what an attempt that died left."""
 
 from __future__ import annotations
 
 import logging
 
-from tidemark.lake.batches import Run
+from tidemark.lake.batches import AppliedBatch
 from tidemark.lake.tables import Lake, concurrently
 from tidemark.model.added_columns import DIMENSION_COLUMNS, FACT_COLUMNS, QUARANTINE
 
 _log = logging.getLogger("tidemark.transform")
 
 
-def roll_back(lake: Lake, last: Run) -> None:
-    """Undo what a run that died has left beyond the last one's end: rows, tables that no run has named, columns."""
+def roll_back(lake: Lake, last: AppliedBatch) -> None:
+    """Undo what an attempt that died left beyond the last batch: rows, tables that no batch has named, columns."""
     star = {table.name for table in lake.model.star_tables}
     unnamed = {*lake.model.star_names, QUARANTINE} - set(last.snapshots)
     names = sorted(unnamed | set(last.snapshots))
@@ -27,7 +27,7 @@ def roll_back(lake: Lake, last: Run) -> None:
         return lake.roll_back(lake.star(name), last.snapshots[name])
 
     for name in [name for name, undone in zip(names, concurrently(names, undo), strict=True) if undone]:
-        _log.info("%-22s set back to run %d: a later one died", name, last.seq)
+        _log.info("%-22s set back to batch %d: a later one died", name, last.batch)
 
 
 def _partition(lake: Lake, name: str) -> list[str]:

@@ -1,6 +1,6 @@
 """The lake: Iceberg tables in the Glue Catalog, as the transform writes them.
 
-Owns names, DDL and evolution of mirrors, dimensions, facts, ``etl_runs`` and ``quarantine``; every table is declared
+Owns names, DDL and evolution of mirrors, dimensions, facts, ``etl_batches`` and ``quarantine``; every table is declared
 by the model, never by what happens to arrive. Promises: creating and evolving are idempotent; evolution only adds
 columns and widens types, so old data files stay readable.
 """
@@ -16,12 +16,12 @@ from tidemark.base.errors import LakeError, ModelError
 from tidemark.base.spark import CATALOG
 from tidemark.lake import batches as lake_batches
 from tidemark.model.added_columns import (
+    BATCHES,
     CALENDAR_COLUMNS,
     DATE_COLUMNS,
     MIRROR_COLUMNS,
     QUARANTINE,
     QUARANTINE_COLUMNS,
-    RUNS,
     added_to,
 )
 from tidemark.model.definition import Column, Dimension, Fact, Model
@@ -116,10 +116,10 @@ class Lake:
         self._ensure(self.star(name), columns, "One row per day of the years that the facts touch")
         return self.star(name)
 
-    def ensure_runs(self) -> str:
-        """Create the run ledger."""
-        self._ensure(self.star(RUNS), lake_batches.COLUMNS, "One row per manifest that was applied to this lake")
-        return self.star(RUNS)
+    def ensure_batches(self) -> str:
+        """Create the ledger of batches."""
+        self._ensure(self.star(BATCHES), lake_batches.COLUMNS, "One row per manifest that was applied to this lake")
+        return self.star(BATCHES)
 
     def ensure_quarantine(self) -> str:
         """Create the quarantine."""
@@ -158,7 +158,7 @@ class Lake:
             return self.drop(name)
         if self._iceberg(name).snapshot(snapshot) is None:
             raise LakeError(
-                f"lake table {name} has no snapshot {snapshot}, with which the last run left it",
+                f"lake table {name} has no snapshot {snapshot}, with which the last batch left it",
                 expected="a table that only Tidemark writes, whose snapshots are kept",
                 do="tidemark rebuild makes lake and warehouse anew from the landing area",
             )

@@ -1,7 +1,7 @@
 """The landing area: immutable data files, and the manifests that make them exist.
 
-A tick of the extract becomes real by one write: ``manifests/<seq>.json``, put only if it is not there. Data files
-without a manifest are invisible. Promises: two runs never both commit the same seq; a manifest is never changed; a
+A tick of the extract becomes real by one write: ``manifests/<batch>.json``, put only if it is not there. Data files
+without a manifest are invisible. Promises: two runs never both commit the same batch; a manifest is never changed; a
 committed manifest always gets its ``pending/`` marker, even if the run dies between the two writes (the next run puts
 it, as long as ``published.json`` does not say that the manifest has gone through).
 """
@@ -37,18 +37,18 @@ class Landing:
         last = max([published, *(int(name.removesuffix(".json")) for name in found)])
         return self.read(last) if last else None
 
-    def after(self, seq: int) -> list[int]:
-        """Return the committed seqs beyond ``seq``, in order.
+    def after(self, batch: int) -> list[int]:
+        """Return the committed batches beyond ``batch``, in order.
 
         Raises
         ------
         LandingError
             If one is missing in between: applying the rest would skip changes.
         """
-        found = [int(name.removesuffix(".json")) for name in storage.names(f"{self.uri}/manifests", after=_name(seq))]
-        expected = list(range(seq + 1, seq + 1 + len(found)))
+        found = [int(name.removesuffix(".json")) for name in storage.names(f"{self.uri}/manifests", after=_name(batch))]
+        expected = list(range(batch + 1, batch + 1 + len(found)))
         if found != expected:
-            missing = sorted(set(range(seq + 1, max(found))) - set(found))
+            missing = sorted(set(range(batch + 1, max(found))) - set(found))
             raise LandingError(
                 f"{self.uri}/manifests lacks {', '.join(_name(gap) for gap in missing)}",
                 expected="an unbroken sequence",
@@ -56,16 +56,16 @@ class Landing:
             )
         return found
 
-    def read(self, seq: int) -> Manifest:
-        """Return the manifest ``seq``."""
-        if seq in self._read:
-            return self._read[seq]
-        where = f"{self.uri}/manifests/{_name(seq)}"
+    def read(self, batch: int) -> Manifest:
+        """Return the manifest ``batch``."""
+        if batch in self._read:
+            return self._read[batch]
+        where = f"{self.uri}/manifests/{_name(batch)}"
         content = storage.get(where)
         if content is None:
             raise LandingError(f"{where} is missing", do="restore it from the bucket's versions")
-        self._read = {seq: Manifest.from_json(content, where)}  # the last one: jobs go through them in order
-        return self._read[seq]
+        self._read = {batch: Manifest.from_json(content, where)}  # the last one: jobs go through them in order
+        return self._read[batch]
 
     def commit(self, manifest: Manifest) -> None:
         """Make a manifest, and with it its data files, exist; then say that it is pending.
@@ -73,41 +73,41 @@ class Landing:
         Raises
         ------
         LandingError
-            If another run committed this seq first.
+            If another run committed this batch first.
         """
-        where = f"{self.uri}/manifests/{_name(manifest.seq)}"
+        where = f"{self.uri}/manifests/{_name(manifest.batch)}"
         if not storage.put_new(where, manifest.to_json()):
             raise LandingError(
                 f"{where} was committed by another run meanwhile",
                 do="nothing: this run's files stay invisible, and the next tick reads on from there",
             )
-        self.mark_pending(manifest.seq)
+        self.mark_pending(manifest.batch)
 
-    def mark_pending(self, seq: int) -> None:
-        """Say that ``seq`` still has to go through."""
-        storage.put(f"{self.uri}/{PENDING_PREFIX}{seq:010d}", b"")
+    def mark_pending(self, batch: int) -> None:
+        """Say that ``batch`` still has to go through."""
+        storage.put(f"{self.uri}/{PENDING_PREFIX}{batch:010d}", b"")
 
     def restore_marker(self, latest: Manifest | None) -> None:
         """Put the marker that a run killed right after its commit did not put."""
-        if latest is not None and latest.seq > self.published():
-            self.mark_pending(latest.seq)
+        if latest is not None and latest.batch > self.published():
+            self.mark_pending(latest.batch)
 
     def published(self) -> int:
-        """Return the last seq that is known to be in the warehouse (0 if none)."""
+        """Return the last batch that is known to be in the warehouse (0 if none)."""
         content = storage.get(f"{self.uri}/published.json")
-        return int(json.loads(content)["seq"]) if content else 0
+        return int(json.loads(content)["batch"]) if content else 0
 
     def forget_published(self) -> None:
         """Let the last manifest, and with it all before it, be pending again."""
         storage.delete(f"{self.uri}/published.json")
         self.restore_marker(self.latest())
 
-    def publish(self, seq: int) -> None:
-        """Note that all up to ``seq`` is in the warehouse, and remove the markers."""
-        if seq > self.published():
-            storage.put(f"{self.uri}/published.json", json.dumps({"seq": seq}).encode())
+    def publish(self, batch: int) -> None:
+        """Note that all up to ``batch`` is in the warehouse, and remove the markers."""
+        if batch > self.published():
+            storage.put(f"{self.uri}/published.json", json.dumps({"batch": batch}).encode())
         for name in storage.names(f"{self.uri}/{PENDING_PREFIX}"):
-            if int(name) <= seq:
+            if int(name) <= batch:
                 storage.delete(f"{self.uri}/{PENDING_PREFIX}{name}")
 
     def heartbeat(self, content: dict[str, object]) -> None:
@@ -129,10 +129,10 @@ class Landing:
             return None
         fresh = datetime.fromisoformat(self.read(published).cut.time)
         beat = self.last_heartbeat()
-        if beat is not None and beat["seq"] == published and not storage.names(f"{self.uri}/{PENDING_PREFIX}"):
+        if beat is not None and beat["batch"] == published and not storage.names(f"{self.uri}/{PENDING_PREFIX}"):
             fresh = max(fresh, datetime.fromisoformat(beat["time"]))
         return fresh.astimezone(UTC)
 
 
-def _name(seq: int) -> str:
-    return f"{seq:010d}.json"
+def _name(batch: int) -> str:
+    return f"{batch:010d}.json"

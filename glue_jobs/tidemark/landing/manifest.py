@@ -71,8 +71,8 @@ class TableEntry:
 class Manifest:
     """The commit of one extract run."""
 
-    seq: int
-    run_id: str
+    batch: int
+    execution: str
     lake_id: str
     model: str
     model_digest: str
@@ -93,7 +93,7 @@ class Manifest:
             Whether every table was read in full.
         """
         return cls(
-            seq=previous.seq + 1 if previous else 1,
+            batch=previous.batch + 1 if previous else 1,
             lake_id=previous.lake_id if previous else uuid.uuid4().hex,
             full_compare_at=content["cut"].time if at_full_compare or previous is None else previous.full_compare_at,
             **content,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 QUARANTINE: Final = "quarantine"
 """The lake's table of rejected rows."""
-RUNS: Final = "etl_runs"
+BATCHES: Final = "etl_batches"
 """The lake's table of what was applied to it."""
 
 
@@ -34,11 +34,11 @@ def _added(name: str, kind: str, description: str, *, nullable: bool = False, in
     )
 
 
-MIRROR_COLUMNS: Final = (_added("_seq", "bigint", "Manifest that last changed this row", in_warehouse=False),)
+MIRROR_COLUMNS: Final = (_added("_batch", "bigint", "Manifest that last changed this row", in_warehouse=False),)
 DIMENSION_COLUMNS: Final = (
     _added("is_deleted", "boolean", "The source row is gone; kept because facts refer to it"),
     _added("is_inferred", "boolean", "Stands in for a row that is in quarantine or missing"),
-    _added("recorded_seq", "bigint", "Run that last changed this row"),
+    _added("recorded_batch", "bigint", "Batch that last changed this row"),
 )
 FACT_COLUMNS: Final = (
     _added("version", "integer", "1, 2, 3 and so on, per key"),
@@ -46,8 +46,8 @@ FACT_COLUMNS: Final = (
     _added("valid_to", "timestamptz", "Until when it was true; NULL while current", nullable=True),
     _added("is_current", "boolean", "Whether this is the key's present version"),
     _added("is_deleted", "boolean", "Whether this version ended because the source row was deleted"),
-    _added("recorded_seq", "bigint", "Run that wrote this version"),
-    _added("closed_seq", "bigint", "Run that closed this version; NULL while current", nullable=True),
+    _added("recorded_batch", "bigint", "Batch that wrote this version"),
+    _added("closed_batch", "bigint", "Batch that closed this version; NULL while current", nullable=True),
     _added(
         "_updated_at",
         "timestamptz",
@@ -60,11 +60,11 @@ CALENDAR_COLUMNS: Final = (replace(DIMENSION_COLUMNS[-1], in_warehouse=False),)
 QUARANTINE_COLUMNS: Final = (
     _added("table_name", "text", "Star table the row was meant for", in_warehouse=False),
     _added("key", "text", "Its key there, as text", in_warehouse=False),
-    _added("seq", "bigint", "Run that put it here", in_warehouse=False),
+    _added("batch", "bigint", "Run that put it here", in_warehouse=False),
     _added("reason", "text", "What breaks the contract", in_warehouse=False),
     _added("row", "text", "The row as JSON", in_warehouse=False),
     _added(
-        "resolved_seq",
+        "resolved_batch",
         "bigint",
         "Run that found it fixed or gone; NULL while open",
         nullable=True,

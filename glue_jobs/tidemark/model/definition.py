@@ -149,7 +149,7 @@ class Model:
 
     @property
     def star_database(self) -> str:
-        """Lake database of dimensions, facts, ``etl_runs`` and ``quarantine``."""
+        """Lake database of dimensions, facts, ``etl_batches`` and ``quarantine``."""
         return f"{self.lake_name or self.name}_star"
 
     @property

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tidemark.model.added_columns import DIMENSION_COLUMNS, FACT_COLUMNS, MIRROR_COLUMNS, QUARANTINE, RUNS
+from tidemark.model.added_columns import BATCHES, DIMENSION_COLUMNS, FACT_COLUMNS, MIRROR_COLUMNS, QUARANTINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ STARS_OWN: Final = frozenset(
     column.name for column in (*FACT_COLUMNS, *DIMENSION_COLUMNS) if column.in_warehouse
 ) | frozenset(("last", "tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"))
 # Tidemark's own tables beside a star's.
-STAR_DATABASES_OWN: Final = frozenset({RUNS, QUARANTINE})
+STAR_DATABASES_OWN: Final = frozenset({BATCHES, QUARANTINE})
 # What the warehouse makes beside each table, and besides beside each fact.
 TABLES_OWN: Final = ("_pkey",)
 FACTS_OWN: Final = ("_current", "_as_of", "_one")
@@ -51,7 +51,7 @@ class FactNames:
 
     def derived(self) -> list[str]:
         """Names of its view, function, indexes and sequence; the last two as PostgreSQL makes them."""
-        unique, sequence = ("_".join([self.name, *self.key, "version_key"]), f"{self.name}_{self.record_id}_seq")
+        unique, sequence = ("_".join([self.name, *self.key, "version_key"]), f"{self.name}_{self.record_id}_batch")
         return [*(self.name + ending for ending in FACTS_OWN), unique, sequence]
 
 

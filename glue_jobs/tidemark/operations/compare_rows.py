@@ -19,7 +19,7 @@ from tidemark.model.types import PgType
 from tidemark.source.contents import open_source
 
 if TYPE_CHECKING:
-    from tidemark.lake.batches import Run
+    from tidemark.lake.batches import AppliedBatch
     from tidemark.lake.reader import LakeReader
     from tidemark.model.definition import Dimension, Model
     from tidemark.operations.pipeline import Pipeline
@@ -43,13 +43,13 @@ class Difference:
 def compare_contents(pipeline: Pipeline) -> Iterator[Difference]:
     """All differences: source with mirrors, then star tables of the lake with the warehouse's."""
     lake, model = pipeline.lake, pipeline.model
-    run = lake.last_run(pipeline.landing.published())
-    if run is None:
+    applied = lake.last_batch(pipeline.landing.published())
+    if applied is None:
         return
     with open_source(pipeline.source) as source:
         yield from compare_mirrors(source, model, lake)
     with pipeline.warehouse.reader() as warehouse:
-        yield from compare_stars(warehouse, model, lake, run)
+        yield from compare_stars(warehouse, model, lake, applied)
 
 
 def compare_mirrors(source: SourceReader, model: Model, lake: LakeReader) -> Iterator[Difference]:
@@ -64,20 +64,22 @@ def compare_mirrors(source: SourceReader, model: Model, lake: LakeReader) -> Ite
         yield from _differences(table.name, columns, there, here, ("source", "lake"))
 
 
-def compare_stars(warehouse: WarehouseReader, model: Model, lake: LakeReader, run: Run) -> Iterator[Difference]:
-    """Differences between all star tables of the lake at a run and the warehouse's."""
+def compare_stars(
+    warehouse: WarehouseReader, model: Model, lake: LakeReader, applied: AppliedBatch
+) -> Iterator[Difference]:
+    """Differences between all star tables of the lake at a batch and the warehouse's."""
     for star in model.star_tables:
-        yield from compare_star(warehouse, model, lake, run, star)
+        yield from compare_star(warehouse, model, lake, applied, star)
 
 
 def compare_star(
-    warehouse: WarehouseReader, model: Model, lake: LakeReader, run: Run, star: Dimension | Fact
+    warehouse: WarehouseReader, model: Model, lake: LakeReader, applied: AppliedBatch, star: Dimension | Fact
 ) -> Iterator[Difference]:
-    """Differences between one star table of the lake at a run and the warehouse's; identity keys are left out."""
+    """Differences between one star table of the lake at a batch and the warehouse's; identity keys are left out."""
     kinds = {column.name: column.type for column in warehouse_columns(model, star.name)}
     key = (*star.key, "version") if isinstance(star, Fact) else star.key
     names = list(kinds)
-    rows = lake.delta(star.name, run, 0)
+    rows = lake.delta(star.name, applied, 0)
     there = names if rows is None else [name for name in names if name in rows.column_names]
     lake_rows = [] if rows is None else _plain_rows(rows.select(there))
     here = _by_key(key, names, there, lake_rows, kinds)

@@ -36,7 +36,7 @@ def rebuild(pipeline: Pipeline, on_progress: Callable[[Execution], None] | None 
     pipeline.warehouse.forget()
     forget_lake(pipeline.lake, pipeline.deployment.processed_uri)
     pipeline.landing.forget_published()
-    applied = -1
+    before = -1
     while True:
         done = ticks.run_tick(pipeline, on_progress=on_progress)
         if done.execution.final_state == ticks.OVERLAP:
@@ -44,11 +44,11 @@ def rebuild(pipeline: Pipeline, on_progress: Callable[[Execution], None] | None 
                 "another execution began while lake and warehouse were dropped, so nothing was rebuilt yet",
                 do="turn its schedule off, wait for its end, and tick: what was landed goes through again",
             )
-        run = pipeline.lake.last_run()
-        reached = run.seq if run else 0
-        if done.succeeded or reached <= applied:
+        last = pipeline.lake.last_batch()
+        reached = last.batch if last else 0
+        if done.succeeded or reached <= before:
             return done
-        applied = reached
+        before = reached
 
 
 def _refuse_beside(last: Execution | None) -> None:

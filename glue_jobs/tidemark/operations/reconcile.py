@@ -19,7 +19,7 @@ from tidemark.operations.compare_rows import compare_star
 from tidemark.source.contents import open_source
 
 if TYPE_CHECKING:
-    from tidemark.lake.batches import Run
+    from tidemark.lake.batches import AppliedBatch
     from tidemark.lake.reader import LakeReader
     from tidemark.model.definition import Dimension, Model
     from tidemark.operations.pipeline import Pipeline
@@ -80,17 +80,17 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Reconciliation:
-    """All lines, at the lake's last run; `ledger_seq` is the last one that the warehouse has."""
+    """All lines, at the lake's last batch; `ledger_batch` is the last one that the warehouse has."""
 
-    seq: int
+    batch: int
     cut_time: datetime
-    ledger_seq: int
+    ledger_batch: int
     lines: tuple[Line, ...]
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing differs and the warehouse has the lake's last run."""
-        return self.ledger_seq == self.seq and all(line.agrees for line in self.lines)
+        """Whether nothing differs and the warehouse has the lake's last batch."""
+        return self.ledger_batch == self.batch and all(line.agrees for line in self.lines)
 
     @property
     def moved_on(self) -> tuple[str, ...]:
@@ -107,13 +107,13 @@ def reconcile(pipeline: Pipeline) -> Reconciliation:
         If nothing has been published yet.
     """
     model, lake = pipeline.model, pipeline.lake
-    run = lake.last_run(pipeline.landing.published())
-    if run is None:
+    applied = lake.last_batch(pipeline.landing.published())
+    if applied is None:
         raise TidemarkError("the lake is empty", do="run a first tick, with: tidemark tick")
-    manifest = pipeline.landing.read(run.seq)
+    manifest = pipeline.landing.read(applied.batch)
     with ThreadPoolExecutor(4) as pool:
         mirrors = dict(zip(model.tables, pool.map(lake.mirror_rows, model.tables), strict=True))
-        found = pool.map(lambda star: lake.present_rows(star, run), model.star_tables)
+        found = pool.map(lambda star: lake.present_rows(star, applied), model.star_tables)
         stars = {star.name: rows for star, rows in zip(model.star_tables, found, strict=True)}
     with open_source(pipeline.source) as source, pipeline.warehouse.reader() as warehouse:
         ledger = warehouse.loaded_through()
@@ -130,17 +130,19 @@ def reconcile(pipeline: Pipeline) -> Reconciliation:
                     star=star.name,
                     star_lake=stars[star.name],
                     warehouse=warehouse.present_rows(star) if ledger else 0,
-                    held=run.held_back.get(star.name, 0),
+                    held=applied.quarantined_rows.get(star.name, 0),
                     complete=star.complete,
-                    versions_differing=_differing(warehouse, model, lake, run, star) if ledger else 0,
+                    versions_differing=_differing(warehouse, model, lake, applied, star) if ledger else 0,
                 )
                 for star in driven
             ] or [basis]
-    return Reconciliation(seq=run.seq, cut_time=run.cut_time, ledger_seq=ledger, lines=tuple(lines))
+    return Reconciliation(batch=applied.batch, cut_time=applied.cut_time, ledger_batch=ledger, lines=tuple(lines))
 
 
-def _differing(warehouse: WarehouseReader, model: Model, lake: LakeReader, run: Run, star: Dimension | Fact) -> int:
+def _differing(
+    warehouse: WarehouseReader, model: Model, lake: LakeReader, applied: AppliedBatch, star: Dimension | Fact
+) -> int:
     """Count the versions of a fact that lake and warehouse do not agree about; not done for dimensions."""
     if not isinstance(star, Fact):
         return 0
-    return sum(1 for _ in compare_star(warehouse, model, lake, run, star))
+    return sum(1 for _ in compare_star(warehouse, model, lake, applied, star))

@@ -24,11 +24,11 @@ class Status:
     last
         The last execution, None before the first.
     published
-        The last run that is in the warehouse, 0 before the first.
+        The last batch that is in the warehouse, 0 before the first.
     fresh
-        The time at which the source was last seen to be as the warehouse shows it; None before the first run.
+        The time at which the source was last seen to be as the warehouse shows it; None before the first.
     pending
-        Landed runs that are not in the warehouse yet.
+        Landed batches that are not in the warehouse yet.
     quarantined
         Open quarantine entries per star table.
     notifications

@@ -1,7 +1,7 @@
 """One tick seen by a person: run an execution, then gather what it landed, applied and told.
 
-Promises: a tick's figures are those of that very execution (its run id), read from the manifest that it committed and
-the lake's run ledger; a tick that failed says which step, why, and where its log is.
+Promises: a tick's figures are those of that very execution (its name), read from the manifest that it committed and
+the lake's ledger; a tick that failed says which step, why, and where its log is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tidemark.lake.batches import Run, TableChange
+from tidemark.lake.batches import AppliedBatch, TableChange
 from tidemark.landing.manifest import Manifest
 from tidemark.operations.executions import Execution, Notification, StateRun, start_execution, wait
 from tidemark.operations.pipeline import Pipeline
@@ -31,7 +31,7 @@ class Tick:
         The execution itself.
     manifest
         What it landed, None if nothing.
-    runs
+    batches
         The manifests that it applied to the lake.
     notifications
         What people were told meanwhile.
@@ -41,7 +41,7 @@ class Tick:
 
     execution: Execution
     manifest: Manifest | None = None
-    runs: tuple[Run, ...] = ()
+    batches: tuple[AppliedBatch, ...] = ()
     notifications: tuple[Notification, ...] = ()
     log: str = ""
 
@@ -52,17 +52,17 @@ class Tick:
 
     @property
     def changes(self) -> dict[str, TableChange]:
-        """What all its runs together did to each star table."""
+        """What all its batches together did to each star table."""
         changes: dict[str, TableChange] = {}
-        for run in self.runs:
-            for name, change in run.changes.items():
+        for applied in self.batches:
+            for name, change in applied.changes.items():
                 changes[name] = changes[name] + change if name in changes else change
         return changes
 
     @property
     def inferred_members(self) -> dict[str, int]:
-        """Rows that its runs added per dimension because facts refer to them, the calendar included."""
-        return dict(sum((Counter(run.inferred_members) for run in self.runs), Counter()))
+        """Rows that its batches added per dimension because facts refer to them, the calendar included."""
+        return dict(sum((Counter(applied.inferred_members) for applied in self.batches), Counter()))
 
 
 def run_tick(
@@ -97,9 +97,9 @@ def run_tick(
     if execution.final_state != PUBLISHED:
         return Tick(execution=execution, notifications=told)
     latest = pipeline.landing.latest()
-    landed = latest if latest is not None and latest.run_id == execution.name else None
-    runs = tuple(run for run in pipeline.lake.runs() if run.run_id == execution.name)
-    return Tick(execution=execution, manifest=landed, runs=runs, notifications=told)
+    landed = latest if latest is not None and latest.execution == execution.name else None
+    batches = tuple(applied for applied in pipeline.lake.batches() if applied.execution == execution.name)
+    return Tick(execution=execution, manifest=landed, batches=batches, notifications=told)
 
 
 def worked(execution: Execution) -> tuple[StateRun, ...]:

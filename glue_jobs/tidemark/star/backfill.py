@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidemark.lake.batches import Run
+from tidemark.lake.batches import AppliedBatch
 from tidemark.lake.tables import Lake
 from tidemark.model.definition import Dimension, Fact
 
@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from tidemark.star.refresh import StarChange
 
 
-def columns_to_backfill(table: Dimension | Fact, last: Run) -> dict[str, int]:
-    """Columns of a star table that were not held at the last run, and the run after which they last were (0: none)."""
+def columns_to_backfill(table: Dimension | Fact, last: AppliedBatch) -> dict[str, int]:
+    """Columns to backfill, and the last batch up to which their stored values are filled (0: none)."""
     held = last.columns.get(table.name)
     if held is None:
         return {}
-    seqs = {column.name: held.get(column.name, 0) for column in table.columns}
-    return {name: seq for name, seq in seqs.items() if seq != last.seq}
+    batches = {column.name: held.get(column.name, 0) for column in table.columns}
+    return {name: batch for name, batch in batches.items() if batch != last.batch}
 
 
-def filled_through(lake: Lake, changes: Mapping[str, StarChange], last: Run, seq: int) -> dict[str, dict[str, int]]:
-    """Return the run's ``columns``, also of tables that were taken out of the model."""
+def filled_through(
+    lake: Lake, changes: Mapping[str, StarChange], last: AppliedBatch, batch: int
+) -> dict[str, dict[str, int]]:
+    """Return the batch's ``columns``, also of tables that were taken out of the model."""
     tables = {table.name: table for table in lake.model.star_tables}
     away = [name for name in last.columns if name not in tables and lake.exists(lake.star(name))]
     result = {name: dict(last.columns.get(name, {})) for name in (*tables, *away)}
@@ -35,8 +37,8 @@ def filled_through(lake: Lake, changes: Mapping[str, StarChange], last: Run, seq
         if name in changes:
             known = {column.name for column in table.columns} - changes[name].unknown
         else:
-            known = {column.name for column in table.columns if before.get(column.name) == last.seq}
-        result[name] = before | dict.fromkeys(known, seq)
+            known = {column.name for column in table.columns if before.get(column.name) == last.batch}
+        result[name] = before | dict.fromkeys(known, batch)
     return result
 
 

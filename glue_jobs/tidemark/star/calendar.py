@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from tidemark.lake.tables import Lake
 
 
-def add_years(lake: Lake, name: str, years: list[int], seq: int) -> int:
+def add_years(lake: Lake, name: str, years: list[int], batch: int) -> int:
     """Append every day of the given years to the calendar; return how many."""
     target = lake.ensure_dates(name)
-    calendar = calendar_of(days_of(lake.spark, years)).withColumn("recorded_seq", F.lit(seq).cast("bigint"))
+    calendar = calendar_of(days_of(lake.spark, years)).withColumn("recorded_batch", F.lit(batch).cast("bigint"))
     lake.append(calendar.coalesce(1), target)
     return sum(365 + isleap(year) for year in years)
 

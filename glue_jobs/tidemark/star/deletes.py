@@ -31,7 +31,7 @@ def lost_rows(
             alive_here = alive_here.where(within(table.key[0], scope.ranges))
             mirror = mirror.where(within(table.driver_key[0], scope.ranges))
         if not table.complete:  # the SQL may let a changed row no longer through
-            mirror = mirror.where(F.col("_seq") != manifest.seq)
+            mirror = mirror.where(F.col("_batch") != manifest.batch)
         there = mirror.select(*contract.keys_in_star(mirror, table, table.driver_key))
         if not table.complete:
             there = there.unionAll(rows.select(*keys.lookup_key(table.key)))

@@ -65,10 +65,10 @@ def write(lake: Lake, table: Dimension, manifest: Manifest, decided: DataFrame, 
     """Write what was decided as one commit."""
     columns = [column.name for column in table.columns]
     updated = [*columns, *(column.name for column in DIMENSION_COLUMNS)]
-    store(lake, table, _rows(decided, columns, manifest.seq), table.key, updated, seen)
+    store(lake, table, _rows(decided, columns, manifest.batch), table.key, updated, seen)
 
 
-def _rows(decided: DataFrame, columns: list[str], seq: int) -> DataFrame:
+def _rows(decided: DataFrame, columns: list[str], batch: int) -> DataFrame:
     deleted = F.col(versions.DECISION) == versions.DELETED
     return decided.where(F.col(versions.DECISION) != versions.REJECTED).select(
         *(
@@ -77,5 +77,5 @@ def _rows(decided: DataFrame, columns: list[str], seq: int) -> DataFrame:
         ),
         deleted.alias("is_deleted"),
         F.lit(False).alias("is_inferred"),
-        F.lit(seq).cast("bigint").alias("recorded_seq"),
+        F.lit(batch).cast("bigint").alias("recorded_batch"),
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _REFERENCE, _DIMENSION = "_reference", "_dimension"
 
 
-def add_missing(lake: Lake, new_versions: Mapping[str, DataFrame], seq: int) -> dict[str, int]:
+def add_missing(lake: Lake, new_versions: Mapping[str, DataFrame], batch: int) -> dict[str, int]:
     """Add what the new fact versions (fact -> rows) refer to and is not there; return rows added per table."""
     references = _references(lake, new_versions)
     if references is None:
@@ -40,9 +40,9 @@ def add_missing(lake: Lake, new_versions: Mapping[str, DataFrame], seq: int) -> 
         wanted[row[_DIMENSION]] = sorted(row["keys"])
     for name, keys in wanted.items():
         if name == lake.model.date_dimension:
-            added[name] = add_years(lake, name, sorted({int(key) for key in keys}), seq)
+            added[name] = add_years(lake, name, sorted({int(key) for key in keys}), batch)
         else:
-            added[name] = _infer(lake, lake.model.dimensions[name], keys, seq)
+            added[name] = _infer(lake, lake.model.dimensions[name], keys, batch)
     return added
 
 
@@ -81,14 +81,14 @@ def _known(lake: Lake) -> DataFrame | None:
     return reduce(DataFrame.unionAll, parts) if parts else None
 
 
-def _infer(lake: Lake, dimension: Dimension, keys: list[str], seq: int) -> int:
+def _infer(lake: Lake, dimension: Dimension, keys: list[str], batch: int) -> int:
     target = lake.ensure_star(dimension)
     rows = lake.spark.createDataFrame([(key,) for key in keys], "_key string")
     filled = rows.select(
         *(_stand_in(dimension, column).alias(column.name) for column in dimension.columns),
         F.lit(False).alias("is_deleted"),
         F.lit(True).alias("is_inferred"),
-        F.lit(seq).cast("bigint").alias("recorded_seq"),
+        F.lit(batch).cast("bigint").alias("recorded_batch"),
     )
     lake.append(filled.coalesce(1), target)
     return len(keys)

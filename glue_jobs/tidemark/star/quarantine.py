@@ -1,7 +1,7 @@
 """Quarantine: rows that break the star's contract, kept with the reason until the source fixes them.
 
-Promises: a bad row is listed once per distinct state, with table, key, run, reason and the row as JSON; an entry is
-resolved by the run that finds its row fixed, changed or gone; nothing is ever removed from it.
+Promises: a bad row is listed once per distinct state, with table, key, batch, reason and the row as JSON; an entry is
+resolved by the batch that finds its row fixed, changed or gone; nothing is ever removed from it.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ if TYPE_CHECKING:
 _STATE = ["table_name", "key", "reason", "row"]
 
 
-def record(lake: Lake, changes: Mapping[str, StarChange], seq: int, was_open: int) -> dict[str, int]:
+def record(lake: Lake, changes: Mapping[str, StarChange], batch: int, was_open: int) -> dict[str, int]:
     """Enter new bad rows, resolve fixed ones, as one commit; return the open entries per star table."""
     bad = _bad(changes)
     if bad is None and not was_open:
         return {}
     target = lake.ensure_quarantine()
-    entries = lake.spark.table(target).where("resolved_seq IS NULL")
+    entries = lake.spark.table(target).where("resolved_batch IS NULL")
     if bad is None:
         bad = entries.select(*_STATE).limit(0)
     bad = checkpoint(bad)
-    run = F.lit(seq).cast("bigint")
+    number = F.lit(batch).cast("bigint")
     fresh = bad.join(entries, _STATE, "left_anti").select(
-        "table_name", "key", run.alias("seq"), "reason", "row", F.lit(None).cast("bigint").alias("resolved_seq")
+        "table_name", "key", number.alias("batch"), "reason", "row", F.lit(None).cast("bigint").alias("resolved_batch")
     )
-    fixed = _looked_at(lake, entries, changes).join(bad, _STATE, "left_anti").withColumn("resolved_seq", run)
+    fixed = _looked_at(lake, entries, changes).join(bad, _STATE, "left_anti").withColumn("resolved_batch", number)
     rows = checkpoint(fresh.unionByName(fixed.select(*fresh.columns)))
     if rows.limit(1).count():
-        merge.merge_into(target, rows, [*_STATE, "seq"], ["resolved_seq"])
-    still_open = lake.spark.table(target).where("resolved_seq IS NULL").groupBy("table_name").count().collect()
+        merge.merge_into(target, rows, [*_STATE, "batch"], ["resolved_batch"])
+    still_open = lake.spark.table(target).where("resolved_batch IS NULL").groupBy("table_name").count().collect()
     return {row["table_name"]: row["count"] for row in still_open}
 
 
-def held_back(lake: Lake) -> dict[str, int]:
+def quarantined_rows(lake: Lake) -> dict[str, int]:
     """Per star table, rows of the source that only the open quarantine holds: they have no current row."""
-    entries = lake.spark.table(lake.star(QUARANTINE)).where("resolved_seq IS NULL")
+    entries = lake.spark.table(lake.star(QUARANTINE)).where("resolved_batch IS NULL")
     named = {row[0] for row in entries.select("table_name").distinct().collect()}
     result = {}
     for table in lake.model.star_tables:
@@ -72,7 +72,7 @@ def _bad(changes: Mapping[str, StarChange]) -> DataFrame | None:
 
 
 def _looked_at(lake: Lake, entries: DataFrame, changes: Mapping[str, StarChange]) -> DataFrame:
-    """Open entries whose row this run evaluated again, or whose source row is gone."""
+    """Open entries whose row this batch evaluated again, or whose source row is gone."""
     changes = {name: change for name, change in changes.items() if change.done.status != "skipped"}
     whole = [name for name, change in changes.items() if change.evaluated_keys is None]
     parts = [entries.where(F.col("table_name").isin(whole) if whole else F.lit(False))]

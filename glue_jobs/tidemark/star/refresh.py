@@ -1,8 +1,8 @@
 """Dimensions and facts: brought up to a manifest, each by at most one commit.
 
-Promises: what is written depends only on the mirrors, the manifest and the table as the last run left it, so a run that
-died half-way is simply done again. A column whose inputs no manifest has landed yet (the manifest is older than the
-model) stays as it is; a table whose rows depend on such inputs is left alone.
+Promises: what is written depends only on the mirrors, the manifest and the table as the last batch left it, so a batch
+that died half-way is simply done again. A column whose inputs no manifest has landed yet (the manifest is older than
+the model) stays as it is; a table whose rows depend on such inputs is left alone.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def refresh(
     mirrored
         What became of the mirrors just now.
     backfill
-        Columns that did not hold what their SQL says at the last run, and the run that last left them so (0: none).
+        Columns to backfill, and the last batch up to which their stored values are filled (0: none).
     """
     target = lake.ensure_star(table)
     empty, inputs = lake.is_empty(target), read_inputs(lake, table)
@@ -182,7 +182,7 @@ def _rejected(decided: DataFrame) -> DataFrame:
 
 def _keys(lake: Lake, table: Dimension | Fact, manifest: Manifest, decided: DataFrame) -> DataFrame:
     """Keys that were looked at: those of the changed driver rows, and those decided gone or to be so."""
-    driver = lake.spark.table(lake.mirror(table.driver)).where(F.col("_seq") == manifest.seq)
+    driver = lake.spark.table(lake.mirror(table.driver)).where(F.col("_batch") == manifest.batch)
     changed = driver.select(contract.key_text(driver, table, table.driver_key))
     own = F.coalesce(F.col(contract.KEY_TEXT), keys.key_text(keys.key_names(table.key)))
     return changed.unionAll(decided.select(own.alias("key")))

@@ -1,7 +1,7 @@
 """Scope of a star table's evaluation: over which rows of its inputs its SQL has to run for a manifest.
 
 Promises: what the manifest may have changed is in it. Usually only the driver's rows that it changed (mirror rows with
-its ``_seq``) are evaluated, and keys of the star that are no longer there if keys can have gone. Everything is where
+its ``_batch``) are evaluated, and keys of the star that are no longer there if keys can have gone. Everything is where
 another input changed, the driver was read in full, the table is empty, the model is new, or the SQL lets the driver's
 rows meet.
 """
@@ -70,7 +70,7 @@ def _changed_keys(
     change = mirrored.get(table.driver)
     if change is not None and change.keys:
         return change.keys
-    changed = lake.spark.table(lake.mirror(table.driver)).where(F.col("_seq") == manifest.seq)
+    changed = lake.spark.table(lake.mirror(table.driver)).where(F.col("_batch") == manifest.batch)
     found = [row[0] for row in changed.select(names.spark(table.driver_key[0])).limit(FEW_KEYS + 1).collect()]
     return found if len(found) <= FEW_KEYS else None
 
@@ -86,7 +86,7 @@ def read_inputs(lake: Lake, table: StarTable) -> dict[str, DataFrame]:
                 F.col(names.spark(c.name)) if c.name in here else F.lit(None).cast(c.type.spark).alias(c.name)
                 for c in lake.model.tables[name].columns
             ),
-            "_seq",
+            "_batch",
         )
     return result
 
@@ -97,8 +97,8 @@ def restrict_inputs(
     """Narrow a star table's inputs to what is in scope; the notes of the lake go."""
     frames = dict(inputs)
     if not scope.everything:
-        frames[table.driver] = frames[table.driver].where(F.col("_seq") == manifest.seq)
-    return {name: frame.drop("_seq") for name, frame in frames.items()}
+        frames[table.driver] = frames[table.driver].where(F.col("_batch") == manifest.batch)
+    return {name: frame.drop("_batch") for name, frame in frames.items()}
 
 
 def not_landed(lake: Lake, table: StarTable, manifest: Manifest) -> frozenset[str]:

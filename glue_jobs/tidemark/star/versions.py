@@ -77,8 +77,8 @@ def decide(
     on = keys.keys_equal(key, keys.key_names(key), ("c.", "l."))
     joined = candidates.alias("c").join(latest.alias("l"), on, "left")
     changed = _differs([name for name in columns if name not in backfill])
-    for name, seq in backfill.items():
-        changed |= _differs([name]) & (F.col("l.last.recorded_seq") <= seq)
+    for name, batch in backfill.items():
+        changed |= _differs([name]) & (F.col("l.last.recorded_batch") <= batch)
     decision = (
         F.when(F.col(f"c.{REASON}").isNotNull(), F.lit(REJECTED))
         .when(F.col("l.last").isNull() | ~F.col("l.last.is_current"), F.lit(NEW))
@@ -97,10 +97,10 @@ def backfill_rejected_rows(decided: DataFrame, columns: Sequence[str], backfill:
     bad = decided.where(F.col(DECISION) == REJECTED).where("last.is_current")
     then = {name: F.col(f"last.{names.spark(name)}") for name in columns}
     now = {
-        name: F.when(F.col("last.recorded_seq") > seq, F.coalesce(F.col(names.spark(name)), then[name])).otherwise(
+        name: F.when(F.col("last.recorded_batch") > batch, F.coalesce(F.col(names.spark(name)), then[name])).otherwise(
             then[name]
         )
-        for name, seq in backfill.items()
+        for name, batch in backfill.items()
     }
     differs = reduce(lambda one, other: one | other, (~now[name].eqNullSafe(then[name]) for name in backfill))
     values = {**then, **now, DECISION: F.lit(BACKFILLED), REASON: F.lit(None).cast("string")}
@@ -149,12 +149,12 @@ def valid_from_of(cut: Column) -> Column:
     return F.coalesce(own, F.greatest(cut, floor), cut)
 
 
-def to_write(decided: DataFrame, columns: Sequence[str], cut: Column, seq: int) -> DataFrame:
+def to_write(decided: DataFrame, columns: Sequence[str], cut: Column, batch: int) -> DataFrame:
     """Return the version rows to insert and to close, as the fact's own columns.
 
     A row whose ``(key, version)`` exists is the closed, or filled, form of that version; any other is a new version.
     """
-    run = F.lit(seq).cast("bigint")
+    number = F.lit(batch).cast("bigint")
     opened = decided.where(F.col(DECISION).isin(NEW, CHANGED)).select(
         *(F.col(names.spark(name)) for name in columns),
         (F.coalesce(F.col("last.version"), F.lit(0)) + 1).cast("int").alias("version"),
@@ -162,8 +162,8 @@ def to_write(decided: DataFrame, columns: Sequence[str], cut: Column, seq: int) 
         F.lit(None).cast("timestamp").alias("valid_to"),
         F.lit(True).alias("is_current"),
         F.lit(False).alias("is_deleted"),
-        run.alias("recorded_seq"),
-        F.lit(None).cast("bigint").alias("closed_seq"),
+        number.alias("recorded_batch"),
+        F.lit(None).cast("bigint").alias("closed_batch"),
         F.col(UPDATED),
     )
     deleted = F.col(DECISION) == DELETED
@@ -177,8 +177,8 @@ def to_write(decided: DataFrame, columns: Sequence[str], cut: Column, seq: int) 
         end.alias("valid_to"),
         F.lit(False).alias("is_current"),
         deleted.alias("is_deleted"),
-        F.col("last.recorded_seq"),
-        run.alias("closed_seq"),
+        F.col("last.recorded_batch"),
+        number.alias("closed_batch"),
         F.col(f"last.{UPDATED}"),
     )
     return opened.unionByName(closed).unionByName(_filled(decided, columns))

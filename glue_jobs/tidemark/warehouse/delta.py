@@ -1,7 +1,7 @@
 """What the warehouse lacks of the lake.
 
-Of a table whose state has changed since the last load, what later runs wrote or closed. Where seqs do not tell what is
-lacking, all of it, and the log says why: each reason is a function here.
+Of a table whose state has changed since the last load, what later batches wrote or closed. Where batches do not tell
+what is lacking, all of it, and the log says why: each reason is a function here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from tidemark.lake.batches import Run
+    from tidemark.lake.batches import AppliedBatch
     from tidemark.lake.reader import LakeReader
     from tidemark.model.definition import Model
     from tidemark.warehouse.protocol import Rows
@@ -22,24 +22,26 @@ _Reasons = dict[str, str]
 
 
 class StarDelta:
-    """A :class:`tidemark.warehouse.protocol.LakeDelta`: all beyond run ``after``, and some tables as a whole.
+    """A :class:`tidemark.warehouse.protocol.LakeDelta`: all beyond batch ``after``, and some tables as a whole.
 
     Parameters
     ----------
-    runs
-        The lake's runs from ``after`` on, oldest first.
+    batches
+        The lake's batches from ``after`` on, oldest first.
     after
-        The last run that the warehouse has; 0 if none.
+        The last batch that the warehouse has; 0 if none.
     empty
         Star tables in which the warehouse has no rows.
     """
 
-    def __init__(self, model: Model, lake: LakeReader, runs: Sequence[Run], after: int, empty: Collection[str]) -> None:
-        self.batch, self.after = runs[-1], after
+    def __init__(
+        self, model: Model, lake: LakeReader, batches: Sequence[AppliedBatch], after: int, empty: Collection[str]
+    ) -> None:
+        self.applied, self.after = batches[-1], after
         self._lake, self._empty = lake, empty
-        before = next((run for run in runs if run.seq == after), None)
-        self._whole = reasons_to_read_whole(model, runs, before, empty)
-        changed = lake.changed(self.batch, before) if before else set()
+        before = next((applied for applied in batches if applied.batch == after), None)
+        self._whole = reasons_to_read_whole(model, batches, before, empty)
+        changed = lake.changed(self.applied, before) if before else set()
         calendar = [model.date_dimension] if model.date_dimension else []
         names = [*calendar, *(table.name for table in model.star_tables)]
         self._tables = [name for name in names if name in changed or name in self._whole]
@@ -53,7 +55,7 @@ class StarDelta:
 
     def rows(self, table: str) -> Rows | None:
         """Rows of a table that the warehouse may lack, or None."""
-        found = self._lake.delta(table, self.batch, 0 if table in self._whole else self.after)
+        found = self._lake.delta(table, self.applied, 0 if table in self._whole else self.after)
         return None if found is None else found.to_reader()
 
     def is_backfill(self, table: str) -> bool:
@@ -62,20 +64,20 @@ class StarDelta:
 
 
 def reasons_to_read_whole(
-    model: Model, runs: Sequence[Run], before: Run | None, empty: Collection[str]
+    model: Model, batches: Sequence[AppliedBatch], before: AppliedBatch | None, empty: Collection[str]
 ) -> Mapping[str, str]:
     """Return the tables that have to be read whole, and why.
 
     Parameters
     ----------
     before
-        The run that the warehouse is at; None if it is at none of the lake's.
+        The batch that the warehouse is at; None if it is at none of the lake's.
     """
     if before is None:
         return _nothing_known(model)
-    later = [run for run in runs if run.seq > before.seq]
+    later = [applied for applied in batches if applied.batch > before.batch]
     return {
-        **_calendar_of_another_model(model, before, runs[-1]),
+        **_calendar_of_another_model(model, before, batches[-1]),
         **_not_held(model, before),
         **_filled_in(model, later),
         **_without_rows(empty),
@@ -83,8 +85,8 @@ def reasons_to_read_whole(
 
 
 def _nothing_known(model: Model) -> _Reasons:
-    """Say it of all tables: there is no run to go on from."""
-    return dict.fromkeys(model.star_names, "no run of this lake was loaded before")
+    """Say it of all tables: there is no batch to go on from."""
+    return dict.fromkeys(model.star_names, "no batch of this lake was loaded before")
 
 
 def _without_rows(empty: Collection[str]) -> _Reasons:
@@ -92,34 +94,34 @@ def _without_rows(empty: Collection[str]) -> _Reasons:
     return dict.fromkeys(empty, "the warehouse has no rows of it")
 
 
-def _filled_in(model: Model, later: Sequence[Run]) -> _Reasons:
-    """Say it of facts in which versions got values that earlier runs had written, whose seqs stay."""
+def _filled_in(model: Model, later: Sequence[AppliedBatch]) -> _Reasons:
+    """Say it of facts in which versions got values that earlier batches had written, and whose numbers stay."""
     return {
-        name: f"run {run.seq} filled in columns of stored versions"
-        for run in later
-        for name, change in run.changes.items()
+        name: f"batch {applied.batch} filled in columns of stored versions"
+        for applied in later
+        for name, change in applied.changes.items()
         if change.backfilled and name in model.facts
     }
 
 
-def _not_held(model: Model, before: Run) -> _Reasons:
-    """Say it of tables of which the run that was loaded last did not hold every column, nor perhaps the table.
+def _not_held(model: Model, before: AppliedBatch) -> _Reasons:
+    """Say it of tables of which the batch that was loaded last did not hold every column, nor perhaps the table.
 
     Runs before it may have filled them in, under a model that was taken back, and may never have been loaded.
     """
     lacking: _Reasons = {}
     for table in model.star_tables:
         held = before.columns.get(table.name, {})
-        columns = [column.name for column in table.columns if held.get(column.name) != before.seq]
+        columns = [column.name for column in table.columns if held.get(column.name) != before.batch]
         if len(columns) == len(table.columns):
-            lacking[table.name] = f"the model of run {before.seq}, the last that was loaded, did not have it"
+            lacking[table.name] = f"the model of batch {before.batch}, the last that was loaded, did not have it"
         elif columns:
-            lacking[table.name] = f"run {before.seq}, the last that was loaded, did not hold {', '.join(columns)}"
+            lacking[table.name] = f"batch {before.batch}, the last that was loaded, did not hold {', '.join(columns)}"
     return lacking
 
 
-def _calendar_of_another_model(model: Model, before: Run, run: Run) -> _Reasons:
-    """Say it of the calendar, of which no run notes whether its model had it."""
-    if not model.date_dimension or before.model_digest == run.model_digest:
+def _calendar_of_another_model(model: Model, before: AppliedBatch, applied: AppliedBatch) -> _Reasons:
+    """Say it of the calendar, of which no batch notes whether its model had it."""
+    if not model.date_dimension or before.model_digest == applied.model_digest:
         return {}
-    return {model.date_dimension: f"the model has changed since run {before.seq}, the last that was loaded"}
+    return {model.date_dimension: f"the model has changed since batch {before.batch}, the last that was loaded"}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from tidemark.lake.batches import Run
+    from tidemark.lake.batches import AppliedBatch
     from tidemark.model.definition import Dimension, Fact
 
 Rows: TypeAlias = "pa.RecordBatchReader"
@@ -55,12 +55,12 @@ class LakeDelta(Protocol):
     """What a warehouse lacks of the lake's star, in one state of it."""
 
     @property
-    def batch(self) -> Run:
+    def applied(self) -> AppliedBatch:
         """The state to arrive at."""
 
     @property
     def after(self) -> int:
-        """The last run that this warehouse has; 0 if none."""
+        """The last batch that this warehouse has; 0 if none."""
 
     def tables(self) -> Sequence[str]:
         """Names of the tables that may lack something, in an order in which foreign keys hold."""
@@ -83,7 +83,7 @@ class WarehouseLoad(Protocol):
     """
 
     def loaded_through(self, lake_id: str) -> int:
-        """Return the last run that was loaded from this lake (0: none); keep other loads of the model out from now on.
+        """Return the last batch loaded from this lake (0: none); keep other loads of the model out from now on.
 
         Another load waits here until this one has ended, and then sees what it did.
 
@@ -135,7 +135,7 @@ class WarehouseLoad(Protocol):
         """Count the present rows (:func:`tidemark.model.added_columns.present_rows`) as this load sees them."""
 
     def record(self, delta: LakeDelta, written: Mapping[str, int]) -> None:
-        """Write the ledger's row: the warehouse is at ``delta.batch``, ``written`` rows per table were written."""
+        """Write the ledger's row: the warehouse is at ``delta.applied``, ``written`` rows per table were written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,8 +150,8 @@ class StoredVersion:
         When it was true in the source (UTC); ``valid_to`` is None while it is.
     is_deleted
         Whether it ended because the source row was deleted.
-    recorded_seq, closed_seq
-        The run that wrote it, and the one that closed it.
+    recorded_batch, closed_batch
+        The batch that wrote it, and the one that closed it.
     values
         The published columns, in the forms in which the engine's driver gives them to people.
     """
@@ -160,8 +160,8 @@ class StoredVersion:
     valid_from: datetime
     valid_to: datetime | None
     is_deleted: bool
-    recorded_seq: int
-    closed_seq: int | None
+    recorded_batch: int
+    closed_batch: int | None
     values: dict[str, Any]
 
 
@@ -173,7 +173,7 @@ class WarehouseReader(Protocol):
     """
 
     def loaded_through(self) -> int:
-        """Return the last run that any lake loaded for this model; 0 if none did."""
+        """Return the last batch that any lake loaded for this model; 0 if none did."""
 
     def present_rows(self, table: Dimension | Fact) -> int:
         """Count the present rows (:func:`tidemark.model.added_columns.present_rows`)."""
@@ -206,7 +206,7 @@ class WarehouseReader(Protocol):
         Parameters
         ----------
         known_batch
-            As far as this run knew: what later ones brought is left out, what they closed is open.
+            As far as this batch knew: what later ones brought is left out, what they closed is open.
         """
 
 

@@ -59,25 +59,25 @@ def test_an_extract_dies_at_each_of_its_writes(scene: Scene) -> None:
     scene.shop.execute("UPDATE orders SET note = 'extract' WHERE order_id = 9")
     for point in ("before data files", "after data files", "before put manifests"):
         scene.dies(scene.shop.extract, point)
-        assert scene.shop.landing.after(scene.oracle.seq) == [], point
+        assert scene.shop.landing.after(scene.oracle.batch) == [], point
     # From here on the manifest is there. Every later run, idle itself, first puts the marker that is missing.
     scene.dies(scene.shop.extract, "after put manifests")
     assert scene.shop.pending() == []
     scene.dies(scene.shop.extract, "before put pending")
     scene.dies(scene.shop.extract, "after put pending")
-    assert scene.shop.landing.after(scene.oracle.seq) == [scene.oracle.seq + 1]
+    assert scene.shop.landing.after(scene.oracle.batch) == [scene.oracle.batch + 1]
     scene.tick()
 
 
 def test_a_transform_dies_at_each_of_its_commits(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of a run that died reaches the warehouse; the run that comes through repeats nothing."""
     monkeypatch.setattr(tables, "CONCURRENT_COMMITS", 1)
-    before = scene.oracle.seq
+    before = scene.oracle.batch
     for done, statements, boundaries in (
         (
             0,
             NEW_ROWS,
-            ("append orders", "append fact_order", "append dim_date", "append dim_customer", "append etl_runs"),
+            ("append orders", "append fact_order", "append dim_date", "append dim_customer", "append etl_batches"),
         ),
         (1, CHANGES, ("merge orders", "merge dim_customer", "merge fact_order", "merge quarantine")),
     ):
@@ -87,7 +87,7 @@ def test_a_transform_dies_at_each_of_its_commits(scene: Scene, monkeypatch: pyte
         for boundary in boundaries:
             scene.dies(scene.shop.transform, f"before {boundary}")
         assert scene.shop.load() == before + done
-        scene.dies(scene.shop.transform, "after append etl_runs")
+        scene.dies(scene.shop.transform, "after append etl_batches")
     assert scene.shop.transform() == []
     assert scene.shop.load() == before + 2
     scene.check()
@@ -98,7 +98,7 @@ def test_a_load_dies_at_each_of_its_writes(scene: Scene) -> None:
         "UPDATE customer SET name = 'loaded' WHERE customer_id = 8",
         "UPDATE orders SET note = 'loaded' WHERE order_id IN (8, 10)",
     )
-    before = scene.oracle.seq
+    before = scene.oracle.batch
     scene.shop.must_extract()
     scene.observe()
     scene.shop.execute(
@@ -126,7 +126,7 @@ def test_a_session_that_is_ended_by_an_administrator_costs_one_tick(scene: Scene
     scene.shop.execute("UPDATE orders SET note = 'ended' WHERE order_id = 11")
     with Sabotage("data files", "before", terminator(scene.shop.source)).armed(), pytest.raises(SourceError):
         scene.shop.extract()
-    assert scene.shop.landing.after(scene.oracle.seq) == []
+    assert scene.shop.landing.after(scene.oracle.batch) == []
     scene.shop.must_extract()
     scene.observe()
     scene.shop.transform()
@@ -142,25 +142,25 @@ def test_a_manifest_is_committed_once_whatever_becomes_of_the_answers(
 ) -> None:
     """S3 fulfils a request and its answer is lost: the SDK asks again and is told that the manifest is there already."""
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)  # the SDK's pauses before it tries again
-    seq = scene.oracle.seq
+    batch = scene.oracle.batch
     scene.shop.execute("UPDATE orders SET note = 'lost' WHERE order_id = 12")
     with network(budget=1, kind="lost").armed() as bad:
         manifest = scene.shop.must_extract()
-    assert (len(bad.suffered), manifest.seq) == (1, seq + 1)
+    assert (len(bad.suffered), manifest.batch) == (1, batch + 1)
     scene.observe()
 
     # Every answer is lost: the run fails, and yet the manifest is there.
     scene.shop.execute("UPDATE orders SET note = 'all lost' WHERE order_id = 12")
     with network(budget=99, kind="lost").armed(), pytest.raises(ClientError, match="InternalError"):
         scene.shop.extract()
-    assert scene.shop.landing.after(seq) == [seq + 1, seq + 2]
+    assert scene.shop.landing.after(batch) == [batch + 1, batch + 2]
     scene.observe()
 
     # S3 is out of order: nothing is committed.
     scene.shop.execute("UPDATE orders SET note = 'refused' WHERE order_id = 12")
     with network(budget=99, kind="refused").armed(), pytest.raises(ClientError, match="InternalError"):
         scene.shop.extract()
-    assert scene.shop.landing.after(seq) == [seq + 1, seq + 2]
+    assert scene.shop.landing.after(batch) == [batch + 1, batch + 2]
     scene.tick()
     assert [row["note"] for row in scene.shop.versions(12)][1:] == ["lost", "all lost", "refused"]
 

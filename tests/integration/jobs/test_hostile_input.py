@@ -60,7 +60,7 @@ def drafted(
 def all_equal(pipeline: Pipeline) -> None:
     """Source, lake and warehouse have the same rows, and the jobs find nothing to do."""
     lake, model = pipeline.reader_of_the_lake(), pipeline.model
-    run = lake.last_run()
+    run = lake.last_batch()
     assert run is not None
     with pipeline.source.connect() as source, pipeline.warehouse_in().reader() as warehouse:
         assert not list(compare_mirrors(SourceReader(source), model, lake))

@@ -45,9 +45,9 @@ class Glue:
     def run(self, key: str, *, start_spark: bool = True) -> JobRun:
         deployment = replace(self.deployment, start_spark=start_spark)
         (job,) = [each for each in job_definitions(deployment) if each.key == key]
-        run_id = f"jr_{next(self.runs)}"
-        given = dict.fromkeys(job.run_arguments, "") | {"--run_id": f"{self.deployment.model_name}-{run_id}"}
-        found = self.runner.start(run_id, str(REPO / "glue_jobs" / job.script), job.arguments | given, 5)
+        execution = f"jr_{next(self.runs)}"
+        given = dict.fromkeys(job.run_arguments, "") | {"--execution": f"{self.deployment.model_name}-{execution}"}
+        found = self.runner.start(execution, str(REPO / "glue_jobs" / job.script), job.arguments | given, 5)
         assert found.done.wait(300)
         return found
 

@@ -57,10 +57,10 @@ CREATE TABLE case_twins (id int PRIMARY KEY, name text, "Name" text, "NAME" text
 CREATE TABLE key_twins ("ID" text, id int PRIMARY KEY);
 CREATE TABLE "Twin" (id int PRIMARY KEY);
 CREATE TABLE twin (id int PRIMARY KEY);
-CREATE TABLE the_lakes_own (id int PRIMARY KEY, _seq int, "_OP" int, _old_id int, _file text, _id int);
-CREATE TABLE bad_key (_seq int PRIMARY KEY, x int);
+CREATE TABLE the_lakes_own (id int PRIMARY KEY, _batch int, "_OP" int, _old_id int, _file text, _id int);
+CREATE TABLE bad_key (_batch int PRIMARY KEY, x int);
 CREATE TABLE no_columns ();
-CREATE TABLE only_bad (_seq int);
+CREATE TABLE only_bad (_batch int);
 CREATE TABLE with_dropped (gone int, id int PRIMARY KEY, gone_too text);
 ALTER TABLE with_dropped DROP COLUMN gone, DROP COLUMN gone_too;
 CREATE TABLE other."Mixed Case" (id int PRIMARY KEY);

@@ -37,7 +37,7 @@ def modes(manifest: Manifest) -> dict[str, str]:
 
 def test_the_first_run_lands_everything_exactly(shop: Pipeline) -> None:
     manifest = shop.must_extract()
-    assert manifest.seq == 1
+    assert manifest.batch == 1
     assert modes(manifest) == {"country": "full", "customer": "full", "orders": "full"}
     assert {name: (entry.count, entry.rows) for name, entry in manifest.tables.items()} == {
         "country": (2, 2),
@@ -64,7 +64,7 @@ def test_a_tick_without_change_leaves_a_heartbeat_and_nothing_else(shop: Pipelin
     assert shop.objects() == {*before, "heartbeat.json"}
     heartbeat = shop.landing.last_heartbeat()
     assert heartbeat is not None
-    assert (heartbeat["seq"], heartbeat["run_id"]) == (1, "run-2")
+    assert (heartbeat["batch"], heartbeat["execution"]) == (1, "run-2")
     assert heartbeat["time"] > manifest.cut.time
     assert shop.extract() is None
     assert shop.objects() == {*before, "heartbeat.json"}
@@ -232,7 +232,7 @@ def test_a_manifest_is_fresh_at_least_daily(shop: Pipeline) -> None:
     old = replace(manifest.cut, time=manifest.cut.time.replace("20", "19", 1))
     storage.put(where, replace(manifest, cut=old).to_json())
     fresh = shop.must_extract()
-    assert (fresh.seq, set(modes(fresh).values())) == (2, {"none"})
+    assert (fresh.batch, set(modes(fresh).values())) == (2, {"none"})
 
 
 def test_everything_that_breaks_the_contract_is_named_at_once(shop: Pipeline) -> None:
@@ -346,7 +346,7 @@ def test_a_table_that_stays_locked_is_an_error_and_not_a_wait(shop: Pipeline, mo
         with pytest.raises(SourceError, match=r"a table stayed locked by someone else for 1 s"):
             shop.extract()
         migration.rollback()
-    assert shop.must_extract().seq == 1
+    assert shop.must_extract().batch == 1
 
 
 def between_scan_and_read(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
@@ -430,7 +430,7 @@ def test_a_run_killed_before_its_commit_leaves_nothing_visible(shop: Pipeline, m
             shop.extract()
     assert shop.landing.after(0) == [1]
     again = shop.must_extract()
-    assert (again.seq, keys(again, shop)) == (2, [4001])
+    assert (again.batch, keys(again, shop)) == (2, [4001])
 
 
 def test_a_run_killed_right_after_its_commit_is_pending_all_the_same(

@@ -301,7 +301,7 @@ def test_a_standby_that_lags_writes_no_history_that_did_not_happen(site: Site, s
     last = shop.must_extract()
     lagging = follower(site, standby, shop.landing)
     with pytest.raises(
-        SourceError, match=f"is behind what manifest {last.seq} showed at .* a standby that lags"
+        SourceError, match=f"is behind what manifest {last.batch} showed at .* a standby that lags"
     ) as told:
         lagging.extract(full=True)
     assert str(last.cut.lsn) in str(told.value)
@@ -334,7 +334,7 @@ def test_a_server_restored_from_a_backup_is_taken_only_if_a_person_says_so(site:
 
     site.restart(restore)
     for full in (False, True):
-        with pytest.raises(SourceError, match=f"is behind what manifest {last.seq} showed"):
+        with pytest.raises(SourceError, match=f"is behind what manifest {last.batch} showed"):
             shop.extract(full=full)
     manifest = shop.must_extract(restored=True)
     assert manifest.tables["orders"].mode == "full"

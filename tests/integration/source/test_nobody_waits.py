@@ -161,7 +161,7 @@ def loaded(loaded_shop: Pipeline) -> Pipeline:
 def load_all(shop: Pipeline) -> None:
     latest = shop.landing.latest()
     assert latest is not None
-    assert shop.load() == latest.seq
+    assert shop.load() == latest.batch
 
 
 @pytest.mark.parametrize("what", AT_THE_WAREHOUSE)

@@ -31,7 +31,7 @@ def test_valid_from_is_the_moment_and_the_columns_stay_as_they_are(
     ended, begun = shop.versions(1)
     assert ended["valid_to"] == begun["valid_from"]
     assert timedelta(0) < cut - begun["valid_from"] < timedelta(minutes=10)
-    run = shop.reader_of_the_lake().last_run()
+    run = shop.reader_of_the_lake().last_batch()
     assert run is not None
     assert run.changes["fact_order"] == TableChange(changed=1)
     assert "changed after the cut" not in caplog.text
@@ -46,7 +46,7 @@ def test_valid_from_is_the_moment_and_the_columns_stay_as_they_are(
     *_, ended, begun = shop.versions(1)
     assert ended["valid_to"] == begun["valid_from"] == cut, "three hours ahead: it begins at its cut"
     assert shop.versions(2)[-1]["valid_from"] < cut - timedelta(minutes=30)
-    run = shop.reader_of_the_lake().last_run()
+    run = shop.reader_of_the_lake().last_batch()
     assert run is not None
     assert run.changes["fact_order"] == TableChange(changed=2, ahead=1)
     assert "fact_order             1 new versions say that they changed after the cut" in caplog.text

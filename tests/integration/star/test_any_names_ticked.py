@@ -121,11 +121,11 @@ def tick_three_times(pipeline: Pipeline, drawn: AnyNames, landing_format: str) -
     drawn.write(pipeline.folder, name, late=True)
     pipeline.tick(landing_format=landing_format)
     agree(pipeline, drawn, late=True)
-    run = pipeline.reader_of_the_lake().last_run()
+    run = pipeline.reader_of_the_lake().last_batch()
     assert run is not None
     assert set(run.changes) == set(drawn.stars[:3])
     assert run.changes[drawn.stars[1]].backfilled == 2
-    assert run.held_back == {drawn.stars[2]: 1}
+    assert run.quarantined_rows == {drawn.stars[2]: 1}
 
 
 @as_many_as_asked_for

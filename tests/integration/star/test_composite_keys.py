@@ -61,7 +61,7 @@ def lines(shop: Pipeline) -> Pipeline:
 
 def history(lines: Pipeline, place: int, item: str) -> list[tuple[Any, ...]]:
     query = (
-        "SELECT version, amount, is_current, is_deleted, recorded_seq, closed_seq FROM {}.fact_line"
+        "SELECT version, amount, is_current, is_deleted, recorded_batch, closed_batch FROM {}.fact_line"
         " WHERE order_place = {} AND item = '{}' ORDER BY version"
     )
     return lines.query(query.format(lines.model.name, place, item), lines.warehouse())

@@ -133,7 +133,7 @@ def test_no_drift_makes_a_version_of_a_row_that_did_not_change(new_pipeline: Cal
     )
     pipeline.tick()
     assert versions(pipeline) == once | {5: 2}
-    waiting = {row["key"]: row["reason"] for row in pipeline.lake("quarantine") if row["resolved_seq"] is None}
+    waiting = {row["key"]: row["reason"] for row in pipeline.lake("quarantine") if row["resolved_batch"] is None}
     assert waiting == {
         "1": "wide: '3000000000' is no integer",
         "2": "code: 'longer' is no varchar(5)",
@@ -151,7 +151,7 @@ def test_no_drift_makes_a_version_of_a_row_that_did_not_change(new_pipeline: Cal
     write_model(pipeline, followed)
     pipeline.tick()
     assert versions(pipeline) == {1: 2, 2: 2, 3: 2, 4: 2, 5: 2, 6: 1}
-    assert not [row for row in pipeline.lake("quarantine") if row["resolved_seq"] is None]
+    assert not [row for row in pipeline.lake("quarantine") if row["resolved_batch"] is None]
     assert current(pipeline, "wide, code, price::text, label, mood")[:4] == [
         (1, 3000000000, "c1", "1.00", "l1", "calm"),
         (2, 2, "longer", "2.00", "l2", "calm"),
@@ -183,7 +183,7 @@ def test_no_drift_makes_a_version_of_a_row_that_did_not_change(new_pipeline: Cal
     pipeline.execute("UPDATE thing SET new_name = 'n' WHERE id = 5")
     pipeline.tick()
     assert versions(pipeline) == before | {5: 3}
-    assert {row["key"]: row["reason"] for row in pipeline.lake("quarantine") if row["resolved_seq"] is None} == {
+    assert {row["key"]: row["reason"] for row in pipeline.lake("quarantine") if row["resolved_batch"] is None} == {
         "6": "number: 'seven' is no integer"
     }
 

@@ -24,7 +24,7 @@ def test_a_fact_called_members_gets_its_new_column(shop: Pipeline, name: str) ->
     sql.write_text(full.replace("    last_updated", "    note,\n    last_updated"))
     shop.execute("UPDATE customer SET name = 'x' WHERE customer_id = 1")
     shop.tick()
-    run = shop.reader_of_the_lake().last_run()
+    run = shop.reader_of_the_lake().last_batch()
     assert run is not None
     assert run.changes[name].backfilled == 1000
     assert run.inferred_members == {}

@@ -40,11 +40,11 @@ def test_what_a_run_under_another_model_left_half_done_is_never_published(shop: 
         "UPDATE orders SET note = 'changed' WHERE order_id = 1", "UPDATE orders SET due = 'x' WHERE order_id = 2"
     )
     shop.must_extract()
-    # Everything of the run under the other model is written but its row in etl_runs; a year and a member besides.
+    # Everything of the run under the other model is written but its row in etl_batches; a year and a member besides.
     more = ("fact_order.sql", "    customer_id,", "    customer_id + 100 AS customer_id,")
     due = ("fact_order.sql", "due AS due_date", "replace(due, '2026', '2031') AS due_date")
     shop.turn(UPPER, NAME, more, due)
-    dies(shop, "append etl_runs")
+    dies(shop, "append etl_batches")
     assert {row["note"] for row in shop.versions(3)} == {"note 3", "NOTE 3"}
     shop.turn(UPPER, NAME, more, due, back=True)
     shop.transform()
@@ -238,7 +238,7 @@ def test_trial_and_error_with_a_new_star_leaves_nothing(shop: Pipeline) -> None:
     (shop.folder / "star.yml").write_text(star)
     shop.turn(UPPER)
     shop.must_extract()
-    dies(shop, "append etl_runs")
+    dies(shop, "append etl_batches")
     shop.turn(UPPER, back=True)
     shop.turn(SHELF[0], ("fact_order.sql", "    note,", "    cast(shelf AS int) AS shelf,\n    note,"))
     shop.edit(

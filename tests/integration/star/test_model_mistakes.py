@@ -33,7 +33,7 @@ def test_sql_that_only_the_data_refuses(shop: Pipeline, old: str, new: str, mess
     shop.must_extract()
     with pytest.raises(ModelError, match=message):
         shop.transform()
-    assert shop.reader_of_the_lake().last_run() is None
+    assert shop.reader_of_the_lake().last_batch() is None
     shop.edit("fact_order.sql", new, old)
     shop.transform()
     assert shop.load() == 1

@@ -9,8 +9,8 @@ from tests.integration.conftest import Pipeline
 
 
 def entries(shop: Pipeline) -> list[tuple[Any, ...]]:
-    rows = sorted(shop.lake("quarantine"), key=lambda row: (row["seq"], row["table_name"], row["key"]))
-    return [(row["table_name"], row["key"], row["seq"], row["reason"], row["resolved_seq"]) for row in rows]
+    rows = sorted(shop.lake("quarantine"), key=lambda row: (row["batch"], row["table_name"], row["key"]))
+    return [(row["table_name"], row["key"], row["batch"], row["reason"], row["resolved_batch"]) for row in rows]
 
 
 def test_bad_rows_wait_and_pass_once_they_are_mended(shop: Pipeline) -> None:
@@ -61,7 +61,7 @@ def test_bad_rows_wait_and_pass_once_they_are_mended(shop: Pipeline) -> None:
         "UPDATE customer SET code = '70' WHERE customer_id = 7",
     )
     shop.tick()
-    assert [(table, key, seq, resolved) for table, key, seq, _, resolved in entries(shop)] == [
+    assert [(table, key, batch, resolved) for table, key, batch, _, resolved in entries(shop)] == [
         ("dim_customer", "7", 1, 3),
         ("fact_order", "1", 1, 2),
         ("dim_customer", "8", 2, None),
@@ -73,7 +73,7 @@ def test_bad_rows_wait_and_pass_once_they_are_mended(shop: Pipeline) -> None:
         (2, "2026-02-28"),
     ]
     (seven,) = [row for row in shop.lake("dim_customer") if row["customer_id"] == 7]
-    assert (seven["name"], seven["code"], seven["is_inferred"], seven["recorded_seq"]) == ("customer 7", 70, False, 3)
+    assert (seven["name"], seven["code"], seven["is_inferred"], seven["recorded_batch"]) == ("customer 7", 70, False, 3)
     assert shop.query(
         f"SELECT name, code, is_inferred FROM {star}.dim_customer WHERE customer_id = 7", shop.warehouse()
     ) == [("customer 7", 70, False)]

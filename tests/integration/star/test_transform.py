@@ -26,7 +26,7 @@ def test_a_lake_follows_its_source_tick_by_tick(shop: Pipeline) -> None:
     assert shop.transform() == []
     rows = shop.lake("fact_order")
     assert len(rows) == 3000
-    assert {(row["version"], row["is_current"], row["is_deleted"], row["recorded_seq"]) for row in rows} == {
+    assert {(row["version"], row["is_current"], row["is_deleted"], row["recorded_batch"]) for row in rows} == {
         (1, True, False, 1)
     }
     (row,) = shop.versions(9)
@@ -43,8 +43,8 @@ def test_a_lake_follows_its_source_tick_by_tick(shop: Pipeline) -> None:
         "valid_to": None,
         "is_current": True,
         "is_deleted": False,
-        "recorded_seq": 1,
-        "closed_seq": None,
+        "recorded_batch": 1,
+        "closed_batch": None,
         "_updated_at": datetime(2026, 1, 10, 9, 9, tzinfo=UTC),
     }
     customers = {row["customer_id"]: row for row in shop.lake("dim_customer")}
@@ -56,30 +56,30 @@ def test_a_lake_follows_its_source_tick_by_tick(shop: Pipeline) -> None:
         "code": 2,
         "is_deleted": False,
         "is_inferred": False,
-        "recorded_seq": 1,
+        "recorded_batch": 1,
     }
     assert [row["date_id"] for row in shop.lake("dim_date")] == [
         date(2026, 1, 1) + timedelta(days=n) for n in range(365)
     ]
     for table in ("country", "customer", "orders"):
-        assert {row["_seq"] for row in shop.lake(table, source=True)} == {1}
+        assert {row["_batch"] for row in shop.lake(table, source=True)} == {1}
 
-    # A manifest without any change (here: one asked for) commits nothing but its row in etl_runs.
+    # A manifest without any change (here: one asked for) commits nothing but its row in etl_batches.
     before = shop.snapshots()
     shop.must_extract(full=True)
     assert shop.transform() == [2]
-    assert changed(shop, before) == {"star.etl_runs"}
+    assert changed(shop, before) == {"star.etl_batches"}
 
     # One silent change: one mirror, one fact.
     before = shop.snapshots()
     shop.execute("UPDATE orders SET due = '2026-04-01' WHERE order_id = 9")
     third = shop.must_extract()
     assert shop.transform() == [3]
-    assert changed(shop, before) == {"source.orders", "star.fact_order", "star.etl_runs"}
+    assert changed(shop, before) == {"source.orders", "star.fact_order", "star.etl_batches"}
     one, two = shop.versions(9)
     cut = datetime.fromisoformat(third.cut.time)
-    assert (one["valid_to"], one["is_current"], one["closed_seq"], one["is_deleted"]) == (cut, False, 3, False)
-    assert (two["valid_from"], two["is_current"], two["recorded_seq"], two["version"]) == (cut, True, 3, 2)
+    assert (one["valid_to"], one["is_current"], one["closed_batch"], one["is_deleted"]) == (cut, False, 3, False)
+    assert (two["valid_from"], two["is_current"], two["recorded_batch"], two["version"]) == (cut, True, 3, 2)
     assert two["due_date"] == date(2026, 4, 1)
 
     # Two manifests that wait are applied one after the other: no version between is lost.
@@ -90,14 +90,14 @@ def test_a_lake_follows_its_source_tick_by_tick(shop: Pipeline) -> None:
     )
     fifth = shop.must_extract()
     assert shop.transform() == [4, 5]
-    assert [(row["note"], row["recorded_seq"], row["closed_seq"]) for row in shop.versions(9)] == [
+    assert [(row["note"], row["recorded_batch"], row["closed_batch"]) for row in shop.versions(9)] == [
         ("note 9", 1, 3),
         ("note 9", 3, 4),
         ("a", 4, 5),
         ("b", 5, None),
     ]
     (gone,) = shop.versions(10)
-    assert (gone["valid_to"], gone["is_deleted"], gone["closed_seq"]) == (
+    assert (gone["valid_to"], gone["is_deleted"], gone["closed_batch"]) == (
         datetime.fromisoformat(fifth.cut.time),
         True,
         5,
@@ -118,12 +118,12 @@ def test_a_lake_follows_its_source_tick_by_tick(shop: Pipeline) -> None:
     shop.transform()
     assert changed(shop, before) == {
         *("source.country", "source.customer", "source.orders"),
-        *("star.dim_customer", "star.fact_order", "star.etl_runs"),
+        *("star.dim_customer", "star.fact_order", "star.etl_batches"),
     }
     customers = {row["customer_id"]: row for row in shop.lake("dim_customer")}
-    assert {(row["country"], row["recorded_seq"]) for key, row in customers.items() if key % 2} == {("Nowhere", 6)}
-    assert {row["recorded_seq"] for key, row in customers.items() if not key % 2 and key != 20} == {1}
-    assert (customers[20]["is_deleted"], customers[20]["name"], customers[20]["recorded_seq"]) == (
+    assert {(row["country"], row["recorded_batch"]) for key, row in customers.items() if key % 2} == {("Nowhere", 6)}
+    assert {row["recorded_batch"] for key, row in customers.items() if not key % 2 and key != 20} == {1}
+    assert (customers[20]["is_deleted"], customers[20]["name"], customers[20]["recorded_batch"]) == (
         True,
         "customer 20",
         6,
@@ -134,8 +134,8 @@ def test_a_lake_follows_its_source_tick_by_tick(shop: Pipeline) -> None:
     assert (old["is_deleted"], back["version"], back["is_current"]) == (True, 2, True)
     assert back["valid_from"] >= old["valid_to"]
 
-    runs = LakeReader(shop.model, PROCESSED).runs()
-    assert [run.seq for run in runs] == [1, 2, 3, 4, 5, 6]
+    runs = LakeReader(shop.model, PROCESSED).batches()
+    assert [run.batch for run in runs] == [1, 2, 3, 4, 5, 6]
     assert {run.lake_id for run in runs} == {first.lake_id}
     assert runs[-1].changes["fact_order"] == TableChange(new=2, deleted=1)
     assert {name: number for name, number in runs[-1].snapshots.items() if number} == {
@@ -177,7 +177,7 @@ def test_a_run_killed_anywhere_is_simply_done_again(shop: Pipeline, monkeypatch:
         "star.refresh.refresh",
         "star.inferred_members.add_missing",
         "star.quarantine.record",
-        "jobs.transform.commit_run",
+        "jobs.transform.commit_batch",
     ):
         with monkeypatch.context() as patched:
             patched.setattr(f"tidemark.{step}", killed)
@@ -185,15 +185,15 @@ def test_a_run_killed_anywhere_is_simply_done_again(shop: Pipeline, monkeypatch:
                 shop.transform()
     assert shop.transform() == [2]
     assert shop.load() == 2
-    assert [(row["note"], row["recorded_seq"], row["closed_seq"]) for row in shop.versions(5)] == [
+    assert [(row["note"], row["recorded_batch"], row["closed_batch"]) for row in shop.versions(5)] == [
         (None, 1, 2),
         ("x", 2, None),
     ]
-    assert [(row["is_deleted"], row["closed_seq"]) for row in shop.versions(6)] == [(True, 2)]
+    assert [(row["is_deleted"], row["closed_batch"]) for row in shop.versions(6)] == [(True, 2)]
     inferred = [row for row in shop.lake("dim_customer") if row["is_inferred"]]
     assert [(row["customer_id"], row["name"]) for row in inferred] == [(77, "Unknown")]
     assert {row["year"] for row in shop.lake("dim_date")} == {2026, 2031}
-    assert [(row["key"], row["seq"], row["resolved_seq"]) for row in shop.lake("quarantine")] == [("4002", 2, None)]
+    assert [(row["key"], row["batch"], row["resolved_batch"]) for row in shop.lake("quarantine")] == [("4002", 2, None)]
 
 
 def test_a_model_that_grew_while_a_manifest_was_waiting(shop: Pipeline) -> None:
@@ -255,8 +255,8 @@ def test_csv_and_a_facts_sql_that_filters(shop: Pipeline) -> None:
         "DELETE FROM orders WHERE order_id = 6",
     )
     shop.tick(landing_format="csv")
-    assert [(row["is_deleted"], row["closed_seq"]) for row in shop.versions(5)] == [(True, 2)]
-    assert [(row["is_deleted"], row["closed_seq"]) for row in shop.versions(6)] == [(True, 2)]
+    assert [(row["is_deleted"], row["closed_batch"]) for row in shop.versions(5)] == [(True, 2)]
+    assert [(row["is_deleted"], row["closed_batch"]) for row in shop.versions(6)] == [(True, 2)]
     assert [row["note"] for row in shop.versions(7)] == [None, '%N, "x"\n']
     assert [(row["version"], row["is_current"]) for row in shop.versions(90)] == [(1, True)]
     assert len(shop.lake("orders", source=True)) == 2999
@@ -270,5 +270,5 @@ def test_a_key_that_became_wider_and_then_only_deletes(shop: Pipeline) -> None:
     shop.must_extract()
     assert shop.transform() == [2, 3]
     assert shop.load() == 3
-    assert [(row["is_deleted"], row["closed_seq"]) for row in shop.versions(6)] == [(True, 3)]
+    assert [(row["is_deleted"], row["closed_batch"]) for row in shop.versions(6)] == [(True, 3)]
     assert len(shop.lake("fact_order")) == 3000, "identical rows make no versions"

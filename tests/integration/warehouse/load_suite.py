@@ -19,7 +19,7 @@ import pytest
 from tidemark.base import storage
 from tidemark.base.credentials import Credentials
 from tidemark.base.errors import ReconcileError, WarehouseError
-from tidemark.lake.batches import Run
+from tidemark.lake.batches import AppliedBatch
 from tidemark.lake.reader import LakeReader
 from tidemark.landing.area import Landing
 from tidemark.model.added_columns import warehouse_columns
@@ -102,7 +102,7 @@ class LoadSuite:
 
     def ledger(self, place: Credentials) -> list[tuple[Any, ...]]:
         """Each load's run, and the one before; in order."""
-        return self.ask(place, "SELECT seq, after_seq FROM LEDGER ORDER BY seq")
+        return self.ask(place, "SELECT batch, after_batch FROM LEDGER ORDER BY batch")
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -126,7 +126,7 @@ class LoadSuite:
     def tick(self, shop: Pipeline, place: Credentials) -> None:
         manifest = shop.must_extract()
         shop.transform()
-        assert self.load(shop, place) == manifest.seq
+        assert self.load(shop, place) == manifest.batch
 
     def rows(self, shop: Pipeline, place: Credentials, table: str) -> list[PlainRow]:
         with self.warehouse(shop, place).reader() as reader:
@@ -164,14 +164,14 @@ class LoadSuite:
 
     def differences(self, shop: Pipeline, place: Credentials) -> list[Any]:
         """What is not the same in lake and warehouse, the calendar included."""
-        run = last_run(shop)
+        run = last_batch(shop)
         with self.warehouse(shop, place).reader() as reader:
             found: list[Any] = list(compare_stars(reader, shop.model, shop.reader_of_the_lake(), run))
         days = {row["date_id"]: row for row in self.named(shop, self.rows(shop, place, "dim_date"), "dim_date")}
         lake = {(row["date_id"] - date(1970, 1, 1)).days: row for row in shop.lake("dim_date")}
         for day in lake.keys() | days.keys():
             here, there = dict(lake.get(day, {})), days.get(day, {})
-            here.pop("recorded_seq", None)
+            here.pop("recorded_batch", None)
             if here | {"date_id": day} != there:
                 found.append((here, there))
         return found
@@ -192,13 +192,13 @@ class LoadSuite:
         assert len(orders) == len(lake) == 3002
         for row in orders:
             there = lake[row["order_id"], row["version"]]
-            plain = ("customer_id", "amount", "note", "is_current", "is_deleted", "recorded_seq", "closed_seq")
+            plain = ("customer_id", "amount", "note", "is_current", "is_deleted", "recorded_batch", "closed_batch")
             assert [row[name] for name in plain] == [there[name] for name in plain]
             assert row["due_date"] == (there["due_date"] - date(1970, 1, 1)).days
             for name in ("valid_from", "valid_to"):
                 assert row[name] == (there[name] and (there[name] - _EPOCH) // timedelta(microseconds=1))
         customers = self.named(ready, self.rows(ready, loaded, "dim_customer"), "dim_customer")
-        late = [(row["customer_id"], row["name"], row["is_deleted"]) for row in customers if row["recorded_seq"] > 1]
+        late = [(row["customer_id"], row["name"], row["is_deleted"]) for row in customers if row["recorded_batch"] > 1]
         assert late == [(20, "customer 20", True)]
         assert len(self.rows(ready, loaded, "dim_date")) == 365
 
@@ -281,7 +281,7 @@ class LoadSuite:
             with pytest.raises(ReconcileError) as failed:
                 self.load(ready, empty)
         said = str(failed.value)
-        assert "run 3 does not reconcile: dim_customer: source 19 less 0 held back, lake 2998, warehouse 19; " in said
+        assert "batch 3 does not reconcile: dim_customer: source 19 less 0 held back, lake 2998, warehouse 19; " in said
         assert "fact_order: source 2999 less 0 held back, lake 2998, warehouse 2999" in said
         assert self.number_of_rows(ready, empty) == 0
         assert self.load(ready, empty) == 3
@@ -303,27 +303,27 @@ class LoadSuite:
         self, ready: Pipeline, empty: Credentials, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.load(ready, empty)
-        runs, ours = LakeReader.runs, last_run(ready).lake_id
+        runs, ours = LakeReader.batches, last_batch(ready).lake_id
 
-        def others(self: LakeReader, condition: str | None = None) -> list[Run]:
+        def others(self: LakeReader, condition: str | None = None) -> list[AppliedBatch]:
             return [replace(run, lake_id="other") for run in runs(self, condition)]
 
         before = self.contents(ready, empty)
         monkeypatch.setattr(LakeReader, "runs", others)
-        said = rf"was loaded from another lake \(up to run 3\); expected: lake id {ours}, found other; to do: "
+        said = rf"was loaded from another lake \(up to batch 3\); expected: lake id {ours}, found other; to do: "
         with pytest.raises(WarehouseError, match=said):
             self.load(ready, empty)
         assert self.contents(ready, empty) == before
 
     def test_a_warehouse_ahead_of_its_lake_is_refused(self, ready: Pipeline, empty: Credentials) -> None:
         self.load(ready, empty)
-        warehouse, run = self.warehouse(ready, empty), last_run(ready)
+        warehouse, run = self.warehouse(ready, empty), last_batch(ready)
         with warehouse.load() as load:
             assert load.loaded_through(run.lake_id) == 3
-            load.record(SimpleNamespace(batch=replace(run, seq=9), after=3), {})
+            load.record(SimpleNamespace(batch=replace(run, batch=9), after=3), {})
         with pytest.raises(
             WarehouseError,
-            match=r"the warehouse is at run 9, ahead of the lake at run 3; expected: a lake that is never set back; "
+            match=r"the warehouse is at batch 9, ahead of the lake at batch 3; expected: a lake that is never set back; "
             rf"to do: restore the lake's bucket, or {warehouse.from_scratch} to load from scratch",
         ):
             self.load(ready, empty)
@@ -352,7 +352,7 @@ class LoadSuite:
         (first, second, third) = self.versions(ready, loaded, "5")
         assert (first.valid_to, second.valid_to, third.valid_to) == (second.valid_from, third.valid_from, None)
         assert [one.values["note"] for one in (first, second, third)] == [None, "second", "third"]
-        assert [(one.number, one.recorded_seq, one.closed_seq) for one in (first, second, third)] == [
+        assert [(one.number, one.recorded_batch, one.closed_batch) for one in (first, second, third)] == [
             (1, 1, 2),
             (2, 2, 3),
             (3, 3, None),
@@ -371,7 +371,7 @@ class LoadSuite:
         assert self.notes(ready, loaded, 5, second.valid_from) == ["second"], "true from its begin on, not at its end"
         assert self.notes(ready, loaded, 5, third.valid_from) == ["third"]
         assert self.notes(ready, loaded, 5, datetime(2020, 1, 1, tzinfo=UTC)) == []
-        assert self.notes(ready, loaded, 5, third.valid_from, 1) == [None], "as far as run 1 knew"
+        assert self.notes(ready, loaded, 5, third.valid_from, 1) == [None], "as far as batch 1 knew"
         assert self.notes(ready, loaded, 5, third.valid_from, 2) == ["second"]
         assert self.notes(ready, loaded, 5, third.valid_from, 3) == ["third"]
         (gone,) = self.versions(ready, loaded, "6")
@@ -379,7 +379,7 @@ class LoadSuite:
         assert gone.valid_to is not None
         assert self.notes(ready, loaded, 6, gone.valid_to - timedelta(microseconds=1)) == ["note 6"]
         assert self.notes(ready, loaded, 6, gone.valid_to) == []
-        assert self.notes(ready, loaded, 6, gone.valid_to, 2) == ["note 6"], "run 2 did not know of its end"
+        assert self.notes(ready, loaded, 6, gone.valid_to, 2) == ["note 6"], "batch 2 did not know of its end"
 
     def test_what_is_forgotten_is_loaded_again(self, ready: Pipeline, empty: Credentials) -> None:
         warehouse = self.warehouse(ready, empty)
@@ -436,7 +436,7 @@ class LoadSuite:
         ]
 
 
-def last_run(shop: Pipeline) -> Run:
-    run = shop.reader_of_the_lake().last_run()
+def last_batch(shop: Pipeline) -> AppliedBatch:
+    run = shop.reader_of_the_lake().last_batch()
     assert run is not None
     return run

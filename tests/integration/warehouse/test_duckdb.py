@@ -21,7 +21,7 @@ from tidemark.warehouse.refusals import from_another_lake
 
 from tests.integration.warehouse.load_suite import LoadSuite, NewPlace
 
-LEDGER = "CREATE TABLE IF NOT EXISTS loads (model VARCHAR, seq BIGINT, after_seq BIGINT, lake_id VARCHAR)"
+LEDGER = "CREATE TABLE IF NOT EXISTS loads (model VARCHAR, batch BIGINT, after_batch BIGINT, lake_id VARCHAR)"
 TYPES = {"int": "INTEGER", "string": "VARCHAR", "timestamp": "TIMESTAMP WITH TIME ZONE", "timestamp_ntz": "TIMESTAMP"}
 # Another process cannot open the file while this one has it; within the process, loads wait here.
 ONE_LOAD = threading.Lock()
@@ -96,10 +96,12 @@ class Star:  # what load and reader have in common
 class DuckDbLoad(Star):
     def loaded_through(self, lake_id: str) -> int:
         self.connection.execute(LEDGER)
-        for seq, known in self.select("loads", "seq, lake_id", "model = ? ORDER BY seq DESC LIMIT 1", self.model.name):
+        for batch, known in self.select(
+            "loads", "batch, lake_id", "model = ? ORDER BY batch DESC LIMIT 1", self.model.name
+        ):
             if known != lake_id:
-                raise from_another_lake(self.model, seq, known, lake_id, DuckDbWarehouse.from_scratch)
-            return int(seq)
+                raise from_another_lake(self.model, batch, known, lake_id, DuckDbWarehouse.from_scratch)
+            return int(batch)
         return 0
 
     def create_or_evolve(self) -> frozenset[str]:
@@ -126,13 +128,13 @@ class DuckDbLoad(Star):
 
     def merge_fact(self, table: Fact, rows: Rows, *, backfill: bool) -> int:
         there, key = self._stage(table.name, rows), (*table.key, "version")
-        ended = ("valid_to", "is_current", "is_deleted", "closed_seq")
+        ended = ("valid_to", "is_current", "is_deleted", "closed_batch")
         written = self._merge(table.name, key, ended, "t.is_current AND NOT s.is_current")
         published = [column.name for column in table.columns if column.name in there]
         return written + (self._merge(table.name, key, published) if backfill else 0)
 
     def record(self, delta: LakeDelta, written: Mapping[str, int]) -> None:
-        values = [self.model.name, delta.batch.seq, delta.after, delta.batch.lake_id]
+        values = [self.model.name, delta.applied.batch, delta.after, delta.applied.lake_id]
         self.connection.execute("INSERT INTO loads VALUES (?, ?, ?, ?)", values)
 
     def _stage(self, name: str, rows: Rows) -> list[str]:
@@ -158,7 +160,7 @@ class DuckDbLoad(Star):
 class DuckDbReader(Star):
     def loaded_through(self) -> int:
         try:
-            return int(self.select("loads", "max(seq)", "model = ?", self.model.name)[0][0] or 0)
+            return int(self.select("loads", "max(batch)", "model = ?", self.model.name)[0][0] or 0)
         except NotLoadedError:
             return 0
 
@@ -167,11 +169,11 @@ class DuckDbReader(Star):
         return iter(self.select(self.table(table), forms, condition, *values))
 
     def as_of(self, fact: Fact, moment: datetime, known_batch: int | None = None) -> Iterator[PlainRow]:
-        true = "recorded_seq <= $2 AND valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1 OR closed_seq > $2)"
+        true = "recorded_batch <= $2 AND valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1 OR closed_batch > $2)"
         return self.rows(fact.name, true, moment, 2**62 if known_batch is None else known_batch)
 
     def versions(self, fact: Fact, key: Sequence[str]) -> list[StoredVersion]:
-        own = ("valid_from", "valid_to", "is_deleted", "recorded_seq", "closed_seq")
+        own = ("valid_from", "valid_to", "is_deleted", "recorded_batch", "closed_batch")
         names = [column.name for column in fact.columns]
         wanted = " AND ".join(f"{pg(name)} = CAST(? AS {kind_of(fact.column(name))})" for name in fact.key)
         try:

@@ -58,19 +58,19 @@ class TestPostgres(LoadSuite):
         super().test_a_load_again_writes_nothing(ready, loaded)
         assert rows(ready, FINGERPRINT, loaded) == before
         assert rows(ready, query, loaded) == writes
-        assert rows(ready, "SELECT seq, after_seq, run_id FROM etl.load_ledger", loaded) == [(3, 0, "run-3")]
+        assert rows(ready, "SELECT batch, after_batch, execution FROM etl.load_ledger", loaded) == [(3, 0, "run-3")]
 
     def test_the_warehouse_holds_what_the_lake_holds(self, ready: Pipeline, loaded: Credentials) -> None:
         super().test_the_warehouse_holds_what_the_lake_holds(ready, loaded)
         columns = "order_id, created_date, customer_id, amount, due_date, note, version, valid_from, valid_to"
-        columns += ", is_current, is_deleted, recorded_seq, closed_seq"
+        columns += ", is_current, is_deleted, recorded_batch, closed_batch"
         found = rows(ready, f"SELECT {columns} FROM star.fact_order ORDER BY order_id, version", loaded)
         lake = sorted(ready.lake("fact_order"), key=lambda row: (row["order_id"], row["version"]))
         assert found == [tuple(row[name] for name in columns.split(", ")) for row in lake]
         assert len(found) == 3002
         times = rows(ready, "SELECT created_time::text FROM star.fact_order ORDER BY order_id, version", loaded)
         assert [time for (time,) in times] == [row["created_time"].removesuffix(".000000") for row in lake]
-        late = "SELECT customer_id, name, is_deleted FROM star.dim_customer WHERE recorded_seq > 1"
+        late = "SELECT customer_id, name, is_deleted FROM star.dim_customer WHERE recorded_batch > 1"
         assert rows(ready, late, loaded) == [(20, "customer 20", True)]
         days = "SELECT min(date_id)::text, max(date_id)::text, count(*) FROM star.dim_date"
         assert rows(ready, days, loaded) == [("2026-01-01", "2026-12-31", 365)]
@@ -92,7 +92,7 @@ class TestPostgres(LoadSuite):
         assert as_of(second) == [("second",)], "a version is true from its begin on, and no longer at its end"
         assert as_of(third) == [("third",)]
         assert rows(ready, "SELECT * FROM star.fact_order_as_of('2020-01-01')", loaded) == []
-        assert as_of(third, ", 1") == [(None,)], "as far as run 1 knew"
+        assert as_of(third, ", 1") == [(None,)], "as far as batch 1 knew"
         assert as_of(third, ", 2") == [("second",)]
         assert as_of(third, ", 3") == [("third",)]
         gone = rows(ready, "SELECT valid_to FROM star.fact_order WHERE order_id = 6", loaded)[0][0]
@@ -219,7 +219,7 @@ class TestPostgres(LoadSuite):
         self.ask(
             empty,
             f"CREATE TABLE {ready.model.name}.dim_customer (customer_id int PRIMARY KEY, name varchar, country varchar, "
-            "code int, is_deleted bool, is_inferred bool, recorded_seq bigint, CONSTRAINT by_hand CHECK (name = 'x'))",
+            "code int, is_deleted bool, is_inferred bool, recorded_batch bigint, CONSTRAINT by_hand CHECK (name = 'x'))",
         )
         with pytest.raises(
             WarehouseError,
@@ -254,9 +254,9 @@ def test_the_glue_catalog_describes_the_lake(ready: Pipeline) -> None:
     for database, table, column, text in (
         (star, "dim_customer", "name", "Name; O'Hara's \"${env:HOME}\" \\ 100 %"),
         (star, "fact_order", "amount", "Amount"),
-        (star, "fact_order", "closed_seq", "Run that closed this version; NULL while current"),
+        (star, "fact_order", "closed_batch", "Run that closed this version; NULL while current"),
         (source, "orders", "due", "Day, YYYY-MM-DD as text"),
-        (source, "orders", "_seq", "Manifest that last changed this row"),
+        (source, "orders", "_batch", "Manifest that last changed this row"),
     ):
         assert wr.catalog.get_columns_comments(database=database, table=table)[column] == text
     assert {table["Name"] for table in wr.catalog.get_tables(database=source)} == {"country", "customer", "orders"}

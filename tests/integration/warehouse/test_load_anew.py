@@ -1,4 +1,4 @@
-"""What the load must bring that no seq tells of: a warehouse made anew, columns filled in, tables put back.
+"""What the load must bring that no batch tells of: a warehouse made anew, columns filled in, tables put back.
 
 In the end of each test warehouse and lake are compared row by row, whatever loads were skipped on the way.
 """
@@ -79,7 +79,7 @@ def test_a_column_that_was_filled_while_no_load_came_through_arrives_with_the_mo
     shop.turn(*COLOUR)
     shop.tick()
     assert {row["colour"] for row in shop.lake("fact_order")} == {"grey"}
-    last = shop.reader_of_the_lake().last_run()
+    last = shop.reader_of_the_lake().last_batch()
     assert last is not None
     assert last.changes["fact_order"].backfilled == 0, "the lake had it all the time"
     assert shop.differences() == []
@@ -123,12 +123,12 @@ def test_a_run_of_another_model_is_not_loaded(new_pipeline: Callable[[], Pipelin
     shop.edit("star.yml", "description: Orders, every version", "description: Orders")
     with pytest.raises(
         WarehouseError,
-        match=r"^run 2 of the lake was made with another model than this one, which was changed since; "
+        match=r"^batch 2 of the lake was made with another model than this one, which was changed since; "
         r"expected: digest \w{12}, found \w{12}; to do: nothing: the next tick applies the new model; "
         r"nothing was committed\.$",
     ):
         shop.load()
-    ledger = "SELECT max(seq) FROM etl.load_ledger"
+    ledger = "SELECT max(batch) FROM etl.load_ledger"
     assert shop.query(ledger, shop.warehouse()) == [(1,)]
     assert shop.pending() == ["0000000002"]
     shop.tick()

@@ -57,9 +57,9 @@ def test_glues_further_arguments_are_left_alone(job: str) -> None:
 def test_missing_arguments_are_named(job: str) -> None:
     """By an exception: Glue shows nothing of a usage text on stderr."""
     with pytest.raises(TidemarkError) as failed:
-        parse_arguments(job, ["--run_id", "r1"])
+        parse_arguments(job, ["--execution", "r1"])
     assert str(failed.value).startswith(f"{job}.py: the following arguments are required: ")
-    for name in set(arguments_of(job)) - {"run_id"} - optional_arguments_of(job).keys():
+    for name in set(arguments_of(job)) - {"execution"} - optional_arguments_of(job).keys():
         assert f"--{name}" in str(failed.value)
     assert "docs/deploy.md" in str(failed.value)
 
@@ -128,7 +128,7 @@ def test_every_job_gets_its_fixed_arguments_and_names_those_of_a_run() -> None:
         "--source_secret": "source",
         "--ca_file": "system",
     }
-    assert extract.run_arguments == ("--run_id", "--accept_deletes", "--full_compare")
+    assert extract.run_arguments == ("--execution", "--accept_deletes", "--full_compare")
     assert transform.arguments["--processed_uri"] == "s3://processed"
     assert transform.arguments["--lake_name"] == load.arguments["--lake_name"] == "my_shop"
     assert load.arguments["--warehouse_secret"] == "warehouse"

@@ -1,4 +1,4 @@
-"""Rows of ``etl_runs``: they come back as they were, whatever the user's tables are called."""
+"""Rows of ``etl_batches``: they come back as they were, whatever the user's tables are called."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tidemark.lake.batches import BEFORE_FIRST, COLUMNS, Run, Status, TableChange
+from tidemark.lake.batches import BEFORE_FIRST, COLUMNS, AppliedBatch, Status, TableChange
 
-OWN_WORDS = ("members", "left alone", "status", "new", "skipped", "changes", "quarantine", "seq", "etl_runs")
+OWN_WORDS = ("members", "left alone", "status", "new", "skipped", "changes", "quarantine", "batch", "etl_batches")
 names = st.sampled_from(OWN_WORDS) | st.text(min_size=1, max_size=8)
 numbers = st.integers(0, 2**40)
 changes = st.builds(
@@ -27,16 +27,16 @@ changes = st.builds(
 )
 times = st.datetimes(timezones=st.just(UTC))
 runs = st.builds(
-    Run,
-    seq=numbers,
-    run_id=names,
+    AppliedBatch,
+    batch=numbers,
+    execution=names,
     lake_id=names,
     model_digest=names,
     cut_time=times,
     applied_at=times,
     changes=st.dictionaries(names, changes),
     inferred_members=st.dictionaries(names, numbers),
-    held_back=st.dictionaries(names, numbers),
+    quarantined_rows=st.dictionaries(names, numbers),
     open_quarantine=numbers,
     snapshots=st.dictionaries(names, st.none() | numbers),
     columns=st.dictionaries(names, st.dictionaries(names, numbers)),
@@ -44,23 +44,23 @@ runs = st.builds(
 
 
 @given(runs)
-def test_a_run_comes_back_from_its_row(run: Run) -> None:
+def test_a_run_comes_back_from_its_row(run: AppliedBatch) -> None:
     row = run.to_row()
     assert list(row) == list(COLUMNS)
-    assert Run.from_row(row) == run
+    assert AppliedBatch.from_row(row) == run
 
 
 def test_every_field_is_a_column_and_every_column_a_field() -> None:
-    assert [field.name for field in dataclasses.fields(Run)] == list(COLUMNS)
+    assert [field.name for field in dataclasses.fields(AppliedBatch)] == list(COLUMNS)
 
 
 def test_a_row_of_another_form_is_refused() -> None:
     row = BEFORE_FIRST.to_row()
     del row["inferred_members"]
     with pytest.raises(KeyError, match="inferred_members"):
-        Run.from_row(row)
+        AppliedBatch.from_row(row)
     with pytest.raises(TypeError, match="gone"):
-        Run.from_row(BEFORE_FIRST.to_row() | {"changes": '{"fact_order": {"gone": 1}}'})
+        AppliedBatch.from_row(BEFORE_FIRST.to_row() | {"changes": '{"fact_order": {"gone": 1}}'})
 
 
 def test_a_change_in_words_and_numbers() -> None:

@@ -21,10 +21,10 @@ BUCKET = "s3://lake/landing-tests"
 URI = f"{BUCKET}/area"
 
 
-def manifest(seq: int = 1, run_id: str = "run") -> Manifest:
+def manifest(batch: int = 1, execution: str = "run") -> Manifest:
     return Manifest(
-        seq=seq,
-        run_id=run_id,
+        batch=batch,
+        execution=execution,
         lake_id="lake",
         model="shop",
         model_digest="d",
@@ -63,8 +63,8 @@ entries = st.builds(
 )
 manifests = st.builds(
     Manifest,
-    seq=number,
-    run_id=text,
+    batch=number,
+    execution=text,
     lake_id=text,
     model=text,
     model_digest=text,
@@ -103,7 +103,7 @@ def change(name: str, value: Any) -> bytes:
         (b"[]", r"^s3://x/1 is not a manifest \(TypeError: "),
         (b"{}", r"^s3://x/1 is not a manifest \(KeyError: 'format'\)"),
         (change("cut", None), r"^s3://x/1 is not a manifest \(KeyError: 'cut'\)"),
-        (change("seq", None), r"^s3://x/1 is not a manifest \(TypeError: .*'seq'"),
+        (change("batch", None), r"^s3://x/1 is not a manifest \(TypeError: .*'batch'"),
         (change("surplus", 1), r"^s3://x/1 is not a manifest \(TypeError: .*'surplus'"),
         (change("format", 99), r"^s3://x/1 has manifest format 99; expected: 1; to do: run the version"),
     ],
@@ -142,11 +142,11 @@ def test_a_commit_is_a_manifest_and_then_its_marker(landing: Landing) -> None:
 
 
 def test_the_newest_of_many_is_the_latest_and_all_are_in_order(landing: Landing) -> None:
-    for seq in range(1, 13):
-        landing.commit(manifest(seq))
+    for batch in range(1, 13):
+        landing.commit(manifest(batch))
     latest = landing.latest()
     assert latest is not None
-    assert latest.seq == 12
+    assert latest.batch == 12
     assert landing.after(0) == list(range(1, 13))
     assert landing.after(9) == [10, 11, 12]
     landing.publish(11)
@@ -157,8 +157,8 @@ def test_the_newest_of_many_is_the_latest_and_all_are_in_order(landing: Landing)
 
 
 def test_a_gap_stops_everything(landing: Landing) -> None:
-    for seq in (1, 2, 3, 5, 6, 8):
-        landing.commit(manifest(seq))
+    for batch in (1, 2, 3, 5, 6, 8):
+        landing.commit(manifest(batch))
     with pytest.raises(
         LandingError, match=r"manifests lacks 0000000004\.json, 0000000007\.json; expected: an unbroken"
     ):
@@ -181,13 +181,13 @@ def test_a_manifest_is_never_overwritten(landing: Landing) -> None:
     landing.commit(manifest(1, "first"))
     with pytest.raises(LandingError, match=r"0000000001\.json was committed by another run meanwhile; to do: nothing"):
         landing.commit(manifest(1, "second"))
-    assert landing.read(1).run_id == "first"
+    assert landing.read(1).execution == "first"
 
 
 def test_of_runs_that_race_one_wins(landing: Landing) -> None:
     def commit(number: int) -> int | None:
         try:
-            landing.commit(manifest(1, f"run {number}"))
+            landing.commit(manifest(1, f"batch {number}"))
         except LandingError:
             return None
         return number
@@ -195,7 +195,7 @@ def test_of_runs_that_race_one_wins(landing: Landing) -> None:
     with ThreadPoolExecutor(8) as pool:
         won = [number for number in pool.map(commit, range(8)) if number is not None]
     assert len(won) == 1
-    assert landing.read(1).run_id == f"run {won[0]}"
+    assert landing.read(1).execution == f"batch {won[0]}"
 
 
 def test_a_commit_whose_answer_was_lost_is_a_commit(landing: Landing) -> None:
@@ -228,8 +228,8 @@ def test_a_run_killed_between_commit_and_marker_is_mended(landing: Landing) -> N
 
 
 def test_publishing_removes_markers_up_to_its_seq_and_never_goes_back(landing: Landing) -> None:
-    for seq in (1, 2, 3):
-        landing.commit(manifest(seq))
+    for batch in (1, 2, 3):
+        landing.commit(manifest(batch))
     landing.publish(2)
     assert landing.published() == 2
     assert [name for name in objects() if "pending" in name] == ["area/pending/0000000003"]
@@ -240,8 +240,8 @@ def test_publishing_removes_markers_up_to_its_seq_and_never_goes_back(landing: L
 
 
 def test_the_heartbeat_reads_back(landing: Landing) -> None:
-    landing.heartbeat({"time": "t", "seq": 3})
-    assert landing.last_heartbeat() == {"time": "t", "seq": 3}
+    landing.heartbeat({"time": "t", "batch": 3})
+    assert landing.last_heartbeat() == {"time": "t", "batch": 3}
     assert objects() == ["area/heartbeat.json"]
 
 
@@ -252,7 +252,7 @@ LATER, SOONER = "2026-11-22T12:15:00+02:00", "2026-11-22T09:00:00+00:00"
 def test_nothing_is_fresh_before_the_first_load(landing: Landing) -> None:
     assert landing.fresh_at() is None
     landing.commit(manifest(1))
-    landing.heartbeat({"time": LATER, "seq": 1})
+    landing.heartbeat({"time": LATER, "batch": 1})
     assert landing.fresh_at() is None
 
 
@@ -265,10 +265,10 @@ def test_the_warehouse_is_as_fresh_as_the_published_cut(landing: Landing) -> Non
 @pytest.mark.parametrize(
     ("beat", "pending", "expected"),
     [
-        ({"time": LATER, "seq": 1}, None, CUT + timedelta(minutes=15)),
-        ({"time": SOONER, "seq": 1}, None, CUT),
-        ({"time": LATER, "seq": 2}, None, CUT),
-        ({"time": LATER, "seq": 1}, 2, CUT),
+        ({"time": LATER, "batch": 1}, None, CUT + timedelta(minutes=15)),
+        ({"time": SOONER, "batch": 1}, None, CUT),
+        ({"time": LATER, "batch": 2}, None, CUT),
+        ({"time": LATER, "batch": 1}, 2, CUT),
     ],
     ids=[
         "a later look found nothing new",

@@ -77,8 +77,8 @@ def plan(source: FakeSource, table: SourceTable, previous: Manifest | None, reas
 
 def manifest(entry: TableEntry) -> Manifest:
     return Manifest(
-        seq=1,
-        run_id="r",
+        batch=1,
+        execution="r",
         lake_id="l",
         model="m",
         model_digest="d",

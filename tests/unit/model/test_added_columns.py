@@ -34,7 +34,7 @@ def test_the_warehouse_has_all_but_the_lakes_own_notes() -> None:
     found = added_columns.warehouse_columns(MODEL, fact.name)
     assert found[: len(fact.columns)] == fact.columns
     assert [column.name for column in found[len(fact.columns) :]] == [
-        *("version", "valid_from", "valid_to", "is_current", "is_deleted", "recorded_seq", "closed_seq")
+        *("version", "valid_from", "valid_to", "is_current", "is_deleted", "recorded_batch", "closed_batch")
     ]
     assert {column.name for column in added_columns.added_to(fact)} - {column.name for column in found} == {
         "_updated_at"

@@ -38,8 +38,8 @@ class Version:
     valid_from: int
     valid_to: int | None
     is_deleted: bool
-    recorded_seq: int
-    closed_seq: int | None
+    recorded_batch: int
+    closed_batch: int | None
     updated: int | None
 
     @property
@@ -50,7 +50,7 @@ class Version:
 State = dict[tuple[str, int], Version]
 FACT = (
     "k string, v string, version int, valid_from bigint, valid_to bigint, is_current boolean, is_deleted boolean, "
-    "recorded_seq bigint, closed_seq bigint, _updated_at bigint"
+    "recorded_batch bigint, closed_batch bigint, _updated_at bigint"
 )
 TIMES = ("valid_from", "valid_to", "_updated_at")
 
@@ -65,8 +65,8 @@ def fact_frame(spark: SparkSession, state: State) -> DataFrame:
             v.valid_to,
             v.is_current,
             v.is_deleted,
-            v.recorded_seq,
-            v.closed_seq,
+            v.recorded_batch,
+            v.closed_batch,
             v.updated,
         )
         for (key, _), v in state.items()
@@ -92,12 +92,12 @@ def decide(spark: SparkSession, state: State, source: dict[str, Row], scope: Seq
     return decided.unionByName(versions.gone(versions.latest_versions(lost, ["k"]), decided))
 
 
-def tick(spark: SparkSession, state: State, source: dict[str, Row], cut: int, seq: int) -> dict[str, str]:
+def tick(spark: SparkSession, state: State, source: dict[str, Row], cut: int, batch: int) -> dict[str, str]:
     """Apply one cut to a fact, in place; return the decisions."""
     decided = decide(spark, state, source).localCheckpoint()
     outcomes = [(row._key0, row[versions.DECISION]) for row in decided.select("_key0", versions.DECISION).collect()]
     assert len({key for key, _ in outcomes}) == len(outcomes), "one decision per key"
-    rows = versions.to_write(decided, ["k", "v"], F.timestamp_micros(F.lit(cut)), seq)
+    rows = versions.to_write(decided, ["k", "v"], F.timestamp_micros(F.lit(cut)), batch)
     assert rows.columns == versions.column_names(["k", "v"])
     for row in rows.withColumns({name: F.unix_micros(name) for name in TIMES}).collect():
         assert row.is_current is (row.valid_to is None)
@@ -108,28 +108,28 @@ def tick(spark: SparkSession, state: State, source: dict[str, Row], cut: int, se
             row.valid_from,
             row.valid_to,
             row.is_deleted,
-            row.recorded_seq,
-            row.closed_seq,
+            row.recorded_batch,
+            row.closed_batch,
             row._updated_at,
         )
         if known is not None:
             assert not row.is_current, "a version is opened once"
             assert (
-                replace(written, valid_to=known.valid_to, is_deleted=known.is_deleted, closed_seq=known.closed_seq)
+                replace(written, valid_to=known.valid_to, is_deleted=known.is_deleted, closed_batch=known.closed_batch)
                 == known
             ), "closing a version changes nothing else of it"
         state[row.k, row.version] = written
     return dict(outcomes)
 
 
-def oracle(state: dict[str, list[Version]], key: str, row: Row | None, cut: int, seq: int) -> str | None:
+def oracle(state: dict[str, list[Version]], key: str, row: Row | None, cut: int, batch: int) -> str | None:
     """Do the same to a list of versions, straight from the rules."""
     chain = state.setdefault(key, [])
     last = chain[-1] if chain else None
     if row is None:
         if last is None or last.valid_to is not None:
             return None
-        chain[-1] = replace(last, valid_to=max(cut, last.valid_from + 1), is_deleted=True, closed_seq=seq)
+        chain[-1] = replace(last, valid_to=max(cut, last.valid_from + 1), is_deleted=True, closed_batch=batch)
         return "gone"
     if row.bad:
         return "bad"
@@ -146,9 +146,9 @@ def oracle(state: dict[str, list[Version]], key: str, row: Row | None, cut: int,
             begin = max(cut, earliest)
     kind = "new"
     if last is not None and last.valid_to is None:
-        chain[-1] = replace(last, valid_to=begin, closed_seq=seq)
+        chain[-1] = replace(last, valid_to=begin, closed_batch=batch)
         kind = "changed"
-    chain.append(Version(row.value, len(chain) + 1, begin, None, False, seq, None, row.updated))
+    chain.append(Version(row.value, len(chain) + 1, begin, None, False, batch, None, row.updated))
     return kind
 
 
@@ -309,12 +309,12 @@ def test_random_histories_agree_with_the_oracle(spark: SparkSession) -> None:
     state: State = {}
     expected: dict[str, list[Version]] = {}
     source: dict[str, Row] = {}
-    for seq in range(1, 9):
-        cut = CUTS[seq] + dice.choice([0, 0, 0, -3 * HOUR, 1])  # now and then the clock goes back
+    for batch in range(1, 9):
+        cut = CUTS[batch] + dice.choice([0, 0, 0, -3 * HOUR, 1])  # now and then the clock goes back
         for key in keys:
             change_row(dice, source, key, cut)
-        decisions = tick(spark, state, source, cut, seq)
-        wanted = {key: oracle(expected, key, source.get(key), cut, seq) for key in keys}
+        decisions = tick(spark, state, source, cut, batch)
+        wanted = {key: oracle(expected, key, source.get(key), cut, batch) for key in keys}
         assert decisions == {key: kind for key, kind in wanted.items() if kind}
     found = {key: chain_of(state, key) for key in keys}
     assert found == {key: expected.get(key, []) for key in keys}
@@ -343,8 +343,8 @@ def check_chain(chain: list[Version], row: Row | None) -> None:
     for one, two in pairwise(chain):
         assert one.valid_to is not None
         assert one.valid_to <= two.valid_from
-        assert one.closed_seq is not None
-        assert one.closed_seq <= two.recorded_seq
+        assert one.closed_batch is not None
+        assert one.closed_batch <= two.recorded_batch
     assert all(v.valid_to is None or v.valid_from < v.valid_to for v in chain)
     current = [version for version in chain if version.is_current]
     assert len(current) == (1 if chain and not chain[-1].is_deleted else 0)
@@ -355,14 +355,14 @@ def check_chain(chain: list[Version], row: Row | None) -> None:
 
 
 def test_a_column_that_was_not_known_is_filled_where_it_was_not_known(spark: SparkSession) -> None:
-    """Column ``w`` was last held at run 3: versions written since then are filled, older ones change."""
+    """Column ``w`` was last held at batch 3: versions written since then are filled, older ones change."""
     now = [("older", "v", "new"), ("later", "v", "new"), ("both", "V", "new"), ("bad", "?", "new"), ("same", "v", "w")]
     candidates = spark.createDataFrame(
         [(key, v, w, 0, "v: bad" if v == "?" else None, None, key) for key, v, w in now],
         "k string, v string, w string, _updated_at bigint, _reason string, _row string, _key_text string",
     ).withColumn("_updated_at", F.timestamp_micros("_updated_at"))
-    seqs = {"older": 3, "later": 4, "both": 4, "bad": 4, "same": 3}
-    state = {(key, 1): Version("v", 1, 0, None, False, seq, None, 0) for key, seq in seqs.items()}
+    batches = {"older": 3, "later": 4, "both": 4, "bad": 4, "same": 3}
+    state = {(key, 1): Version("v", 1, 0, None, False, batch, None, 0) for key, batch in batches.items()}
     history = fact_frame(spark, state).withColumn("w", F.expr("CASE WHEN k IN ('older', 'same') THEN 'w' END"))
     columns = ["k", "v", "w"]
     decided = versions.decide(candidates, versions.latest_versions(history, ["k"]), ["k"], columns, {"w": 3})
@@ -375,7 +375,7 @@ def test_a_column_that_was_not_known_is_filled_where_it_was_not_known(spark: Spa
         ("older", "v", "new", "changed"),
     ]
     rows = versions.to_write(decided, columns, F.timestamp_micros(F.lit(NOW)), 9).collect()
-    written = sorted((row.k, row.version, row.v, row.w, row.recorded_seq, row.closed_seq) for row in rows)
+    written = sorted((row.k, row.version, row.v, row.w, row.recorded_batch, row.closed_batch) for row in rows)
     assert written == [
         ("bad", 1, "v", "new", 4, None),
         ("both", 1, "v", None, 4, 9),

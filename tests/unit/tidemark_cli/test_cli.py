@@ -379,7 +379,7 @@ def test_the_embedded_roles_have_no_more_rights_than_they_need(
         with warehouse.connect() as connection:
             assert loaded_through(warehouse, "totesys") == 0
             connection.execute("CREATE SCHEMA etl")
-            connection.execute("CREATE TABLE etl.load_ledger AS SELECT 'totesys' AS model, 7 AS seq")
+            connection.execute("CREATE TABLE etl.load_ledger AS SELECT 'totesys' AS model, 7 AS batch")
             assert loaded_through(warehouse, "totesys") == 7
             assert loaded_through(warehouse, "shop") == 0
     finally:
@@ -394,8 +394,8 @@ def loaded_through(warehouse: Credentials, model: str) -> int:
 
 def version(number: int, **more: Any) -> Version:
     given: dict[str, Any] = {
-        "number": number, "valid_from": T0, "valid_to": None, "is_deleted": False, "recorded_seq": number,
-        "closed_seq": None, "values": {"paid": number > 1, "note": None, "text": "[bold]"},
+        "number": number, "valid_from": T0, "valid_to": None, "is_deleted": False, "recorded_batch": number,
+        "closed_batch": None, "values": {"paid": number > 1, "note": None, "text": "[bold]"},
     }  # fmt: skip
     return Version(**(given | more))
 
@@ -407,7 +407,7 @@ def line(**more: Any) -> Line:
 
 
 def reconciled(*lines: Line, ledger: int = 3) -> Reconciliation:
-    return Reconciliation(seq=3, cut_time=T0, ledger_seq=ledger, lines=lines)
+    return Reconciliation(batch=3, cut_time=T0, ledger_batch=ledger, lines=lines)
 
 
 class TestTables:
@@ -426,19 +426,19 @@ class TestTables:
         }
         identity = Identity(system_identifier="", timeline="", started="", database="")
         manifest = Manifest(
-            seq=2, run_id="run-1", lake_id="", model="shop", model_digest="", landing_format="parquet",
+            batch=2, execution="run-1", lake_id="", model="shop", model_digest="", landing_format="parquet",
             identity=identity, cut=cut, tables=tables, full_compare_at="",
         )  # fmt: skip
-        first = replace(BEFORE_FIRST, seq=1, changes={"fact_order": TableChange(new=2, changed=20)})
-        second = replace(BEFORE_FIRST, seq=2, changes={"fact_order": TableChange(changed=9)})
+        first = replace(BEFORE_FIRST, batch=1, changes={"fact_order": TableChange(new=2, changed=20)})
+        second = replace(BEFORE_FIRST, batch=2, changes={"fact_order": TableChange(changed=9)})
         second = replace(second, inferred_members={"dim_date": 365})
-        text = drawn(show.landed(ticks.Tick(execution=ran(), manifest=manifest, runs=(first, second)), SHOP))
+        text = drawn(show.landed(ticks.Tick(execution=ran(), manifest=manifest, batches=(first, second)), SHOP))
         assert re.search(r"orders +13,960 +31 +fact_order +2 new, 29 changed", text)
         assert re.search(r"country +8 +8 +\(part of dim_customer\)", text)
         assert not re.search(r"^customer", text, re.MULTILINE), "nothing became of it"
         assert re.search(r"dim_date +365 added", text)
         second = replace(second, changes={"dim_customer": TableChange(status="skipped")})
-        text = drawn(show.landed(ticks.Tick(execution=ran(), manifest=manifest, runs=(second,)), SHOP))
+        text = drawn(show.landed(ticks.Tick(execution=ran(), manifest=manifest, batches=(second,)), SHOP))
         assert re.search(r"customer +437 +0 +dim_customer +skipped: it needs inputs", text)
 
     def test_failure_says_where_why_and_who_was_told(self, tmp_path: Path) -> None:
@@ -449,7 +449,7 @@ class TestTables:
         note = Notification(T0, "Tidemark: TransformToLake failed", "…")
         tick = ticks.Tick(execution=failed, log=failed_log(tmp_path, failed), notifications=(note,))
         text = drawn(*show.failure(tick))
-        assert "TransformToLake failed in run run-1 after 20.6 s" in text
+        assert "TransformToLake failed in execution run-1 after 20.6 s" in text
         assert "it broke [badly]" in text
         assert "transform.log" in text
         assert "notification sent: Tidemark: TransformToLake failed" in text
@@ -457,8 +457,8 @@ class TestTables:
         assert failed_log(tmp_path / "nowhere", failed) == ""
 
     def test_versions_side_by_side(self) -> None:
-        first = version(1, valid_to=T0 + timedelta(hours=1), closed_seq=2)
-        second = version(2, changed=("paid",), valid_to=T0 + timedelta(hours=2), closed_seq=4, is_deleted=True)
+        first = version(1, valid_to=T0 + timedelta(hours=1), closed_batch=2)
+        second = version(2, changed=("paid",), valid_to=T0 + timedelta(hours=2), closed_batch=4, is_deleted=True)
         text = drawn(*show.versions("fact_payment", "7", [first, second]))
         assert re.search(r"paid +false +true \*", text)
         assert re.search(r"written by run +1 +2", text)
@@ -469,7 +469,7 @@ class TestTables:
         assert len(show.versions("f", "7", [version(n) for n in range(1, 6)])) == 2
 
     def test_version_list_names_what_changed(self) -> None:
-        first, second = version(1, closed_seq=2), version(2, changed=("paid",))
+        first, second = version(1, closed_batch=2), version(2, changed=("paid",))
         text = drawn(show.version_list("fact_payment 7", [first, second]))
         assert "1, closed by 2" in text
         assert "paid: false -> true" in text
@@ -504,7 +504,7 @@ class TestTables:
     def test_a_source_that_moved_on_and_a_warehouse_behind(self) -> None:
         text = " ".join(drawn(*show.verdict(reconciled(line(source_now=9), ledger=2))).split())
         assert "the source has moved on since the cut: payment" in text
-        assert "the warehouse is at run 2, the lake at run 3" in text
+        assert "the warehouse is at batch 2, the lake at batch 3" in text
         assert "all equal" not in text
 
     def test_status(self) -> None:
@@ -517,13 +517,13 @@ class TestTables:
         )  # fmt: skip
         text = " ".join(drawn(show.status(pipeline, found, NOW)).split())
         for said in (
-            "run 4, run 5",
+            "batch 4, batch 5",
             "9 minutes ago",
             "1 fact_payment",
             "because",
             "a subject",
             "/s (embedded)",
-            "run 3",
+            "batch 3",
         ):
             assert said in text
         empty = Status(last=None, published=0, fresh=None, pending=(), quarantined={}, notifications=())
@@ -559,7 +559,7 @@ class TestTables:
 
 
 def test_a_report_is_cut_down_to_its_reason() -> None:
-    report = "LoadWarehouse failed in run run-1 of x.\nno such role; to do: make it.\nLook at the log of y"
+    report = "LoadWarehouse failed in execution run-1 of x.\nno such role; to do: make it.\nLook at the log of y"
     assert show.reason(ran("FAILED", "Failed", cause=report)) == "no such role; to do: make it."
     assert show.reason(ran("FAILED", "Failed", cause="Look at z")) == "Look at z"
     assert show.reason(ran()) == ""
@@ -614,7 +614,7 @@ class TestDatabases:
             for number, note, to in ((1, "first", T0), (2, "second", None)):
                 connection.execute(
                     "INSERT INTO shop.fact_order (order_id, created_date, created_time, customer_id, amount, due_date,"
-                    " note, version, valid_from, valid_to, is_current, is_deleted, recorded_seq)"
+                    " note, version, valid_from, valid_to, is_current, is_deleted, recorded_batch)"
                     " VALUES (7, '2024-08-01', '08:00', 1, 9.90, '2024-08-23', %s, %s, %s, %s, %s, false, %s)",
                     [note, number, T0 - timedelta(days=2 - number), to, to is None, number],
                 )
@@ -636,9 +636,11 @@ class TestDatabases:
         assert capsys.readouterr().err == "", "nothing was loaded there"
         with running.warehouse.connect() as connection:
             connection.execute("CREATE SCHEMA etl")
-            connection.execute("CREATE TABLE etl.load_ledger AS SELECT 'totesys' AS model, 7 AS seq")
+            connection.execute("CREATE TABLE etl.load_ledger AS SELECT 'totesys' AS model, 7 AS batch")
         stack_commands._warn_of_foreign_lake(running)
-        said = "Note: schema totesys of your warehouse was loaded from another lake (up to run 7); the load will refuse"
+        said = (
+            "Note: schema totesys of your warehouse was loaded from another lake (up to batch 7); the load will refuse"
+        )
         assert said in plain(capsys.readouterr().err)
         stranger = postgres.create_reader(running.warehouse.dbname, "cli_stranger", schemas=())
         running.pipeline.warehouse = open_warehouse(None, MODEL, stranger)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 import pytest
-from tidemark.lake.batches import BEFORE_FIRST, Run, TableChange
+from tidemark.lake.batches import BEFORE_FIRST, AppliedBatch, TableChange
 from tidemark.lake.reader import LakeReader
 from tidemark.model.loader import load_model
 from tidemark.warehouse.delta import StarDelta, reasons_to_read_whole
@@ -18,11 +18,11 @@ MODEL = load_model(str(Path(__file__).resolve().parents[3] / "model" / "totesys"
 PAYMENT = "fact_payment"
 
 
-def run(seq: int, **changed: Any) -> Run:
+def run(batch: int, **changed: Any) -> AppliedBatch:
     """An applied run in whose state every table held its columns at that run, and has a snapshot of its own."""
-    columns = {table.name: {column.name: seq for column in table.columns} for table in MODEL.star_tables}
-    snapshots = dict.fromkeys(MODEL.star_names, seq)
-    return replace(BEFORE_FIRST, seq=seq, model_digest="same", columns=columns, snapshots=snapshots, **changed)
+    columns = {table.name: {column.name: batch for column in table.columns} for table in MODEL.star_tables}
+    snapshots = dict.fromkeys(MODEL.star_names, batch)
+    return replace(BEFORE_FIRST, batch=batch, model_digest="same", columns=columns, snapshots=snapshots, **changed)
 
 
 class Lake:
@@ -31,22 +31,22 @@ class Lake:
     def __init__(self, *changed: str) -> None:
         self.names, self.asked = set(changed), dict[str, int]()
 
-    def changed(self, _run: Run, _before: Run) -> set[str]:
+    def changed(self, _run: AppliedBatch, _before: AppliedBatch) -> set[str]:
         return self.names
 
-    def delta(self, name: str, _run: Run, after: int) -> pa.Table | None:
+    def delta(self, name: str, _run: AppliedBatch, after: int) -> pa.Table | None:
         self.asked[name] = after
         return None if name == "dim_staff" else pa.table({"a": [1]})
 
 
-def delta(lake: Lake, runs: list[Run], after: int, empty: frozenset[str] = frozenset()) -> StarDelta:
+def delta(lake: Lake, runs: list[AppliedBatch], after: int, empty: frozenset[str] = frozenset()) -> StarDelta:
     return StarDelta(MODEL, cast("LakeReader", lake), runs, after, empty)
 
 
 def test_only_what_changed_is_read_and_only_beyond_the_last_load() -> None:
     lake = Lake("dim_staff", PAYMENT)
     found = delta(lake, [run(4), run(5), run(6)], 4)
-    assert (found.batch.seq, found.after) == (6, 4)
+    assert (found.applied.batch, found.after) == (6, 4)
     assert found.tables() == ["dim_staff", PAYMENT]
     assert found.rows("dim_staff") is None
     rows = found.rows(PAYMENT)
@@ -80,28 +80,30 @@ OLDER = {name: columns for name, columns in run(4).columns.items() if name != "d
         (
             [run(4), run(5, changes=FILLED), run(6)],
             [],
-            {PAYMENT: "run 5 filled in columns of stored versions"},
+            {PAYMENT: "batch 5 filled in columns of stored versions"},
         ),
         ([run(4, changes=FILLED), run(5)], [], {}),
         (
             [replace(run(4), columns=OLDER), run(5)],
             [],
-            dict.fromkeys(("dim_staff", PAYMENT), "the model of run 4, the last that was loaded, did not have it"),
+            dict.fromkeys(("dim_staff", PAYMENT), "the model of batch 4, the last that was loaded, did not have it"),
         ),
         (
             [replace(run(4), columns=WITHOUT_PAID), run(5)],
             [],
-            {PAYMENT: "run 4, the last that was loaded, did not hold paid"},
+            {PAYMENT: "batch 4, the last that was loaded, did not hold paid"},
         ),
         (
             [replace(run(4), model_digest="other"), run(5)],
             [],
-            {"dim_date": "the model has changed since run 4, the last that was loaded"},
+            {"dim_date": "the model has changed since batch 4, the last that was loaded"},
         ),
     ],
     ids=["none", "empty", "filled", "filled before", "new to the model", "a column not held", "another model"],
 )
-def test_each_reason_to_read_a_table_whole(runs: list[Run], empty: list[str], expected: dict[str, str]) -> None:
+def test_each_reason_to_read_a_table_whole(
+    runs: list[AppliedBatch], empty: list[str], expected: dict[str, str]
+) -> None:
     assert reasons_to_read_whole(MODEL, runs, runs[0], empty) == expected
 
 

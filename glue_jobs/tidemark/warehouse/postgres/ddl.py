@@ -25,15 +25,15 @@ _STAGE_TYPES |= {"float": "real", "double": "double precision"}
 LEDGER = f"""
 CREATE TABLE IF NOT EXISTS {pg(ETL_SCHEMA, "load_ledger")} (
     model text NOT NULL,
-    seq bigint NOT NULL,
-    after_seq bigint NOT NULL,
+    batch bigint NOT NULL,
+    after_batch bigint NOT NULL,
     lake_id text NOT NULL,
-    run_id text NOT NULL,
+    execution text NOT NULL,
     cut_time timestamptz NOT NULL,
     loaded_at timestamptz NOT NULL DEFAULT now(),
     rows_written jsonb NOT NULL,
     ddl_digest text NOT NULL,
-    PRIMARY KEY (model, seq)
+    PRIMARY KEY (model, batch)
 )
 """
 
@@ -89,7 +89,7 @@ def comments(model: Model) -> dict[str, str]:
         result[f"VIEW {current}"] = fact.description.split(",")[0] + ", as they are now"
         result[f"FUNCTION {as_of}(timestamptz)"] = "The versions that were true at that time"
         result[f"FUNCTION {as_of}(timestamptz, bigint)"] = (
-            "The versions that were true at that time, as far as run known_seq knew"
+            "The versions that were true at that time, as far as batch known_batch knew"
         )
     return result
 
@@ -182,10 +182,10 @@ def as_of_functions(model: Model, fact: Fact) -> list[tuple[str, str, str]]:
     table, name = pg(model.name, fact.name), pg(model.name, f"{fact.name}_as_of")
     before, after, most = (f"OPERATOR(pg_catalog.{sign})" for sign in ("<=", ">", "<="))
     ended = f"valid_to IS NULL OR valid_to {after} $1"
-    known = f"recorded_seq {most} $2 AND valid_from {before} $1 AND ({ended} OR closed_seq {after} $2)"
+    known = f"recorded_batch {most} $2 AND valid_from {before} $1 AND ({ended} OR closed_batch {after} $2)"
     bodies = {
         ("timestamptz", "at timestamptz"): f"valid_from {before} $1 AND ({ended})",
-        ("timestamptz, bigint", "at timestamptz, known_seq bigint"): known,
+        ("timestamptz, bigint", "at timestamptz, known_batch bigint"): known,
     }
     result = []
     for (types, arguments), condition in bodies.items():
@@ -265,7 +265,7 @@ def dropped_references(fact: Fact, found: Iterable[tuple[str, str, str]]) -> lis
 def lacking(table: StarTable, nulls: Mapping[str, int]) -> list[str]:
     """Columns that are declared NOT NULL, but that some rows have no value for; ``nulls`` counts per column given.
 
-    Only rows that were written before a column was declared so can lack it: what a run evaluates and lacks it goes to
+    Only rows that were written before a column was declared so can lack it: newer rows with NULL here are in
     quarantine. A column of the key is never NULL.
     """
     strict = [column.name for column in table.columns if not column.nullable and column.name not in table.key]

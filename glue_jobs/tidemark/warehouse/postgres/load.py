@@ -66,15 +66,15 @@ class PostgresLoad:
         self._run(f"SELECT pg_advisory_xact_lock(hashtextextended({lock}, 0))")
         self._schema.make_ledger()
         rows = self._fetch(
-            "SELECT seq, lake_id, ddl_digest FROM etl.load_ledger "  # noqa: S608 - a quoted literal
-            f"WHERE model = {pg_literal(self._model.name)} ORDER BY seq DESC LIMIT 1"
+            "SELECT batch, lake_id, ddl_digest FROM etl.load_ledger "  # noqa: S608 - a quoted literal
+            f"WHERE model = {pg_literal(self._model.name)} ORDER BY batch DESC LIMIT 1"
         )
         if not rows:
             return 0
-        seq, known, self._last_digest = rows[0]
+        batch, known, self._last_digest = rows[0]
         if known != lake_id:
-            raise from_another_lake(self._model, seq, known, lake_id, FROM_SCRATCH)
-        return int(seq)
+            raise from_another_lake(self._model, batch, known, lake_id, FROM_SCRATCH)
+        return int(batch)
 
     def create_or_evolve(self) -> frozenset[str]:
         """Do so unless the last load did the very same; this commits by itself."""
@@ -117,7 +117,7 @@ class PostgresLoad:
         same = " AND ".join(f"f.{name} = s.{name}" for name in map(pg, (*table.key, "version")))
         closed = self._run(
             f"UPDATE {target} f SET valid_to = s.valid_to, is_current = s.is_current, is_deleted = s.is_deleted, "  # noqa: S608
-            f"closed_seq = s.closed_seq FROM {stage} s WHERE {same} AND f.is_current AND NOT s.is_current"
+            f"closed_batch = s.closed_batch FROM {stage} s WHERE {same} AND f.is_current AND NOT s.is_current"
         )
         opened = self._run(
             f"INSERT INTO {target} ({_listed(columns)}) SELECT {_cast(columns)} FROM {stage} s "  # noqa: S608
@@ -142,12 +142,19 @@ class PostgresLoad:
 
     def record(self, delta: LakeDelta, written: Mapping[str, int]) -> None:
         """Insert the ledger's row."""
-        batch = delta.batch
-        values = [self._model.name, batch.lake_id, batch.run_id, batch.cut_time.isoformat(), json.dumps(dict(written))]
-        name, lake_id, run_id, cut_time, rows = map(pg_literal, values)
+        applied = delta.applied
+        values = [
+            self._model.name,
+            applied.lake_id,
+            applied.execution,
+            applied.cut_time.isoformat(),
+            json.dumps(dict(written)),
+        ]
+        name, lake_id, execution, cut_time, rows = map(pg_literal, values)
         self._run(
-            "INSERT INTO etl.load_ledger (model, seq, after_seq, lake_id, run_id, cut_time, rows_written, ddl_digest) "  # noqa: S608
-            f"VALUES ({name}, {batch.seq:d}, {delta.after:d}, {lake_id}, {run_id}, {cut_time}, {rows}::jsonb, "
+            "INSERT INTO etl.load_ledger "  # noqa: S608 - quoted literals
+            "(model, batch, after_batch, lake_id, execution, cut_time, rows_written, ddl_digest) "
+            f"VALUES ({name}, {applied.batch:d}, {delta.after:d}, {lake_id}, {execution}, {cut_time}, {rows}::jsonb, "
             f"{pg_literal(ddl.digest(self._model))})"
         )
 

@@ -42,11 +42,11 @@ class PostgresReader:
         self._model, self._connection, self._credentials = model, connection, credentials
 
     def loaded_through(self) -> int:
-        """Return the newest run in the ledger."""
+        """Return the newest batch in the ledger."""
         with self._told():
             if not self._one("SELECT to_regclass('etl.load_ledger') IS NOT NULL"):
                 return 0
-            return int(self._one("SELECT max(seq) FROM etl.load_ledger WHERE model = %s", self._model.name) or 0)
+            return int(self._one("SELECT max(batch) FROM etl.load_ledger WHERE model = %s", self._model.name) or 0)
 
     def present_rows(self, table: Dimension | Fact) -> int:
         """Count them."""
@@ -115,7 +115,7 @@ def _version(row: dict[str, Any], fact: Fact) -> StoredVersion:
         valid_from=row["valid_from"],
         valid_to=row["valid_to"],
         is_deleted=row["is_deleted"],
-        recorded_seq=row["recorded_seq"],
-        closed_seq=row["closed_seq"],
+        recorded_batch=row["recorded_batch"],
+        closed_batch=row["closed_batch"],
         values={column.name: row[column.name] for column in fact.columns},
     )
