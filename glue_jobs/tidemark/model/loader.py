@@ -236,7 +236,7 @@ def _check_names(folder: Folder, star: _StarFile) -> None:
             f"{where}: the name is taken",
             [
                 "a name that no other star table has, nor what the warehouse makes beside one (<table>_pkey; "
-                "<fact>_current, _as_of, _one, _<key>_version_key, _<record_id>_batch), "
+                "<fact>_current, _as_of, _one, _<key>_version_key, _<record_id>_seq), "
                 "nor one of Tidemark's own tables (etl_batches, quarantine)"
             ],
         )

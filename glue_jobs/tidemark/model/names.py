@@ -51,7 +51,7 @@ class FactNames:
 
     def derived(self) -> list[str]:
         """Names of its view, function, indexes and sequence; the last two as PostgreSQL makes them."""
-        unique, sequence = ("_".join([self.name, *self.key, "version_key"]), f"{self.name}_{self.record_id}_batch")
+        unique, sequence = ("_".join([self.name, *self.key, "version_key"]), f"{self.name}_{self.record_id}_seq")
         return [*(self.name + ending for ending in FACTS_OWN), unique, sequence]
 
 
