@@ -189,9 +189,9 @@ class AnyNames:
             "dimensions": {dim: self._star(0, self.dimension, ("integer", "varchar", "varchar", "varchar"), late)},
             "facts": {
                 fact: bound
-                | {"joins": [self.tables[0]], "record_id": self.record_ids[0], "partition_by": self.fact[2]},
+                | {"joins": [self.tables[0]], "surrogate_key": self.record_ids[0], "partition_by": self.fact[2]},
                 other: self._star(0, self.other, ("integer", "integer", "varchar", "varchar"), late)
-                | {"record_id": self.record_ids[1]},
+                | {"surrogate_key": self.record_ids[1]},
             },
         }
         for file, content in (("source.yml", source), ("star.yml", star)):
@@ -217,7 +217,7 @@ class AnyNames:
             "description": "A star table",
             "key": columns[0],
             "from": self.tables[driver],
-            "driver_key": key,
+            "from_key": key,
             "columns": _columns(columns, types, late),
         }
 

@@ -138,7 +138,7 @@ def _is_model_file(path: Path) -> bool:
 
 def _flowing(entry: dict[str, Any]) -> dict[str, Any]:
     made = dict(entry)
-    for name in ("key", "driver_key"):
+    for name in ("key", "from_key"):
         if isinstance(made.get(name), list):
             made[name] = _FlowList(made[name])
     made["columns"] = {name: _Flow(column) for name, column in entry["columns"].items()}

@@ -53,7 +53,7 @@ class StarTableDraft:
     columns: list[StarColumn] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     rounded: list[str] = field(default_factory=list)
-    record_id: str = ""
+    surrogate_key: str = ""
     partition_by: str = ""
     updated_at: str = ""
     timeless: str = ""
@@ -63,10 +63,10 @@ class StarTableDraft:
         """Return the table's entry in ``star.yml``."""
         made: dict[str, Any] = {"description": _description(self)}
         if self.is_fact:
-            made["record_id"] = self.record_id
+            made["surrogate_key"] = self.surrogate_key
         made |= {"key": _one_or_list(self.key), "from": self.table.name}
         if self.table.key != self.key:
-            made["driver_key"] = _one_or_list(self.table.key)
+            made["from_key"] = _one_or_list(self.table.key)
         if self.partition_by:
             made["partition_by"] = self.partition_by
         made["columns"] = {column.name: _column_entry(column) for column in self.columns}
@@ -139,7 +139,9 @@ def draft_star(tables: Sequence[Drafted], described: dict[tuple[int, str], str])
         referring = {name: dimensions[one.target] for name, one in to_dimensions.items() if not one.why_not}
         _fill(made, described, referring)
         entity = made.name.removeprefix("fact_")[: names.STAR_NAME - len("_record_id")]
-        made.record_id = names.unique(f"{entity}_record_id", (column.name for column in made.columns), names.STAR_NAME)
+        made.surrogate_key = names.unique(
+            f"{entity}_record_id", (column.name for column in made.columns), names.STAR_NAME
+        )
         star.tables.append(made)
     star.tables = [*dimensions.values(), *star.tables]
     star.date_dimension = "dim_date" if any(made.partition_by for made in star.tables) else ""

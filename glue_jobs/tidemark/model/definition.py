@@ -71,12 +71,12 @@ class StarTable:
         The columns that identify a row.
     driver
         The source table of which every row becomes one row (or one chain of versions) here.
-    driver_key
+    from_key
         The driver's key columns that those of ``key`` are taken from, in the same order.
     joins
         Further source tables that the SQL reads.
-    complete
-        Whether every driver row must arrive; False where the SQL filters, and then counts are not reconciled.
+    filtered
+        Whether the SQL leaves driver rows out; then rows are not counted against the source's.
     """
 
     name: str
@@ -85,9 +85,9 @@ class StarTable:
     columns: tuple[Column, ...]
     sql: str
     driver: str
-    driver_key: tuple[str, ...]
+    from_key: tuple[str, ...]
     joins: tuple[str, ...] = ()
-    complete: bool = True
+    filtered: bool = False
 
     def column(self, name: str) -> Column:
         """Return the column called ``name``."""
@@ -110,13 +110,13 @@ class Fact(StarTable):
 
     Parameters
     ----------
-    record_id
+    surrogate_key
         Name of the warehouse's identity key.
     partition_by
         Date column by whose months the lake table is partitioned, or None.
     """
 
-    record_id: str
+    surrogate_key: str
     partition_by: str | None = None
 
     @property

@@ -62,14 +62,14 @@ class _DimensionFile(_Strict):
     description: str = Field(min_length=1)
     key: Names = Field(min_length=1)
     driver: Name = Field(alias="from")
-    driver_key: Names | None = None
+    from_key: Names | None = None
     joins: list[Name] = []
-    complete: bool = True
+    filtered: bool = False
     columns: dict[Name, _ColumnFile] = Field(min_length=1)
 
 
 class _FactFile(_DimensionFile):
-    record_id: Name
+    surrogate_key: Name
     partition_by: Name | None = None
 
 
@@ -177,11 +177,11 @@ def _star_fields(folder: Folder, tables: dict[str, SourceTable], name: str, spec
     for key in spec.key:
         _need(key in known, f"{where}: key {key!r} is not among its columns", known)
     driver = tables[spec.driver]
-    driver_key = spec.driver_key or spec.key
-    shown = repr(driver_key[0] if len(driver_key) == 1 else driver_key)
+    from_key = spec.from_key or spec.key
+    shown = repr(from_key[0] if len(from_key) == 1 else from_key)
     _need(
-        sorted(driver_key) == sorted(driver.key) and len(driver_key) == len(spec.key),
-        f"{where}: driver_key {shown} is not the key of {spec.driver}",
+        sorted(from_key) == sorted(driver.key) and len(from_key) == len(spec.key),
+        f"{where}: from_key {shown} is not the key of {spec.driver}",
         [", ".join(driver.key)],
     )
     return {
@@ -191,9 +191,9 @@ def _star_fields(folder: Folder, tables: dict[str, SourceTable], name: str, spec
         "columns": columns,
         "sql": folder.text(f"{name}.sql", f"the SELECT of {name} over the source tables").strip().rstrip(";"),
         "driver": spec.driver,
-        "driver_key": tuple(driver_key),
+        "from_key": tuple(from_key),
         "joins": tuple(spec.joins),
-        "complete": spec.complete,
+        "filtered": spec.filtered,
     }
 
 
@@ -217,16 +217,20 @@ def _fact(folder: Folder, tables: dict[str, SourceTable], name: str, spec: _Fact
     if spec.partition_by is not None:
         what = f"{where}: partition_by {spec.partition_by!r}"
         _need(spec.partition_by in known, f"{what} is not among its columns", known)
-    _need_star_column(where, "record_id", spec.record_id)
-    _need(spec.record_id not in known, f"{where}: record_id {spec.record_id!r} is also a column", ["a name of its own"])
-    return Fact(**fields, record_id=spec.record_id, partition_by=spec.partition_by)
+    _need_star_column(where, "surrogate_key", spec.surrogate_key)
+    _need(
+        spec.surrogate_key not in known,
+        f"{where}: surrogate_key {spec.surrogate_key!r} is also a column",
+        ["a name of its own"],
+    )
+    return Fact(**fields, surrogate_key=spec.surrogate_key, partition_by=spec.partition_by)
 
 
 def _check_names(folder: Folder, star: _StarFile) -> None:
     """Every star table, with the views and functions made beside it, needs a name of its own."""
     dates = [] if star.date_dimension is None else [star.date_dimension]
     tables = [*dates, *star.dimensions, *star.facts]
-    facts = [model_names.FactNames(name, spec.key, spec.record_id) for name, spec in star.facts.items()]
+    facts = [model_names.FactNames(name, spec.key, spec.surrogate_key) for name, spec in star.facts.items()]
     taken = model_names.taken(tables, facts)
     for name in tables:
         where, good = f"{folder.at('star.yml')}: {name}", model_names.is_star_table(name)
@@ -236,7 +240,7 @@ def _check_names(folder: Folder, star: _StarFile) -> None:
             f"{where}: the name is taken",
             [
                 "a name that no other star table has, nor what the warehouse makes beside one (<table>_pkey; "
-                "<fact>_current, _as_of, _one, _<key>_version_key, _<record_id>_seq), "
+                "<fact>_current, _as_of, _one, _<key>_version_key, _<surrogate_key>_seq), "
                 "nor one of Tidemark's own tables (etl_batches, quarantine)"
             ],
         )

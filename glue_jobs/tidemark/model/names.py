@@ -43,15 +43,15 @@ _LINE_BREAKERS: Final = ("Cc", "Zl", "Zp", "Cs")
 
 @dataclass(frozen=True)
 class FactNames:
-    """What a fact's own names in the warehouse are made of: its name, its key and its ``record_id``."""
+    """What a fact's own names in the warehouse are made of: its name, its key and its ``surrogate_key``."""
 
     name: str
     key: Sequence[str]
-    record_id: str
+    surrogate_key: str
 
     def derived(self) -> list[str]:
         """Names of its view, function, indexes and sequence; the last two as PostgreSQL makes them."""
-        unique, sequence = ("_".join([self.name, *self.key, "version_key"]), f"{self.name}_{self.record_id}_seq")
+        unique, sequence = ("_".join([self.name, *self.key, "version_key"]), f"{self.name}_{self.surrogate_key}_seq")
         return [*(self.name + ending for ending in FACTS_OWN), unique, sequence]
 
 
@@ -101,7 +101,7 @@ def source_column_problem(column: str, columns: Iterable[str]) -> str:
 
 
 def star_column_problem(column: str) -> str:
-    """Say which other name a star column, or a fact's ``record_id``, needs; empty if its own will do."""
+    """Say which other name a star column, or a fact's ``surrogate_key``, needs; empty if its own will do."""
     if not _STAR_NAME.fullmatch(column) or column[0] == "_":
         return "lower-case letters, digits and _, beginning with a letter, at most 55"
     return "another name: every star table has this one of Tidemark's or PostgreSQL's" if column in STARS_OWN else ""

@@ -53,7 +53,7 @@ def _star_table(model: Model, table: StarTable) -> Iterator[str]:
     months = f" Partitioned in the lake by the month of `{table.partition_by}`." if table.partition_by else ""
     yield (
         f"{table.description}. Natural key: {_key(table.key)}; each version's own key in the warehouse: "
-        f"`{table.record_id}`. Made of {made_of}.{months}\n"
+        f"`{table.surrogate_key}`. Made of {made_of}.{months}\n"
     )
     yield (
         f"The present rows: view `{model.name}.{table.name}_current`. The rows at a time: "

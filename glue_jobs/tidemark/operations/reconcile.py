@@ -38,8 +38,8 @@ class Line:
         The star table whose rows are this table's, and those that it adds columns to.
     star_lake, warehouse, held
         Present rows in the lake and in the warehouse, and rows held in quarantine.
-    complete
-        Whether every source row must arrive in the star table.
+    filtered
+        Whether the star table's SQL leaves source rows out.
     versions_differing
         Versions of a fact that are not the same in lake and warehouse.
     """
@@ -53,7 +53,7 @@ class Line:
     star_lake: int | None = None
     warehouse: int | None = None
     held: int = 0
-    complete: bool = True
+    filtered: bool = False
     versions_differing: int = 0
 
     @property
@@ -63,7 +63,7 @@ class Line:
             return "lake differs from source"
         if self.star and self.star_lake != self.warehouse:
             return "warehouse differs from lake"
-        if self.star and self.complete and self.star_lake != self.mirror - self.held:
+        if self.star and not self.filtered and self.star_lake != self.mirror - self.held:
             return "star differs from mirror"
         return f"{self.versions_differing} versions differ" if self.versions_differing else ""
 
@@ -131,7 +131,7 @@ def reconcile(pipeline: Pipeline) -> Reconciliation:
                     star_lake=stars[star.name],
                     warehouse=warehouse.present_rows(star) if ledger else 0,
                     held=applied.quarantined_rows.get(star.name, 0),
-                    complete=star.complete,
+                    filtered=star.filtered,
                     versions_differing=_differing(warehouse, model, lake, applied, star) if ledger else 0,
                 )
                 for star in driven

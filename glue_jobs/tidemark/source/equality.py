@@ -163,7 +163,7 @@ class _Suspect:
 
     @property
     def key(self) -> str:
-        return f"{self.dimension.driver}.{self.dimension.driver_key[0]}"
+        return f"{self.dimension.driver}.{self.dimension.from_key[0]}"
 
 
 def problems(connection: psycopg.Connection[Any], model: Model, copied_columns: CopiedColumns) -> list[str]:
@@ -215,7 +215,7 @@ def _suspects(
     written = spellings(connection, list(oids.values()))
     references = set(connection.execute(_REFERENCES.encode(), {"oids": list(oids.values())}).fetchall())
     for fact, column, dimension in wanted:
-        there = (oids.get(dimension.driver, 0), dimension.driver_key[0])
+        there = (oids.get(dimension.driver, 0), dimension.from_key[0])
         key = written.get(there, Spelling())
         is_number = dimension.column(dimension.key[0]).type.spark in ("float", "double")
         if key.reason and (key.is_float or not is_number):
@@ -232,7 +232,7 @@ def _suspects(
 def _message(suspect: _Suspect, tables: dict[str, SourceTable]) -> str:
     fact, dimension = suspect.fact, suspect.dimension
     driver = tables[dimension.driver]
-    key = f"{driver.schema}.{driver.relation}.{dimension.driver_key[0]}"
+    key = f"{driver.schema}.{driver.relation}.{dimension.from_key[0]}"
     return (
         f"{fact.name}.{suspect.column.name} refers to {dimension.name} by the text of {key}, but equal values may be "
         f"written differently ({suspect.why}): join {dimension.driver} in {fact.name}.sql and take {suspect.key}, or "

@@ -108,13 +108,13 @@ def check_keys_are_the_drivers(rows: DataFrame, table: StarTable, driver: DataFr
     ModelError
         Naming one of them.
     """
-    there = driver.select(key_text(driver, table, table.driver_key))
+    there = driver.select(key_text(driver, table, table.from_key))
     made = rows.select(F.col(KEY_TEXT).alias("key"), F.col(REASON).isNull().alias("good")).where("good")
     other = made.join(there, "key", "left_anti").limit(1).collect()
     if other:
         raise ModelError(
             f"{table.name}.sql gives {', '.join(table.key)} {other[0]['key']}, which is no key of {table.driver} there",
-            expected=f"{', '.join(table.driver_key)} of each row of {table.driver}, as the source has it",
+            expected=f"{', '.join(table.from_key)} of each row of {table.driver}, as the source has it",
             do="give the key as it is; what is made of it goes into a column of its own",
         )
 

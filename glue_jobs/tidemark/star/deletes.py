@@ -27,12 +27,12 @@ def lost_rows(
         there = rows.select(*keys.lookup_key(table.key))
     else:
         mirror = lake.spark.table(lake.mirror(table.driver))
-        if table.complete and scope.ranges is not None and table.column(table.key[0]).type.is_integer:
+        if not table.filtered and scope.ranges is not None and table.column(table.key[0]).type.is_integer:
             alive_here = alive_here.where(within(table.key[0], scope.ranges))
-            mirror = mirror.where(within(table.driver_key[0], scope.ranges))
-        if not table.complete:  # the SQL may let a changed row no longer through
+            mirror = mirror.where(within(table.from_key[0], scope.ranges))
+        if table.filtered:  # the SQL may let a changed row no longer through
             mirror = mirror.where(F.col("_batch") != manifest.batch)
-        there = mirror.select(*contract.keys_in_star(mirror, table, table.driver_key))
-        if not table.complete:
+        there = mirror.select(*contract.keys_in_star(mirror, table, table.from_key))
+        if table.filtered:
             there = there.unionAll(rows.select(*keys.lookup_key(table.key)))
     return alive_here.join(there, keys.matches_lookup(table.key), "left_anti")

@@ -138,7 +138,7 @@ def _kind(part: Any) -> str:
 class _Reader:
     def __init__(self, table: StarTable, everything: InputColumns) -> None:
         self._everything, self._driver = everything, table.driver
-        self._driver_key = {f"{table.driver}.{column}" for column in table.driver_key}
+        self._from_key = {f"{table.driver}.{column}" for column in table.from_key}
 
     def read(self, plan: Any) -> _Flow:
         """Return what is known of a plan, from that of its parts."""
@@ -183,7 +183,7 @@ class _Reader:
         if grouped:
             by = [reference for part in _each(getattr(plan, grouped)()) for reference in _references(part)]
             rows |= child.of(by) if kind == "Aggregate" else _NONE
-            apart = apart and (not child.drivers or self._driver_key <= {child.passed_through.get(name) for name in by})
+            apart = apart and (not child.drivers or self._from_key <= {child.passed_through.get(name) for name in by})
         depends, passed_through = dict(child.depends), dict(child.passed_through)
         for part in _each(plan.expressions()):
             if _kind(part) == "Alias":

@@ -81,6 +81,6 @@ def _looked_at(lake: Lake, entries: DataFrame, changes: Mapping[str, StarChange]
         if change.evaluated_keys is not None:
             mine = entries.where(F.col("table_name") == name)
             driver = lake.spark.table(lake.mirror(star[name].driver))
-            there = driver.select(contract.key_text(driver, star[name], star[name].driver_key))
+            there = driver.select(contract.key_text(driver, star[name], star[name].from_key))
             parts += [mine.join(change.evaluated_keys, "key", "left_semi"), mine.join(there, "key", "left_anti")]
     return reduce(DataFrame.unionByName, parts).distinct()

@@ -144,7 +144,7 @@ def _zone(lake: Lake, table: Dimension | Fact, found: DataFrame, lineage: Lineag
 def _check_keys(rows: DataFrame, table: Dimension | Fact, lineage: Lineage, driver: DataFrame) -> None:
     """Hold the candidates' keys against the driver's, as far as the SQL itself does not say that they are the same."""
     fed_from = [lineage.passed_through.get(name) for name in table.key]
-    own = fed_from == [f"{table.driver}.{name}" for name in table.driver_key]
+    own = fed_from == [f"{table.driver}.{name}" for name in table.from_key]
     if not (own and lineage.one_to_one and _same_types(driver, table)):
         evaluate.check_one_row_per_key(rows, table)
     if not own:
@@ -154,7 +154,7 @@ def _check_keys(rows: DataFrame, table: Dimension | Fact, lineage: Lineage, driv
 def _same_types(driver: DataFrame, table: Dimension | Fact) -> bool:
     """Whether the key has the same type here and there, to the last digit."""
     kinds, own = dict(driver.dtypes), [table.column(name).type for name in table.key]
-    same = [kind.spark == kinds[name] for kind, name in zip(own, table.driver_key, strict=True)]
+    same = [kind.spark == kinds[name] for kind, name in zip(own, table.from_key, strict=True)]
     return all(same) and not any(kind.args for kind in own)
 
 
@@ -183,6 +183,6 @@ def _rejected(decided: DataFrame) -> DataFrame:
 def _keys(lake: Lake, table: Dimension | Fact, manifest: Manifest, decided: DataFrame) -> DataFrame:
     """Keys that were looked at: those of the changed driver rows, and those decided gone or to be so."""
     driver = lake.spark.table(lake.mirror(table.driver)).where(F.col("_batch") == manifest.batch)
-    changed = driver.select(contract.key_text(driver, table, table.driver_key))
+    changed = driver.select(contract.key_text(driver, table, table.from_key))
     own = F.coalesce(F.col(contract.KEY_TEXT), keys.key_text(keys.key_names(table.key)))
     return changed.unionAll(decided.select(own.alias("key")))

@@ -54,7 +54,7 @@ def scope_of(lake: Lake, table: StarTable, manifest: Manifest, mirrored: Mapping
         return EVERYTHING
     return Scope(
         everything=False,
-        may_have_deletes=driver.keys is not None or not table.complete,
+        may_have_deletes=driver.keys is not None or table.filtered,
         changed_keys=_changed_keys(lake, table, manifest, mirrored),
         ranges=driver.keys,
     )
@@ -65,13 +65,13 @@ def _changed_keys(
 ) -> list[Any] | None:
     """Keys of at least all driver rows that the manifest changed, if they are few and of one column of one type."""
     here = dict(lake.spark.table(lake.mirror(table.driver)).dtypes)
-    if len(table.driver_key) > 1 or here[table.driver_key[0]] != table.column(table.key[0]).type.spark:
+    if len(table.from_key) > 1 or here[table.from_key[0]] != table.column(table.key[0]).type.spark:
         return None
     change = mirrored.get(table.driver)
     if change is not None and change.keys:
         return change.keys
     changed = lake.spark.table(lake.mirror(table.driver)).where(F.col("_batch") == manifest.batch)
-    found = [row[0] for row in changed.select(names.spark(table.driver_key[0])).limit(FEW_KEYS + 1).collect()]
+    found = [row[0] for row in changed.select(names.spark(table.from_key[0])).limit(FEW_KEYS + 1).collect()]
     return found if len(found) <= FEW_KEYS else None
 
 

@@ -32,7 +32,7 @@ def reconcile(model: Model, lake: LakeReader, delta: LakeDelta, manifest: Manife
         driver = manifest.tables.get(table.driver)
         change = applied.changes.get(table.name)
         waits = driver is None or (change is not None and change.status == "skipped")
-        source = driver.count if driver and table.complete and not waits else there + held
+        source = driver.count if driver and not table.filtered and not waits else there + held
         if not here == there == source - held:
             differing.append(f"{table.name}: source {source} less {held} held back, lake {there}, warehouse {here}")
     if differing:

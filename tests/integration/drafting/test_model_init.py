@@ -176,7 +176,7 @@ class TestSamples:
         assert made.tables["order_details"].key == ("order_id", "product_id")
         assert set(made.facts) == {"fact_orders", "fact_order_details", "fact_customer_customer_demo"}
         details = made.facts["fact_order_details"]
-        assert (details.key, details.driver_key) == (("order_id", "product_id"), ("order_id", "product_id"))
+        assert (details.key, details.from_key) == (("order_id", "product_id"), ("order_id", "product_id"))
         assert {column.name: column.references for column in details.references} == {"product_id": "dim_products"}
         orders = made.facts["fact_orders"]
         assert orders.partition_by == "order_date"
@@ -191,7 +191,7 @@ class TestSamples:
             ("PlaylistId", "TrackId"),
         )
         line = made.facts["fact_invoice_line"]
-        assert (line.key, line.driver_key, line.driver) == (("invoice_line_id",), ("InvoiceLineId",), "invoice_line")
+        assert (line.key, line.from_key, line.driver) == (("invoice_line_id",), ("InvoiceLineId",), "invoice_line")
         assert "`UnitPrice` AS `unit_price`" in line.sql
 
     def test_cycles(self, sample: Callable[[str], Draft]) -> None:

@@ -144,7 +144,7 @@ DIMENSION: Final = """  dim_account:
 """
 FACT: Final = """  fact_purchase:
     description: Purchases
-    record_id: purchase_record_id
+    surrogate_key: purchase_record_id
     key: id
     from: purchase
     columns:

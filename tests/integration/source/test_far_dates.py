@@ -20,7 +20,7 @@ DAYS = ["0044-03-15", "0044-03-15 BC", "0001-12-31 BC", "0001-01-01", "20240-02-
 STAR = """\
   fact_event:
     description: Events
-    record_id: event_record_id
+    surrogate_key: event_record_id
     key: id
     from: event
     partition_by: day

@@ -21,9 +21,9 @@ SOURCE = """  line:
 """
 STAR = """  fact_line:
     description: Lines of orders, every version
-    record_id: line_record_id
+    surrogate_key: line_record_id
     key: [order_place, item]
-    driver_key: [place, sku]
+    from_key: [place, sku]
     from: line
     columns:
       item: {type: varchar, nullable: false, description: What}
@@ -55,7 +55,7 @@ def lines(shop: Pipeline) -> Pipeline:
     shop.edit("star.yml", "facts:\n", "facts:\n" + STAR.removesuffix("  dim"))
     (shop.folder / "fact_line.sql").write_text("SELECT place AS order_place, sku AS item, amount FROM line")
     (shop.folder / "dim_line.sql").write_text("SELECT place, sku, amount FROM line WHERE try_cast(amount AS int) >= 0")
-    shop.edit("star.yml", "  dim_line:\n", "  dim_line:\n    complete: false\n")
+    shop.edit("star.yml", "  dim_line:\n", "  dim_line:\n    filtered: true\n")
     return shop
 
 

@@ -48,7 +48,7 @@ def write_model(pipeline: Pipeline, columns: dict[str, tuple[str, str, bool]], s
     head = "  thing:\n    description: Things\n    key: [id]\n    columns:\n"
     updated = "      last_updated: {type: timestamp(3), nullable: false, description: x}\n"
     source = head + declaration(columns, star=False) + updated
-    fact = "  fact_thing:\n    description: Things\n    record_id: thing_record_id\n    key: id\n    from: thing\n    columns:\n"
+    fact = "  fact_thing:\n    description: Things\n    surrogate_key: thing_record_id\n    key: id\n    from: thing\n    columns:\n"
     for file, text in (("source.yml", source), ("star.yml", fact + declaration(columns, star=True))):
         path = pipeline.folder / file
         kept = path.read_text().split("  thing:\n")[0].split("  fact_thing:\n")[0]

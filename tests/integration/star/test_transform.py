@@ -244,7 +244,9 @@ def test_a_model_that_grew_while_a_manifest_was_waiting(shop: Pipeline) -> None:
 
 def test_csv_and_a_facts_sql_that_filters(shop: Pipeline) -> None:
     """A row that the SQL no longer lets through ends; texts that CSV could break pass unharmed."""
-    shop.edit("star.yml", "    record_id: order_record_id", "    record_id: order_record_id\n    complete: false")
+    shop.edit(
+        "star.yml", "    surrogate_key: order_record_id", "    surrogate_key: order_record_id\n    filtered: true"
+    )
     shop.edit("fact_order.sql", "FROM orders", "FROM orders WHERE amount < 100")
     shop.tick(landing_format="csv")
     assert len(shop.lake("fact_order")) == 79

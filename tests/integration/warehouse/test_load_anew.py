@@ -101,7 +101,7 @@ def test_a_quiet_table_is_loaded_anew_after_its_columns_were_widened(new_pipelin
     star = f"    description: x\n    key: id\n    from: gauge\n    columns:\n{columns}"
     shop.edit("source.yml", "tables:\n", f"tables:\n{source}")
     shop.edit("star.yml", "dimensions:\n", f"dimensions:\n  dim_gauge:\n{star}")
-    shop.edit("star.yml", "facts:\n", f"facts:\n  fact_gauge:\n    record_id: gauge_record_id\n{star}")
+    shop.edit("star.yml", "facts:\n", f"facts:\n  fact_gauge:\n    surrogate_key: gauge_record_id\n{star}")
     for table in ("dim_gauge", "fact_gauge"):
         (shop.folder / f"{table}.sql").write_text("SELECT id, number, share, price FROM gauge")
     shop.tick()

@@ -96,7 +96,7 @@ def test_there_are_no_other_star_tables(totesys: Model) -> None:
     assert {table.name for table in totesys.star_tables} == set(STARS)
     assert totesys.date_dimension == "dim_date"
     assert described(DATE_COLUMNS) == published(DATES)
-    assert {name: fact.record_id for name, fact in totesys.facts.items()} == RECORD_IDS
+    assert {name: fact.surrogate_key for name, fact in totesys.facts.items()} == RECORD_IDS
     assert (totesys.source_database, totesys.star_database) == ("totesys_source", "totesys_star")
 
 
@@ -220,7 +220,7 @@ dimensions:
 facts:
   fact_sale:
     description: Sales
-    record_id: sale_record_id
+    surrogate_key: sale_record_id
     key: sale_id
     from: sale
     partition_by: day
@@ -250,7 +250,7 @@ def test_defaults_and_overrides(folder: Path) -> None:
     assert item.column("name").nullable
     assert model.dimensions["dim_item"].sql == "SELECT item_id, name FROM item"
     assert model.facts["fact_sale"].inputs == ("sale",)
-    assert model.facts["fact_sale"].driver_key == ("sale_id",)
+    assert model.facts["fact_sale"].from_key == ("sale_id",)
 
 
 def test_the_digest_changes_with_every_file(folder: Path) -> None:
@@ -394,8 +394,8 @@ TYPOS: Final = {
     "driver key is not the key": (
         "star.yml",
         "    from: item",
-        "    from: item\n    driver_key: name",
-        "star.yml: dim_item: driver_key 'name' is not the key of item; expected: item_id",
+        "    from: item\n    from_key: name",
+        "star.yml: dim_item: from_key 'name' is not the key of item; expected: item_id",
     ),
     "unknown reference": (
         "star.yml",
@@ -459,21 +459,21 @@ TYPOS: Final = {
     ),
     "record id of Tidemark's own": (
         "star.yml",
-        "record_id: sale_record_id",
-        "record_id: version",
-        "star.yml: fact_sale: record_id 'version'; expected: another name",
+        "surrogate_key: sale_record_id",
+        "surrogate_key: version",
+        "star.yml: fact_sale: surrogate_key 'version'; expected: another name",
     ),
     "composite key of a driver that has one column": (
         "star.yml",
         "    key: sale_id",
         "    key: [sale_id, item_id]",
-        "star.yml: fact_sale: driver_key ['sale_id', 'item_id'] is not the key of sale; expected: sale_id",
+        "star.yml: fact_sale: from_key ['sale_id', 'item_id'] is not the key of sale; expected: sale_id",
     ),
     "record id is a column": (
         "star.yml",
-        "record_id: sale_record_id",
-        "record_id: day",
-        "star.yml: fact_sale: record_id 'day' is also a column",
+        "surrogate_key: sale_record_id",
+        "surrogate_key: day",
+        "star.yml: fact_sale: surrogate_key 'day' is also a column",
     ),
     "a model called as the ledger's schema": (
         "source.yml",

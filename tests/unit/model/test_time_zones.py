@@ -43,7 +43,7 @@ STAR: Final = """\
 facts:
   fact_sale:
     description: Sales
-    record_id: sale_record_id
+    surrogate_key: sale_record_id
     key: sale_id
     from: sale
     joins: [item]

@@ -27,7 +27,7 @@ def star(
         Column(name="v", type=PgType.parse(kind), nullable=nullable, description="x"),
     )
     return Dimension(
-        name="d", description="x", key=("k",), columns=columns, sql=sql, driver="t", driver_key=("k",), joins=joins
+        name="d", description="x", key=("k",), columns=columns, sql=sql, driver="t", from_key=("k",), joins=joins
     )
 
 

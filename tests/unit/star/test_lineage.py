@@ -27,9 +27,9 @@ def fact(sql: str, columns: tuple[str, ...], key: tuple[str, ...] = ("id",)) -> 
         columns=tuple(Column(name=name, type=PgType("text"), nullable=True, description="x") for name in columns),
         sql=sql,
         driver="orders",
-        driver_key=("id",),
+        from_key=("id",),
         joins=("customer", "region"),
-        record_id="record_id",
+        surrogate_key="surrogate_key",
     )
 
 

@@ -490,7 +490,7 @@ class TestTables:
             ({"warehouse": 4}, "warehouse differs from lake"),
             ({"star_lake": 4, "warehouse": 4}, "star differs from mirror"),
             ({"star_lake": 4, "warehouse": 4, "held": 1}, ""),
-            ({"star_lake": 4, "warehouse": 4, "complete": False}, ""),
+            ({"star_lake": 4, "warehouse": 4, "filtered": True}, ""),
             ({"versions_differing": 2}, "2 versions differ"),
             ({"source_now": 9}, ""),
         ],

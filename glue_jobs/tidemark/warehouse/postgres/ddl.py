@@ -103,7 +103,7 @@ def table_comments(model: Model) -> dict[str, str]:
     for table in model.star_tables:
         texts = [(column.name, column.description) for column in added_in_warehouse(table)]
         if isinstance(table, Fact):
-            texts.insert(0, (table.record_id, "Identity of this version"))
+            texts.insert(0, (table.surrogate_key, "Identity of this version"))
         result |= _comments(pg(model.name, table.name), table.description, table.columns, texts)
     return result
 
@@ -142,7 +142,7 @@ def _dimension(model: Model, dimension: Dimension) -> str:
 
 def _fact(model: Model, fact: Fact) -> list[str]:
     schema, table = model.name, pg(model.name, fact.name)
-    parts = [f"{pg(fact.record_id)} bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", *_columns(model, fact.name)]
+    parts = [f"{pg(fact.surrogate_key)} bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", *_columns(model, fact.name)]
     parts += [f"UNIQUE ({_listed(fact.key)}, {pg('version')})", 'CHECK ("valid_from" < "valid_to")']
     parts += ['CHECK ("is_current" = ("valid_to" IS NULL))', 'CHECK (NOT ("is_current" AND "is_deleted"))']
     for column in fact.references:

@@ -134,7 +134,7 @@ class Schema:
         return {str(name) for (name,) in self._rows(query, pg(self._model.name))}
 
     def _evolve_table(self, table: StarTable) -> None:
-        own = {*(column.name for column in added_in_warehouse(table)), getattr(table, "record_id", "")}
+        own = {*(column.name for column in added_in_warehouse(table)), getattr(table, "surrogate_key", "")}
         modelled = {column.name for column in table.columns}
         found = {
             # A column that others added, and that fills itself, is theirs.
