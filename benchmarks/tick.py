@@ -18,7 +18,7 @@ from rich.table import Table
 from tidemark.operations.tick import Tick, run_tick
 
 from local_stack import lifecycle
-from local_stack.lifecycle import Wanted
+from local_stack.lifecycle import UpOptions
 from local_stack.simulator.day import BusinessDay
 from local_stack.stack import Stack
 
@@ -47,7 +47,7 @@ def one_round(seed: int) -> dict[str, Tick]:
     """Start a stack, run the three ticks, stop it."""
     with tempfile.TemporaryDirectory() as folder:
         state_dir = Path(folder) / "state"
-        stack = lifecycle.up(state_dir, Wanted(), lambda _: None)
+        stack = lifecycle.up(state_dir, UpOptions(), lambda _: None)
         try:
             ticks = {"first": run_tick(stack.pipeline)}
             change_sixty_rows(stack, seed)

@@ -34,7 +34,7 @@ def build(target: Path) -> None:
     """
     with tempfile.TemporaryDirectory() as scratch:
         state_dir = Path(scratch) / "state"
-        stack = lifecycle.up(state_dir, lifecycle.Wanted(), lambda _: None)
+        stack = lifecycle.up(state_dir, lifecycle.UpOptions(), lambda _: None)
         try:
             settings = replace(
                 RunnerSettings(state_dir=state_dir, endpoint=stack.aws.endpoint), class_archive=state_dir / "none"

@@ -27,7 +27,7 @@ _THROWAWAY: Final = {"fsync": "off", "full_page_writes": "off"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class DatabaseRef:
     """Where a database is: its address (user, host, port, name), and whether the stack made it."""
 
     embedded: bool
@@ -38,8 +38,8 @@ class Place:
 class Places:
     """Both databases."""
 
-    source: Place
-    warehouse: Place
+    source: DatabaseRef
+    warehouse: DatabaseRef
 
 
 def check_direct(source: Credentials | None, warehouse: Credentials | None) -> None:
@@ -71,8 +71,8 @@ def open_all(
     assert ours is not None  # noqa: S101 # nosec B101 # given, or made above
     assert theirs is not None  # noqa: S101 # nosec B101
     places = Places(
-        source=Place(embedded=source is None, address=str(ours)),
-        warehouse=Place(embedded=warehouse is None, address=str(theirs)),
+        source=DatabaseRef(embedded=source is None, address=str(ours)),
+        warehouse=DatabaseRef(embedded=warehouse is None, address=str(theirs)),
     )
     return places, ours, theirs
 

@@ -27,19 +27,19 @@ from local_stack import databases as own_databases
 from local_stack import isolation
 from local_stack.aws.client import REPO, LocalAws, LocalStackError
 from local_stack.aws.provisioning import provision
-from local_stack.databases import Place
-from local_stack.postgres.directory import Area
+from local_stack.databases import DatabaseRef
+from local_stack.postgres.directory import ServerDirectory
 from local_stack.postgres.server import EmbeddedPostgres
 from local_stack.simulator.schema import TABLES
 from local_stack.stack import RECORD_FILE, Record, Stack, deployment
 
 DEFAULT_MODEL: Final = REPO / "model" / "totesys"
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class UpOptions:
     """What ``tidemark up`` is asked for; None where the user said nothing. ``repr`` shows no URL.
 
     Parameters
@@ -56,7 +56,7 @@ class Wanted:
     warehouse: Credentials | None = None
 
 
-def up(state_dir: Path, wanted: Wanted, say: Say) -> Stack:
+def up(state_dir: Path, wanted: UpOptions, say: Report) -> Stack:
     """Start a stack, or bring the running one up to date.
 
     Parameters
@@ -100,7 +100,7 @@ def down(state_dir: Path) -> Record | None:
     with _one_at_a_time(state_dir):
         record = Record.read(state_dir)
         cleaned = _clean(state_dir)
-    nowhere = Place(embedded=True, address="")
+    nowhere = DatabaseRef(embedded=True, address="")
     half = Record(model_dir="", model_name="", landing_format="", source=nowhere, warehouse=nowhere)
     return (record or half) if cleaned else None
 
@@ -120,7 +120,7 @@ def _running(state_dir: Path) -> Stack | None:
     return None
 
 
-def _start(state_dir: Path, wanted: Wanted, model: Model, say: Say) -> Stack:
+def _start(state_dir: Path, wanted: UpOptions, model: Model, say: Report) -> Stack:
     """Start databases and local AWS at the same time: each waits for processes most of the time."""
     model_dir = str((wanted.model_dir or DEFAULT_MODEL).resolve())
     landing_format = wanted.landing_format or "parquet"
@@ -148,7 +148,7 @@ def _deploy(state_dir: Path, wanted: Deployment) -> LocalAws:
     return aws
 
 
-def _refresh(stack: Stack, wanted: Wanted, say: Say) -> Stack:
+def _refresh(stack: Stack, wanted: UpOptions, say: Report) -> Stack:
     """Check that the running stack is the one that was asked for, and renew its secrets and resources."""
     record = stack.record
     asked: dict[str, tuple[str | None, str]] = {
@@ -180,7 +180,7 @@ def _clean(state_dir: Path) -> bool:
     with contextlib.suppress(LocalStackError):
         LocalAws.attach(state_dir).stop()
         found = True
-    area = Area(state_dir)
+    area = ServerDirectory(state_dir)
     if area.exists() or area.pointer.is_symlink():
         EmbeddedPostgres(area).destroy()
         found = True

@@ -26,7 +26,7 @@ from tidemark.operations.pipeline import Pipeline
 from local_stack import databases as own_databases
 from local_stack import isolation
 from local_stack.aws.client import LocalAws, LocalStackError
-from local_stack.databases import Place
+from local_stack.databases import DatabaseRef
 from local_stack.postgres.server import EmbeddedPostgres
 
 RECORD_FILE: Final = "tidemark.json"
@@ -40,15 +40,17 @@ class Record:
     model_dir: str
     model_name: str
     landing_format: str
-    source: Place
-    warehouse: Place
+    source: DatabaseRef
+    warehouse: DatabaseRef
 
     @classmethod
     def read(cls, state_dir: Path) -> Record | None:
         """Read it; None if there is none, or one of another shape."""
         try:
             data: dict[str, Any] = json.loads((state_dir / RECORD_FILE).read_text(encoding="utf-8"))
-            return cls(**{**data, "source": Place(**data["source"]), "warehouse": Place(**data["warehouse"])})
+            return cls(
+                **{**data, "source": DatabaseRef(**data["source"]), "warehouse": DatabaseRef(**data["warehouse"])}
+            )
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 

@@ -14,7 +14,7 @@ from tidemark.base import database_url
 from tidemark.base.errors import WarehouseError
 
 from local_stack import lifecycle
-from local_stack.lifecycle import Wanted
+from local_stack.lifecycle import UpOptions
 from local_stack.simulator.day import BusinessDay, run
 from local_stack.stack import DEFAULT_STATE, Stack
 from local_stack.writer import open_writer
@@ -57,7 +57,7 @@ def up(
     """
     local_only(ctx)
     out = show.console()
-    wanted = Wanted(
+    wanted = UpOptions(
         model_dir=model,
         landing_format=landing_format,
         source=database_url.resolve(source) if source else None,

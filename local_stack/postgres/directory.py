@@ -72,7 +72,7 @@ class Account:
             os.chown(path, self.uid, self.gid)
 
 
-class Area:
+class ServerDirectory:
     """The folder of one server.
 
     Parameters

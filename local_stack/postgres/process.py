@@ -18,7 +18,7 @@ from typing import Final
 
 import psutil  # type: ignore[import-untyped]
 
-from local_stack.postgres.directory import Area, DatabaseError
+from local_stack.postgres.directory import DatabaseError, ServerDirectory
 
 HOST: Final = "127.0.0.1"
 SUPERUSER: Final = "postgres"
@@ -41,7 +41,7 @@ class Postmaster:
         The server's folder.
     """
 
-    def __init__(self, area: Area) -> None:
+    def __init__(self, area: ServerDirectory) -> None:
         self._area = area
 
     def create_cluster(self) -> None:

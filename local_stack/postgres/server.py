@@ -18,7 +18,7 @@ from psycopg import sql
 from pydantic import SecretStr
 from tidemark.base.database_url import Credentials
 
-from local_stack.postgres.directory import Area, DatabaseError
+from local_stack.postgres.directory import DatabaseError, ServerDirectory
 from local_stack.postgres.process import HOST, SUPERUSER, Postmaster
 
 __all__ = ["Credentials", "DatabaseError", "EmbeddedPostgres", "Server"]
@@ -55,7 +55,7 @@ class EmbeddedPostgres:
         The server's folder.
     """
 
-    def __init__(self, area: Area) -> None:
+    def __init__(self, area: ServerDirectory) -> None:
         self._area = area
         self._postmaster = Postmaster(area)
 
@@ -79,7 +79,7 @@ class EmbeddedPostgres:
         DatabaseError
             When the server cannot be set up or does not start; the message ends with what its log says.
         """
-        server = cls(Area(state_dir))
+        server = cls(ServerDirectory(state_dir))
         with server._area.lock():
             server._area.create(programs)
             if not server.running:
@@ -96,7 +96,7 @@ class EmbeddedPostgres:
         DatabaseError
             When none runs.
         """
-        server = cls(Area(state_dir))
+        server = cls(ServerDirectory(state_dir))
         if not server.running:
             raise DatabaseError(f"No embedded PostgreSQL runs for {state_dir}; start it with `tidemark up`.")
         return server

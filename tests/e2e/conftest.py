@@ -12,7 +12,7 @@ from tidemark.landing.area import Landing
 
 from local_stack.postgres.server import EmbeddedPostgres
 from local_stack.simulator.day import create_schema, load_snapshot
-from tests.integration.conftest import Pipeline, credentials_of
+from tests.integration.conftest import Harness, credentials_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -24,7 +24,7 @@ SNAPSHOT = REPO.parent / "shared" / "data" / "totesys" / "2024-08-22"
 @pytest.fixture(scope="module")
 def totesys(
     aws: None, spark: SparkSession, postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Pipeline]:
+) -> Iterator[Harness]:
     """The shipped model under a name of its own, so that lakes of other tests do not meet it."""
     if not SNAPSHOT.is_dir():
         pytest.skip(f"the real snapshot is not there ({SNAPSHOT})")
@@ -38,7 +38,7 @@ def totesys(
         load_snapshot(connection, SNAPSHOT)
     reader = credentials_of(postgres.create_reader("real_totesys", "totesys_reader"))
     warehouse = postgres.create_database("real_warehouse")
-    yield Pipeline(
+    yield Harness(
         folder, source, reader, Landing("s3://lake/landing-totesys"), spark, postgres.create_database, warehouse
     )
     postgres.drop_database("real_totesys")

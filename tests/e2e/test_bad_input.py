@@ -16,7 +16,7 @@ from tidemark.lake.batches import TableChange
 from tidemark.operations.tick import IDLE, PUBLISHED, Tick, run_tick
 
 from local_stack import lifecycle
-from local_stack.lifecycle import DEFAULT_MODEL, Wanted
+from local_stack.lifecycle import DEFAULT_MODEL, UpOptions
 
 if TYPE_CHECKING:
     from local_stack.stack import Stack
@@ -29,7 +29,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("bad")
     shutil.copytree(DEFAULT_MODEL, folder / "totesys")
     state_dir = folder / "state"
-    yield lifecycle.up(state_dir, Wanted(model_dir=folder / "totesys"), lambda _: None)
+    yield lifecycle.up(state_dir, UpOptions(model_dir=folder / "totesys"), lambda _: None)
     lifecycle.down(state_dir)
 
 

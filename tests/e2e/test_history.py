@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from tests.fuzz.oracle import Version, next_version
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import Harness
 
 STAMPS: Final = "created_at::date, created_at::time, last_updated::date, last_updated::time"
 # Fact -> what its rows are, as the source's own SQL; the last column is the moment of the source's last change.
@@ -68,7 +68,7 @@ class Expectation:
         return [version.published() for key in sorted(self.chains[fact]) for version in self.chains[fact][key]]
 
 
-def tick(totesys: Pipeline, expectation: Expectation) -> None:
+def tick(totesys: Harness, expectation: Expectation) -> None:
     """Run the three jobs and hold all of the warehouse against the source."""
     answers = {fact: totesys.query(query) for fact, query in FACTS.items()}
     before = datetime.now(UTC)
@@ -108,7 +108,7 @@ def tick(totesys: Pipeline, expectation: Expectation) -> None:
         )
 
 
-def test_three_ticks_of_the_real_snapshot(totesys: Pipeline) -> None:
+def test_three_ticks_of_the_real_snapshot(totesys: Harness) -> None:
     expectation = Expectation()
     tick(totesys, expectation)
     assert [len(expectation.rows(fact)) for fact in FACTS] == [9845, 4114, 13959]

@@ -46,7 +46,7 @@ from local_stack import lifecycle
 from tidemark.base.credentials import Credentials
 
 source = Credentials.model_validate_json(sys.stdin.read())
-lifecycle.up(Path({STATE!r}), lifecycle.Wanted(model_dir=Path({MODEL!r}), source=source), print)
+lifecycle.up(Path({STATE!r}), lifecycle.UpOptions(model_dir=Path({MODEL!r}), source=source), print)
 """
 # What these ask for holds for a database that is given as a URL, and is refused there by name.
 OF_A_URL: Final = ("PGSERVICE", "PGOPTIONS", "PGSSLCERT")

@@ -21,7 +21,7 @@ from tests.fuzz.source_work import SourceWork
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.integration.conftest import Pipeline
+    from tests.integration.conftest import Harness
 
 # Where the shop's jobs can die. What a tick has nothing to write to is not reached, and the tick then goes through.
 DEADLY: Final = (
@@ -49,7 +49,7 @@ class Campaign:
         Is told of each tick.
     """
 
-    def __init__(self, shop: Pipeline, seed: int, say: Callable[[str], None]) -> None:
+    def __init__(self, shop: Harness, seed: int, say: Callable[[str], None]) -> None:
         self.shop, self.seed, self._say = shop, seed, say
         self._random = random.Random(seed)  # noqa: S311 - not for secrets
         self.work = SourceWork(shop.source.connect, seed)

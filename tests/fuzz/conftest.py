@@ -13,7 +13,7 @@ from tidemark.landing.area import Landing
 from local_stack.postgres.server import EmbeddedPostgres
 from tests import servers
 from tests.fuzz.shop import grow
-from tests.integration.conftest import SHOP, Pipeline, credentials_of
+from tests.integration.conftest import SHOP, Harness, credentials_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,7 +30,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
 @pytest.fixture(scope="module")
 def grown_shop(
     aws: None, spark: SparkSession, postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Pipeline]:
+) -> Iterator[Harness]:
     """A shop that no other module touches."""
     folder = tmp_path_factory.mktemp("model") / "fuzz"
     shutil.copytree(SHOP, folder)
@@ -41,8 +41,6 @@ def grown_shop(
         connection.execute((SHOP / "schema.sql").read_bytes())
         grow(connection, folder)
     reader = credentials_of(postgres.create_reader("fuzz_source", "fuzz_reader"))
-    yield Pipeline(
-        folder, source, reader, Landing("s3://lake/landing-fuzz"), spark, postgres.create_database, warehouse
-    )
+    yield Harness(folder, source, reader, Landing("s3://lake/landing-fuzz"), spark, postgres.create_database, warehouse)
     postgres.drop_database("fuzz_source")
     postgres.drop_database("fuzz_warehouse")

@@ -16,13 +16,13 @@ from tests.fuzz.sabotage import KilledError, Sabotage
 from tests.integration.conftest import PROCESSED
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Pipeline
+    from tests.integration.conftest import Harness
 
 
 class Scene:
     """One shop that is watched by the oracle, under the model that :meth:`turn` has left."""
 
-    def __init__(self, shop: Pipeline) -> None:
+    def __init__(self, shop: Harness) -> None:
         self.shop = shop
         self.oracle = Oracle()
         self.model: Model = BASE

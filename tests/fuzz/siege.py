@@ -109,7 +109,7 @@ class Siege:
         with source.connect() as connection:
             connection.execute((SHOP / "schema.sql").read_bytes())
             grow(connection, model)
-        wanted = lifecycle.Wanted(
+        wanted = lifecycle.UpOptions(
             model_dir=model,
             source=self._server.create_reader("shop", "shop_reader"),
             warehouse=self._server.create_database("warehouse"),

@@ -11,7 +11,7 @@ import pytest
 from tests.fuzz.answers import FACT_COLUMNS
 from tests.fuzz.campaign import Campaign
 from tests.fuzz.scene import Scene
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import Harness
 
 # The first tick dies before it is recorded; the model gets a table that what waits has not, and a bad network. The third
 # dies as the first did; the model gets a column that what waits has not, and a death right after the warehouse commit.
@@ -22,7 +22,7 @@ TICKS = int(os.environ.get("FUZZ_TICKS", "4"))
 
 
 @pytest.fixture(scope="module")
-def campaign(grown_shop: Pipeline) -> Campaign:
+def campaign(grown_shop: Harness) -> Campaign:
     return Campaign(grown_shop, SEED, lambda line: print(line, flush=True))  # noqa: T201 - shown by pytest -s
 
 

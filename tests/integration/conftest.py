@@ -45,7 +45,7 @@ def credentials_of(database: Database, **changes: Any) -> Credentials:
 
 
 @dataclass
-class Pipeline:
+class Harness:
     """One source, one model folder, one landing area, one lake; warehouses as a test needs them."""
 
     folder: Path
@@ -209,7 +209,7 @@ def module_pipelines(
     postgres: EmbeddedPostgres,
     shop_template: str,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Callable[[], Pipeline]]:
+) -> Iterator[Callable[[], Harness]]:
     """Give a function that makes a shop of its own, with everything that belongs to it, for the module's tests."""
     made: list[str] = []
 
@@ -217,7 +217,7 @@ def module_pipelines(
         made.append(f"{prefix}_of_shop_{next(_numbers)}")
         return postgres.create_database(made[-1], template=template)
 
-    def make() -> Pipeline:
+    def make() -> Harness:
         number = next(_numbers)
         folder = tmp_path_factory.mktemp("model") / f"shop-{number}"
         shutil.copytree(SHOP, folder)
@@ -225,7 +225,7 @@ def module_pipelines(
         (folder / "source.yml").write_text(text.replace("name: shop\n", f"name: shop{number}\n"))
         source = new_database("source", template=shop_template)
         reader = credentials_of(postgres.create_reader(source.dbname, "shop_reader"))
-        return Pipeline(folder, source, reader, Landing(f"s3://lake/landing-{number}"), spark, new_database)
+        return Harness(folder, source, reader, Landing(f"s3://lake/landing-{number}"), spark, new_database)
 
     yield make
     for name in made:
@@ -233,11 +233,11 @@ def module_pipelines(
 
 
 @pytest.fixture
-def new_pipeline(module_pipelines: Callable[[], Pipeline]) -> Callable[[], Pipeline]:
+def new_pipeline(module_pipelines: Callable[[], Harness]) -> Callable[[], Harness]:
     return module_pipelines
 
 
 @pytest.fixture
-def shop(module_pipelines: Callable[[], Pipeline]) -> Pipeline:
+def shop(module_pipelines: Callable[[], Harness]) -> Harness:
     """A shop that no other test touches."""
     return module_pipelines()

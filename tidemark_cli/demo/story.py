@@ -25,7 +25,7 @@ from tidemark.base.errors import TidemarkError
 from tidemark.operations.tick import IDLE, PUBLISHED, Tick, run_tick
 
 from local_stack import lifecycle
-from local_stack.lifecycle import Wanted
+from local_stack.lifecycle import UpOptions
 from local_stack.stack import Stack
 from tidemark_cli import errors as complaints
 from tidemark_cli import show
@@ -246,7 +246,7 @@ def _stack(state_dir: Path | None, out: Console, figures: dict[str, Any]) -> Ite
                 f"a stack is running in {folder.resolve()}", do="stop it (tidemark down), or name another --state"
             )
         out.print("[bold cyan]1  Start: a local AWS, a source with a history, an empty warehouse[/]")
-        running = lifecycle.up(folder, Wanted(), lambda line: out.print(f"  {escape(line)}", soft_wrap=True))
+        running = lifecycle.up(folder, UpOptions(), lambda line: out.print(f"  {escape(line)}", soft_wrap=True))
         figures["endpoint"], figures["source"] = running.aws.endpoint, running.record.source.address
         try:
             yield running

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.markup import escape
 from rich.table import Table
-from tidemark.operations.reconcile import Line, Reconciliation
+from tidemark.operations.reconcile import Reconciliation, TableCounts
 
 from tidemark_cli.show.layout import moment, table
 
@@ -19,7 +19,7 @@ def reconciliation(found: Reconciliation) -> Table:
     return made
 
 
-def _reconciled(line: Line) -> tuple[str, ...]:
+def _reconciled(line: TableCounts) -> tuple[str, ...]:
     star = line.star or (f"(in {', '.join(line.part_of)})" if line.part_of else "(none)")
     figures = [
         line.source_now,

@@ -22,7 +22,7 @@ from tidemark.landing.manifest import KeyList, Manifest, TableEntry
 from tidemark.landing.plan import TablePlan, plan_table
 from tidemark.landing.writer import Landed, read_all
 from tidemark.source.cut import Identity
-from tidemark.source.queries import comparable
+from tidemark.source.queries import xids_comparable
 from tidemark.source.snapshot import SourceSnapshot, open_snapshot
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _full_reason(previous: Manifest | None, snapshot: SourceSnapshot, request: E
         return "full compare asked for"
     if previous.identity != snapshot.identity:
         return f"another server than before: {_difference(previous.identity, snapshot.identity)}"
-    if not comparable(previous.cut, snapshot.cut):
+    if not xids_comparable(previous.cut, snapshot.cut):
         return f"transaction ids cannot be compared ({previous.cut.xmin} to {snapshot.cut.xmax})"
     return ""
 
@@ -234,7 +234,7 @@ def _land(
         model_digest=model.digest,
         landing_format=request.landing_format,
         identity=snapshot.identity,
-        cut=replace(snapshot.cut, seen=snapshot.seen(model)),
+        cut=replace(snapshot.cut, visible_xids=snapshot.visible_xids(model)),
         tables=tables,
     )
 

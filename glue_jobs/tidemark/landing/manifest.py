@@ -125,11 +125,11 @@ class Manifest:
                     do="run the version of Tidemark that wrote it, or start with an empty landing area",
                 )
             cut = data.pop("cut")
-            seen = cut.pop("seen")
+            visible_xids = cut.pop("visible_xids")
             return cls(
                 **{name: value for name, value in data.items() if name not in ("identity", "tables")},
                 identity=Identity(**data["identity"]),
-                cut=Cut(**cut, seen=None if seen is None else tuple(seen)),
+                cut=Cut(**cut, visible_xids=None if visible_xids is None else tuple(visible_xids)),
                 tables={name: _entry(entry) for name, entry in data["tables"].items()},
             )
         except (KeyError, TypeError, ValueError) as error:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class TableCounts:
     """One source table, and one star table made of it; None where that does not exist.
 
     Parameters
@@ -85,7 +85,7 @@ class Reconciliation:
     batch: int
     cut_time: datetime
     ledger_batch: int
-    lines: tuple[Line, ...]
+    lines: tuple[TableCounts, ...]
 
     @property
     def agrees(self) -> bool:
@@ -117,12 +117,12 @@ def reconcile(pipeline: Pipeline) -> Reconciliation:
         stars = {star.name: rows for star, rows in zip(model.star_tables, found, strict=True)}
     with open_source(pipeline.source) as source, pipeline.warehouse.reader() as warehouse:
         ledger = warehouse.loaded_through()
-        lines: list[Line] = []
+        lines: list[TableCounts] = []
         for name, table in model.tables.items():
             entry = manifest.tables.get(name)
             users = tuple(star.name for star in model.star_tables if name in star.joins)
             now, cut = source.count(table), entry.count if entry else None
-            basis = Line(source=name, source_now=now, at_cut=cut, mirror=mirrors[name], part_of=users)
+            basis = TableCounts(source=name, source_now=now, at_cut=cut, mirror=mirrors[name], part_of=users)
             driven = [star for star in model.star_tables if star.driver == name]
             lines += [
                 replace(

@@ -60,7 +60,7 @@ class SourceReader:
         """All rows of all tables of a model, in one snapshot."""
         with self._connection.transaction():
             self._connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            self._connection.execute(queries.TEXT_FORMS.encode())
+            self._connection.execute(queries.SESSION_FORMATS.encode())
             found = catalog.describe(self._connection, model)
             for name, table in model.tables.items():
                 types = found[name].types

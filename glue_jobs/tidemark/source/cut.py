@@ -28,7 +28,7 @@ class Cut:
     lsn
         Insert position right after the snapshot; the manifest waits until it is on the source's disk. None on a
         standby.
-    seen
+    visible_xids
         Transactions from ``xmin`` on whose rows this cut already shows, so that the next cut need not read them again.
         None if they were too many to list.
     """
@@ -37,4 +37,4 @@ class Cut:
     xmax: int
     time: str
     lsn: str | None
-    seen: tuple[int, ...] | None = ()
+    visible_xids: tuple[int, ...] | None = ()

@@ -20,7 +20,7 @@ XID_HORIZON = 2**31 - 1
 MIN_GROUP_BITS = 10
 MAX_GROUPS = 256
 # Values are hashed and landed as text: that must not depend on what a role, a database or a driver happens to set.
-TEXT_FORMS = (
+SESSION_FORMATS = (
     "SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres'; SET LOCAL timezone = 'UTC'; "
     "SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 3"
 )
@@ -52,7 +52,7 @@ def relation(table: SourceTable) -> str:
     return pg(table.schema, table.relation)
 
 
-def comparable(previous: Cut, current: Cut) -> bool:
+def xids_comparable(previous: Cut, current: Cut) -> bool:
     """Whether xmins of the two cuts can be compared modulo 2^32."""
     return 0 <= current.xmax - previous.xmin < XID_HORIZON and current.xmax >= previous.xmax
 
@@ -68,9 +68,9 @@ def changed_since(previous: Cut, current: Cut) -> str:
         return "false"
     glue = "AND" if low <= high else "OR"
     window = f"(xidsend(xmin) >= '\\x{low:08x}'::bytea {glue} xidsend(xmin) < '\\x{high:08x}'::bytea)"
-    if not previous.seen:
+    if not previous.visible_xids:
         return window
-    already = ", ".join(f"'\\x{xid % XID_MODULUS:08x}'::bytea" for xid in previous.seen)
+    already = ", ".join(f"'\\x{xid % XID_MODULUS:08x}'::bytea" for xid in previous.visible_xids)
     return f"({window} AND xidsend(xmin) NOT IN ({already}))"
 
 

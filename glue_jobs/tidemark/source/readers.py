@@ -120,7 +120,7 @@ def _reader(spark: SparkSession, snapshot: SourceSnapshot, query: str, fetch_siz
     join = (
         f"{PIN}; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
         f"SET TRANSACTION SNAPSHOT '{snapshot.export_id}'; SET lock_timeout = '{snapshots.LOCK_TIMEOUT}'; "
-        f"SET statement_timeout = '{snapshots.STATEMENT_TIMEOUT}'; {sql.TEXT_FORMS}; {NO_TIMEOUTS}"
+        f"SET statement_timeout = '{snapshots.STATEMENT_TIMEOUT}'; {sql.SESSION_FORMATS}; {NO_TIMEOUTS}"
     )
     properties: Mapping[str, str] = {
         **snapshot.credentials.jdbc_properties(snapshot.readers),

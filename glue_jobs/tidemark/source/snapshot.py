@@ -118,7 +118,7 @@ class SourceSnapshot:
         )
         return f"key {', '.join(table.key)} of {sql.relation(table)} does not identify a row ({shown}: {row[0]} rows)"
 
-    def seen(self, model: Model) -> tuple[int, ...] | None:
+    def visible_xids(self, model: Model) -> tuple[int, ...] | None:
         """Transactions shown by this cut that the next cut's window will include again; None if too many."""
         if self.cut.xmin == self.cut.xmax:
             return ()
@@ -218,7 +218,7 @@ def _lock(connection: psycopg.Connection[Any], model: Model, found: Mapping[str,
     while True:
         try:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TRY}'; {sql.TEXT_FORMS}".encode())
+            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TRY}'; {sql.SESSION_FORMATS}".encode())
             if lockable:
                 connection.execute(f"LOCK TABLE {', '.join(map(sql.relation, lockable))} IN ACCESS SHARE MODE".encode())
         except pg_errors.LockNotAvailable:

@@ -17,7 +17,7 @@ from tidemark.model.definition import Fact
 from tidemark.operations.compare_rows import compare_mirrors
 from tidemark.source.contents import SourceReader
 
-from tests.integration.conftest import Pipeline, credentials_of
+from tests.integration.conftest import Harness, credentials_of
 from tests.integration.random_rows import RandomRows
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ SCHEMAS = Path(__file__).parents[1] / "other_databases"
 SAMPLES = sorted(path.stem for path in SCHEMAS.glob("*.sql"))
 
 
-def compare(pipeline: Pipeline, made: Draft) -> None:
+def compare(pipeline: Harness, made: Draft) -> None:
     """Hold mirrors, lake and warehouse against the source's own answers."""
     model = pipeline.model
     reader = pipeline.reader_of_the_lake()
@@ -61,7 +61,7 @@ def test_a_drafted_model_is_ticked_as_it_is(
     work = RandomRows(source, seed=11)
     work.insert(each=8)
     made = draft_model(source, output=tmp_path / "model", name=f"{name}_drafted")
-    shop = Pipeline(
+    shop = Harness(
         made.folder, source, credentials_of(source), Landing(f"s3://lake/landing-{name}"), spark, new_database
     )
     shop.tick()

@@ -20,7 +20,7 @@ from tidemark.lake import tables
 from tests.fuzz.sabotage import BadNetwork, Sabotage, terminator
 from tests.fuzz.scene import Scene
 from tests.fuzz.shop import grow
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import Harness
 
 # Rows that are all new: a customer, an order of a year not seen before, and one of a customer who is not there.
 NEW_ROWS = (
@@ -45,7 +45,7 @@ CHANGES = (
 
 
 @pytest.fixture(scope="module")
-def scene(module_pipelines: Callable[[], Pipeline]) -> Scene:
+def scene(module_pipelines: Callable[[], Harness]) -> Scene:
     """One shop for all tests, published once; each test leaves it published."""
     shop = module_pipelines()
     with shop.source.connect() as connection:

@@ -12,7 +12,7 @@ from tidemark.landing.area import Landing
 from tidemark.operations.compare_rows import compare_mirrors, compare_stars
 from tidemark.source.contents import SourceReader
 
-from tests.integration.conftest import Pipeline, credentials_of
+from tests.integration.conftest import Harness, credentials_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,10 +41,10 @@ NAMES = (
 @pytest.fixture
 def drafted(
     aws: None, spark: SparkSession, new_database: Callable[..., Credentials], tmp_path: Path
-) -> Callable[[str], Pipeline]:
+) -> Callable[[str], Harness]:
     """Give a function that makes a database, drafts its model and returns its pipeline."""
 
-    def make(name: str, *statements: str, template: str | None = None) -> Pipeline:
+    def make(name: str, *statements: str, template: str | None = None) -> Harness:
         source = new_database(name, template=template)
         with source.connect() as connection:
             for statement in statements:
@@ -52,12 +52,12 @@ def drafted(
         made = draft_model(source, output=tmp_path / name, name=name)
         landing = Landing(f"s3://lake/landing-{name}")
         warehouse = new_database("warehouse", template=template)
-        return Pipeline(made.folder, source, credentials_of(source), landing, spark, new_database, warehouse)
+        return Harness(made.folder, source, credentials_of(source), landing, spark, new_database, warehouse)
 
     return make
 
 
-def all_equal(pipeline: Pipeline) -> None:
+def all_equal(pipeline: Harness) -> None:
     """Source, lake and warehouse have the same rows, and the jobs find nothing to do."""
     lake, model = pipeline.reader_of_the_lake(), pipeline.model
     run = lake.last_batch()
@@ -69,7 +69,7 @@ def all_equal(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("landing_format", ["parquet", "csv"])
-def test_sql_and_csv_in_every_name_and_value(drafted: Callable[..., Pipeline], landing_format: str) -> None:
+def test_sql_and_csv_in_every_name_and_value(drafted: Callable[..., Harness], landing_format: str) -> None:
     columns = ", ".join(f"{pg(name)} text" for name in NAMES)
     table = pg("Robert'); DROP TABLE victim; --")
     pipeline = drafted(
@@ -95,7 +95,7 @@ def test_sql_and_csv_in_every_name_and_value(drafted: Callable[..., Pipeline], l
     assert pipeline.query("SELECT id FROM victim") == [(1,)]
 
 
-def test_as_many_columns_as_there_can_be_and_a_table_without_rows(drafted: Callable[..., Pipeline]) -> None:
+def test_as_many_columns_as_there_can_be_and_a_table_without_rows(drafted: Callable[..., Harness]) -> None:
     names = [f"{'x' * 58}_{number:04d}" for number in range(1599)]
     wide = ", ".join(f"{pg(name)} {'int' if number % 3 else 'boolean'}" for number, name in enumerate(names))
     pipeline = drafted(
@@ -112,7 +112,7 @@ def test_as_many_columns_as_there_can_be_and_a_table_without_rows(drafted: Calla
 
 @pytest.mark.parametrize(("encoding", "value"), [("LATIN1", "é Ä ñ"), ("EUC_JP", "日本 語"), ("SQL_ASCII", "é 日本")])
 def test_databases_in_other_encodings(
-    drafted: Callable[..., Pipeline], new_database: Callable[..., Credentials], encoding: str, value: str
+    drafted: Callable[..., Harness], new_database: Callable[..., Credentials], encoding: str, value: str
 ) -> None:
     """Source and warehouse both; names that are not ASCII, and bytes that are no text in any encoding."""
     template = new_database("template").dbname

@@ -16,7 +16,7 @@ from tidemark.jobs.deployment import Deployment
 from local_stack.aws.client import REPO
 from local_stack.aws.glue_runner import GlueRunner, JobRun
 from local_stack.aws.job_environment import RunnerSettings
-from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
+from tests.integration.conftest import PROCESSED, Harness, credentials_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ def runner(job_variables: dict[str, str], tmp_path: Path) -> Iterator[GlueRunner
 
 
 @pytest.fixture
-def glue(shop: Pipeline, runner: GlueRunner) -> Glue:
+def glue(shop: Harness, runner: GlueRunner) -> Glue:
     warehouse, name = credentials_of(shop.warehouse()), shop.model.name
     deployment = Deployment(
         model_name=name,
@@ -85,7 +85,7 @@ def ended(run: JobRun) -> tuple[str, str]:
     return run.state, run.error
 
 
-def test_every_job_succeeds_where_spark_is_insisted_on_and_only_with_it(shop: Pipeline, glue: Glue) -> None:
+def test_every_job_succeeds_where_spark_is_insisted_on_and_only_with_it(shop: Harness, glue: Glue) -> None:
     for key in ("extract", "transform", "load", "extract"):
         run = glue.run(key)
         assert ended(run) == WELL, run.log.read_text()

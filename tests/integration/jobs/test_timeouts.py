@@ -12,21 +12,21 @@ from tidemark.landing.writer import read_all
 from tidemark.warehouse.postgres.load import PostgresLoad
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Pipeline
+    from tests.integration.conftest import Harness
 
 IDLE = ("idle_in_transaction_session_timeout", "transaction_timeout")
 SECONDS = 0.5
 SLOWER = 2 * SECONDS
 
 
-def impatient(pipeline: Pipeline, dbname: str, role: str, *settings: str) -> None:
+def impatient(pipeline: Harness, dbname: str, role: str, *settings: str) -> None:
     """Let the role's sessions in this database end early, as an administrator may."""
     for setting in settings:
         pipeline.execute(f"ALTER ROLE {role} IN DATABASE {dbname} SET {setting} = '{SECONDS * 1000:.0f}ms'")
 
 
 def test_a_load_takes_the_time_that_it_needs(
-    new_pipeline: Callable[[], Pipeline], monkeypatch: pytest.MonkeyPatch
+    new_pipeline: Callable[[], Harness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = new_pipeline()
     shop.must_extract()
@@ -50,7 +50,7 @@ def test_a_load_takes_the_time_that_it_needs(
 
 
 def test_an_extract_holds_its_snapshot_and_reads_as_long_as_it_takes(
-    new_pipeline: Callable[[], Pipeline], monkeypatch: pytest.MonkeyPatch
+    new_pipeline: Callable[[], Harness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = new_pipeline()
     impatient(shop, shop.source.dbname, shop.reader.username, *IDLE)

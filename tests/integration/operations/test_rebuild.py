@@ -8,16 +8,16 @@ from tidemark.landing.area import Landing
 from tidemark.operations.compare_rows import Difference, compare_mirrors
 from tidemark.source.contents import SourceReader
 
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import Harness
 
 
-def deep(pipeline: Pipeline) -> list[Difference]:
+def deep(pipeline: Harness) -> list[Difference]:
     with pipeline.source.connect() as source:
         found = list(compare_mirrors(SourceReader(source), pipeline.model, pipeline.reader_of_the_lake()))
     return found + pipeline.differences()
 
 
-def everything(pipeline: Pipeline) -> dict[str, list[str]]:
+def everything(pipeline: Harness) -> dict[str, list[str]]:
     """All rows of the warehouse's star and of the lake, as text, identity keys apart."""
     model, result = pipeline.model, {}
     for star in model.star_tables:
@@ -31,7 +31,7 @@ def everything(pipeline: Pipeline) -> dict[str, list[str]]:
     return result
 
 
-def with_a_history(pipeline: Pipeline) -> None:
+def with_a_history(pipeline: Harness) -> None:
     pipeline.tick()
     pipeline.execute(
         "UPDATE orders SET note = 'silent' WHERE order_id = 5",
@@ -47,7 +47,7 @@ def with_a_history(pipeline: Pipeline) -> None:
     pipeline.tick()
 
 
-def test_lake_and_warehouse_come_out_the_same_from_landing_alone(new_pipeline: Callable[[], Pipeline]) -> None:
+def test_lake_and_warehouse_come_out_the_same_from_landing_alone(new_pipeline: Callable[[], Harness]) -> None:
     pipeline = new_pipeline()
     with_a_history(pipeline)
     before, landed = everything(pipeline), pipeline.objects()
@@ -65,7 +65,7 @@ def test_lake_and_warehouse_come_out_the_same_from_landing_alone(new_pipeline: C
 
 
 def test_a_hidden_change_is_shown_by_contents_and_mended_by_a_full_compare(
-    new_pipeline: Callable[[], Pipeline],
+    new_pipeline: Callable[[], Harness],
 ) -> None:
     pipeline = new_pipeline()
     pipeline.tick()
@@ -81,7 +81,7 @@ def test_a_hidden_change_is_shown_by_contents_and_mended_by_a_full_compare(
     assert deep(pipeline) == []
 
 
-def test_contents_that_differ_in_the_warehouse_are_named(new_pipeline: Callable[[], Pipeline]) -> None:
+def test_contents_that_differ_in_the_warehouse_are_named(new_pipeline: Callable[[], Harness]) -> None:
     pipeline = new_pipeline()
     pipeline.tick()
     star = pipeline.model.name

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from local_stack.aws.client import LocalAws
 from local_stack.aws.provisioning import provision
-from tests.integration.conftest import PROCESSED, Pipeline
+from tests.integration.conftest import PROCESSED, Harness
 from tidemark_cli.main import app
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STAGE = "uat"
 
 
-class Staged(Pipeline):
+class Staged(Harness):
     """A shop whose lake has the names of a stage."""
 
     @property
@@ -37,7 +37,7 @@ class Staged(Pipeline):
         return load_model(str(self.folder), f"{name}_{STAGE}")
 
 
-def deploy(shop: Pipeline, folder: Path) -> None:
+def deploy(shop: Harness, folder: Path) -> None:
     """Put into the cloud what the template would: the model, the secrets, the jobs, the state machine."""
     name, secrets = shop.model.name, boto3.client("secretsmanager")
     boto3.client("s3").upload_file(
@@ -63,7 +63,7 @@ def call(*arguments: str) -> Any:
 
 
 def test_a_stage_is_reconciled_and_its_history_shown(
-    new_pipeline: Callable[[], Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    new_pipeline: Callable[[], Harness], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws.forget()
     shop = new_pipeline()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import psycopg
     from tidemark.base.database_url import Credentials
 
-    from tests.integration.conftest import Pipeline
+    from tests.integration.conftest import Harness
 
 TYPES: Final = """
 CREATE EXTENSION IF NOT EXISTS citext;
@@ -153,7 +153,7 @@ FACT: Final = """  fact_purchase:
 """
 
 
-def add_accounts(shop: Pipeline, kind: str, fed: str, *, star: str = "varchar", declared: str = "text") -> None:
+def add_accounts(shop: Harness, kind: str, fed: str, *, star: str = "varchar", declared: str = "text") -> None:
     """Give the shop accounts whose key is of a type, and purchases that refer to them by another."""
     shop.execute(
         TYPES,
@@ -186,7 +186,7 @@ def add_accounts(shop: Pipeline, kind: str, fed: str, *, star: str = "varchar", 
     ],
 )  # fmt: skip
 def test_a_reference_by_hand_is_refused_before_anything_lands(
-    shop: Pipeline, kind: str, fed: str, star: str, declared: str, why: str
+    shop: Harness, kind: str, fed: str, star: str, declared: str, why: str
 ) -> None:
     add_accounts(shop, kind, fed, star=star, declared=declared)
     with pytest.raises(ContractError) as caught:
@@ -209,14 +209,14 @@ def test_a_reference_by_hand_is_refused_before_anything_lands(
     ],
 )
 def test_references_that_always_find_their_row_are_taken(
-    shop: Pipeline, kind: str, fed: str, star: str, declared: str, sql: str
+    shop: Harness, kind: str, fed: str, star: str, declared: str, sql: str
 ) -> None:
     add_accounts(shop, kind, fed, star=star, declared=declared)
     (shop.folder / "fact_purchase.sql").write_text(sql)
     assert shop.extract() is not None
 
 
-def test_a_join_gives_a_reference_the_keys_spelling_and_follows_it(shop: Pipeline) -> None:
+def test_a_join_gives_a_reference_the_keys_spelling_and_follows_it(shop: Harness) -> None:
     add_accounts(shop, "citext", "citext")
     shop.edit("star.yml", "    from: purchase\n", "    from: purchase\n    joins: [account]\n")
     joined = "FROM purchase p LEFT JOIN account a ON lower(p.email) = lower(a.email)"
@@ -252,7 +252,7 @@ def test_a_join_gives_a_reference_the_keys_spelling_and_follows_it(shop: Pipelin
     ],
 )
 def test_a_key_that_is_only_spelled_anew_is_another_key(
-    shop: Pipeline, kind: str, declared: str, before: str, after: str
+    shop: Harness, kind: str, declared: str, before: str, after: str
 ) -> None:
     add_accounts(shop, kind, kind, declared=declared)
     shop.edit("star.yml", ", references: dim_account", "")
@@ -268,7 +268,7 @@ def test_a_key_that_is_only_spelled_anew_is_another_key(
     assert not shop.differences()
 
 
-def test_zero_and_minus_zero_are_one_key(shop: Pipeline) -> None:
+def test_zero_and_minus_zero_are_one_key(shop: Harness) -> None:
     add_accounts(shop, "float8", "float8", star="double precision", declared="double precision")
     shop.edit("star.yml", ", references: dim_account", "")
     shop.execute("INSERT INTO account VALUES (0, 'gold'), (1, 'free')")

@@ -14,7 +14,7 @@ import pytest
 from tidemark.base.errors import SourceError
 from tidemark.model.types import PgType
 
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import Harness
 
 pytestmark = pytest.mark.servers
 
@@ -137,7 +137,7 @@ def kinds_on(major: int) -> list[Kind]:
     ]
 
 
-def with_everything(pipeline: Pipeline) -> None:
+def with_everything(pipeline: Harness) -> None:
     """Add the table, its rows, its entry in the model and a dimension over it."""
     kinds = kinds_on(pipeline.server_version())
     columns = ", ".join(f"{name} {kind.type}" for name, kind in zip(NAMES, kinds, strict=True))
@@ -159,7 +159,7 @@ def with_everything(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("file_format", ["parquet", "csv"])
-def test_every_value_arrives_as_it_was(new_pipeline: Callable[[], Pipeline], file_format: str) -> None:
+def test_every_value_arrives_as_it_was(new_pipeline: Callable[[], Harness], file_format: str) -> None:
     pipeline = new_pipeline()
     with_everything(pipeline)
     pipeline.tick(landing_format=file_format)
@@ -173,7 +173,7 @@ def test_every_value_arrives_as_it_was(new_pipeline: Callable[[], Pipeline], fil
     assert pipeline.extract(landing_format=file_format) is None, "and none of them looks changed at the next tick"
 
 
-def texts(pipeline: Pipeline, query: str, *, in_warehouse: bool = False) -> list[tuple[str | None, ...]]:
+def texts(pipeline: Harness, query: str, *, in_warehouse: bool = False) -> list[tuple[str | None, ...]]:
     database = pipeline.warehouse() if in_warehouse else pipeline.source
     with database.connect() as connection:
         connection.execute(FORMS.encode())
@@ -191,7 +191,7 @@ def texts(pipeline: Pipeline, query: str, *, in_warehouse: bool = False) -> list
     ],
 )
 def test_what_has_no_native_form_is_told_with_the_way_out(
-    new_pipeline: Callable[[], Pipeline], kind: str, value: str
+    new_pipeline: Callable[[], Harness], kind: str, value: str
 ) -> None:
     pipeline = new_pipeline()
     pipeline.execute(f"CREATE TABLE odd (id integer PRIMARY KEY, v {kind})", f"INSERT INTO odd VALUES (1, {value})")

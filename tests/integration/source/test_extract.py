@@ -20,14 +20,14 @@ from tidemark.landing.manifest import Manifest
 from tidemark.source import readers, snapshot
 from tidemark.source.cut import Cut
 
-from tests.integration.conftest import Pipeline, credentials_of
+from tests.integration.conftest import Harness, credentials_of
 
 pytestmark = pytest.mark.servers
 
 INSERT = "INSERT INTO orders VALUES ({0}, 1, 9.99, '2026-03-01', 'new', '2026-02-02 10:00', '2026-02-02 10:00')"
 
 
-def keys(manifest: Manifest, shop: Pipeline, table: str = "orders") -> list[int]:
+def keys(manifest: Manifest, shop: Harness, table: str = "orders") -> list[int]:
     return sorted(row[0] for row in shop.landed(manifest, table))
 
 
@@ -35,7 +35,7 @@ def modes(manifest: Manifest) -> dict[str, str]:
     return {name: entry.mode for name, entry in manifest.tables.items()}
 
 
-def test_the_first_run_lands_everything_exactly(shop: Pipeline) -> None:
+def test_the_first_run_lands_everything_exactly(shop: Harness) -> None:
     manifest = shop.must_extract()
     assert manifest.batch == 1
     assert modes(manifest) == {"country": "full", "customer": "full", "orders": "full"}
@@ -57,7 +57,7 @@ def test_the_first_run_lands_everything_exactly(shop: Pipeline) -> None:
     assert shop.landing.latest() == manifest
 
 
-def test_a_tick_without_change_leaves_a_heartbeat_and_nothing_else(shop: Pipeline) -> None:
+def test_a_tick_without_change_leaves_a_heartbeat_and_nothing_else(shop: Harness) -> None:
     manifest = shop.must_extract()
     before = shop.objects()
     assert shop.extract() is None
@@ -70,7 +70,7 @@ def test_a_tick_without_change_leaves_a_heartbeat_and_nothing_else(shop: Pipelin
     assert shop.objects() == {*before, "heartbeat.json"}
 
 
-def test_new_changed_and_silently_changed_rows_land_and_no_others(shop: Pipeline) -> None:
+def test_new_changed_and_silently_changed_rows_land_and_no_others(shop: Harness) -> None:
     shop.must_extract()
     shop.execute(
         INSERT.format(4001),
@@ -89,7 +89,7 @@ def test_new_changed_and_silently_changed_rows_land_and_no_others(shop: Pipeline
     assert shop.extract() is None
 
 
-def test_pure_inserts_land_no_keys(shop: Pipeline) -> None:
+def test_pure_inserts_land_no_keys(shop: Harness) -> None:
     shop.must_extract()
     shop.execute(*(INSERT.format(key) for key in (3001, 3002, 90_000)))
     manifest = shop.must_extract()
@@ -98,7 +98,7 @@ def test_pure_inserts_land_no_keys(shop: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("savepoint", [False, True], ids=["plain", "in a subtransaction"])
-def test_a_late_commit_is_seen_exactly_once(shop: Pipeline, savepoint: bool) -> None:
+def test_a_late_commit_is_seen_exactly_once(shop: Harness, savepoint: bool) -> None:
     shop.must_extract()
     with shop.source.connect(autocommit=False) as late:
         if savepoint:
@@ -121,7 +121,7 @@ def test_a_late_commit_is_seen_exactly_once(shop: Pipeline, savepoint: bool) -> 
     assert shop.extract() is None
 
 
-def test_two_phase_commits_and_exception_blocks_are_seen(shop: Pipeline) -> None:
+def test_two_phase_commits_and_exception_blocks_are_seen(shop: Harness) -> None:
     shop.must_extract()
     with shop.source.connect(autocommit=False) as late:
         late.execute(INSERT.format(5001).encode())
@@ -136,7 +136,7 @@ def test_two_phase_commits_and_exception_blocks_are_seen(shop: Pipeline) -> None
     assert shop.extract() is None
 
 
-def test_aborted_work_locks_and_vacuum_are_no_change(shop: Pipeline) -> None:
+def test_aborted_work_locks_and_vacuum_are_no_change(shop: Harness) -> None:
     shop.must_extract()
     with shop.source.connect(autocommit=False) as connection:
         connection.execute(INSERT.format(5001).encode())
@@ -148,7 +148,7 @@ def test_aborted_work_locks_and_vacuum_are_no_change(shop: Pipeline) -> None:
     assert shop.extract() is None
 
 
-def test_a_delete_lands_the_keys_of_its_range(shop: Pipeline) -> None:
+def test_a_delete_lands_the_keys_of_its_range(shop: Harness) -> None:
     shop.must_extract()
     shop.execute("DELETE FROM orders WHERE order_id = 1500", "UPDATE orders SET note = 'x' WHERE order_id = 2900")
     manifest = shop.must_extract()
@@ -162,7 +162,7 @@ def test_a_delete_lands_the_keys_of_its_range(shop: Pipeline) -> None:
     assert shop.extract() is None
 
 
-def test_a_key_that_changes_is_a_new_row_and_a_lost_key(shop: Pipeline) -> None:
+def test_a_key_that_changes_is_a_new_row_and_a_lost_key(shop: Harness) -> None:
     shop.must_extract()
     shop.execute("UPDATE orders SET order_id = 7000 WHERE order_id = 10")
     manifest = shop.must_extract()
@@ -173,7 +173,7 @@ def test_a_key_that_changes_is_a_new_row_and_a_lost_key(shop: Pipeline) -> None:
     assert manifest.tables["orders"].count == 3000
 
 
-def test_a_changed_definition_reads_that_table_in_full(shop: Pipeline) -> None:
+def test_a_changed_definition_reads_that_table_in_full(shop: Harness) -> None:
     shop.must_extract()
     shop.execute("ALTER TABLE customer ADD COLUMN extra int DEFAULT 7")
     manifest = shop.must_extract()
@@ -183,7 +183,7 @@ def test_a_changed_definition_reads_that_table_in_full(shop: Pipeline) -> None:
     assert shop.extract() is None
 
 
-def test_a_renamed_swap_reads_in_full(shop: Pipeline) -> None:
+def test_a_renamed_swap_reads_in_full(shop: Harness) -> None:
     """Rows with older transaction ids than the last cut, which no window of ids can show."""
     shop.execute(
         "CREATE TABLE other (LIKE country INCLUDING ALL)", "INSERT INTO other VALUES (1, 'Atlantis'), (2, 'Thule')"
@@ -196,7 +196,7 @@ def test_a_renamed_swap_reads_in_full(shop: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("change", ["system_identifier", "timeline", "started", "database"])
-def test_another_server_is_compared_in_full(shop: Pipeline, change: str) -> None:
+def test_another_server_is_compared_in_full(shop: Harness, change: str) -> None:
     manifest = shop.must_extract()
     where = f"{shop.landing.uri}/manifests/0000000001.json"
     storage.put(where, replace(manifest, identity=replace(manifest.identity, **{change: "other"})).to_json())
@@ -206,7 +206,7 @@ def test_another_server_is_compared_in_full(shop: Pipeline, change: str) -> None
     assert found.lake_id == manifest.lake_id
 
 
-def test_transaction_ids_that_went_back_are_compared_in_full(shop: Pipeline) -> None:
+def test_transaction_ids_that_went_back_are_compared_in_full(shop: Harness) -> None:
     manifest = shop.must_extract()
     where = f"{shop.landing.uri}/manifests/0000000001.json"
     ahead = replace(manifest.cut, xmin=manifest.cut.xmin + 10**6, xmax=manifest.cut.xmax + 10**6)
@@ -214,7 +214,7 @@ def test_transaction_ids_that_went_back_are_compared_in_full(shop: Pipeline) -> 
     assert shop.must_extract().tables["orders"].why.startswith("transaction ids cannot be compared (")
 
 
-def test_a_full_compare_on_request_and_a_changed_model_make_a_manifest(shop: Pipeline) -> None:
+def test_a_full_compare_on_request_and_a_changed_model_make_a_manifest(shop: Harness) -> None:
     first = shop.must_extract()
     full = shop.must_extract(full=True)
     assert set(modes(full).values()) == {"full"}
@@ -226,7 +226,7 @@ def test_a_full_compare_on_request_and_a_changed_model_make_a_manifest(shop: Pip
     assert shop.extract() is None
 
 
-def test_a_manifest_is_fresh_at_least_daily(shop: Pipeline) -> None:
+def test_a_manifest_is_fresh_at_least_daily(shop: Harness) -> None:
     manifest = shop.must_extract()
     where = f"{shop.landing.uri}/manifests/0000000001.json"
     old = replace(manifest.cut, time=manifest.cut.time.replace("20", "19", 1))
@@ -235,7 +235,7 @@ def test_a_manifest_is_fresh_at_least_daily(shop: Pipeline) -> None:
     assert (fresh.batch, set(modes(fresh).values())) == (2, {"none"})
 
 
-def test_everything_that_breaks_the_contract_is_named_at_once(shop: Pipeline) -> None:
+def test_everything_that_breaks_the_contract_is_named_at_once(shop: Harness) -> None:
     shop.must_extract()
     shop.execute(INSERT.format(4001))
     before = shop.objects()
@@ -268,7 +268,7 @@ def test_everything_that_breaks_the_contract_is_named_at_once(shop: Pipeline) ->
     assert 4001 in keys(fixed, shop)
 
 
-def test_a_view_cannot_be_read_by_snapshot(shop: Pipeline) -> None:
+def test_a_view_cannot_be_read_by_snapshot(shop: Harness) -> None:
     shop.execute("ALTER TABLE country RENAME TO c", "CREATE VIEW country AS SELECT * FROM c")
     with pytest.raises(
         ContractError, match=r"public\.country is a view or foreign table: declare incremental: full or"
@@ -276,7 +276,7 @@ def test_a_view_cannot_be_read_by_snapshot(shop: Pipeline) -> None:
         shop.extract()
 
 
-def test_a_wider_type_in_the_source_widens_the_landing(shop: Pipeline) -> None:
+def test_a_wider_type_in_the_source_widens_the_landing(shop: Harness) -> None:
     shop.must_extract()
     shop.execute(
         "ALTER TABLE orders ALTER COLUMN order_id TYPE bigint", "ALTER TABLE orders ALTER amount TYPE numeric(14,2)"
@@ -288,7 +288,7 @@ def test_a_wider_type_in_the_source_widens_the_landing(shop: Pipeline) -> None:
     assert max(keys(manifest, shop)) == 5_000_000_000
 
 
-def test_an_emptied_table_stops_the_run_until_it_is_accepted(shop: Pipeline) -> None:
+def test_an_emptied_table_stops_the_run_until_it_is_accepted(shop: Harness) -> None:
     shop.must_extract()
     before = shop.objects()
     shop.execute("TRUNCATE customer", "DELETE FROM orders WHERE order_id <= 301")
@@ -309,7 +309,7 @@ def test_an_emptied_table_stops_the_run_until_it_is_accepted(shop: Pipeline) -> 
     assert shop.extract() is None
 
 
-def test_losses_within_the_guard_pass_and_a_star_accepts_all(shop: Pipeline) -> None:
+def test_losses_within_the_guard_pass_and_a_star_accepts_all(shop: Harness) -> None:
     shop.must_extract()
     shop.execute("DELETE FROM orders WHERE order_id <= 300")
     assert shop.must_extract().tables["orders"].count == 2700
@@ -317,7 +317,7 @@ def test_losses_within_the_guard_pass_and_a_star_accepts_all(shop: Pipeline) -> 
     assert shop.must_extract(accept="*").tables["orders"].count == 0
 
 
-def test_a_source_that_cannot_be_reached_is_named_without_its_password(shop: Pipeline) -> None:
+def test_a_source_that_cannot_be_reached_is_named_without_its_password(shop: Harness) -> None:
     secret = "n0t-the-p@ssword"
     with shop.source.connect() as connection:
         place = f"{shop.source.host}:{shop.source.port}/{shop.source.dbname}"
@@ -339,7 +339,7 @@ def test_a_source_that_cannot_be_reached_is_named_without_its_password(shop: Pip
     assert shop.objects() == set()
 
 
-def test_a_table_that_stays_locked_is_an_error_and_not_a_wait(shop: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_stays_locked_is_an_error_and_not_a_wait(shop: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "LOCK_PATIENCE_SECONDS", 1)
     with shop.source.connect(autocommit=False) as migration:
         migration.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
@@ -359,7 +359,7 @@ def between_scan_and_read(monkeypatch: pytest.MonkeyPatch, action: Callable[[], 
     monkeypatch.setattr(extraction, "_report_surroundings", and_then)
 
 
-def test_all_tables_are_one_cut(shop: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_tables_are_one_cut(shop: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is committed while the tables are read belongs to the next tick, all of it."""
     with monkeypatch.context() as patched:
         between_scan_and_read(
@@ -376,7 +376,7 @@ def test_all_tables_are_one_cut(shop: Pipeline, monkeypatch: pytest.MonkeyPatch)
     assert {row[1] for row in shop.landed(second, "customer")} == {"later"}
 
 
-def test_a_reader_outside_the_snapshot_is_an_error(shop: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_outside_the_snapshot_is_an_error(shop: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spark reads in autocommit when fetchsize is 0, and then the exported snapshot silently does not apply."""
     monkeypatch.setattr(readers, "rows_per_fetch", lambda *_: 0)
     between_scan_and_read(monkeypatch, lambda: shop.execute(INSERT.format(6001)))
@@ -386,7 +386,7 @@ def test_a_reader_outside_the_snapshot_is_an_error(shop: Pipeline, monkeypatch: 
     assert shop.pending() == []
 
 
-def test_more_rows_than_the_scan_counted_are_an_error(shop: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_rows_than_the_scan_counted_are_an_error(shop: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tidemark.source.queries.in_snapshot", lambda _: "true")
     monkeypatch.setattr(readers, "rows_per_fetch", lambda *_: 0)
     between_scan_and_read(monkeypatch, lambda: shop.execute(INSERT.format(6001)))
@@ -396,7 +396,7 @@ def test_more_rows_than_the_scan_counted_are_an_error(shop: Pipeline, monkeypatc
 
 
 def test_of_two_extracts_that_race_one_commits_and_the_next_tick_reads_on(
-    shop: Pipeline, monkeypatch: pytest.MonkeyPatch
+    shop: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.must_extract()
     shop.execute(INSERT.format(4001))
@@ -417,7 +417,7 @@ def test_of_two_extracts_that_race_one_commits_and_the_next_tick_reads_on(
     assert shop.extract() is None
 
 
-def test_a_run_killed_before_its_commit_leaves_nothing_visible(shop: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_killed_before_its_commit_leaves_nothing_visible(shop: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.must_extract()
     shop.execute(INSERT.format(4001))
     with monkeypatch.context() as patched:
@@ -434,7 +434,7 @@ def test_a_run_killed_before_its_commit_leaves_nothing_visible(shop: Pipeline, m
 
 
 def test_a_run_killed_right_after_its_commit_is_pending_all_the_same(
-    shop: Pipeline, monkeypatch: pytest.MonkeyPatch
+    shop: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
 
@@ -450,7 +450,7 @@ def test_a_run_killed_right_after_its_commit_is_pending_all_the_same(
 
 
 def test_a_log_that_does_not_reach_the_disk_is_waited_for_and_then_an_error(
-    shop: Pipeline, monkeypatch: pytest.MonkeyPatch
+    shop: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot, "LSN_WAIT_SECONDS", 0.2)
     monkeypatch.setattr(snapshot, "Cut", lambda **values: Cut(**{**values, "lsn": "FFFF/0"}))
@@ -483,7 +483,7 @@ KINDS = """
 """
 
 
-def test_csv_lands_the_same_as_parquet_and_both_what_the_source_holds(new_pipeline: Callable[[], Pipeline]) -> None:
+def test_csv_lands_the_same_as_parquet_and_both_what_the_source_holds(new_pipeline: Callable[[], Harness]) -> None:
     kinds = (
         "i2 smallint, i8 bigint, f4 real, f8 double precision, n numeric, m numeric(38_10), b boolean, d date, t time, "
     )
@@ -521,7 +521,7 @@ def test_csv_lands_the_same_as_parquet_and_both_what_the_source_holds(new_pipeli
                 assert ours == theirs, column
 
 
-def test_a_view_compared_in_full(shop: Pipeline) -> None:
+def test_a_view_compared_in_full(shop: Harness) -> None:
     shop.execute("CREATE VIEW rich AS SELECT order_id, amount FROM orders WHERE amount > 3700")
     shop.edit(
         "source.yml",
@@ -543,7 +543,7 @@ def test_a_view_compared_in_full(shop: Pipeline) -> None:
     assert shop.must_extract().tables["rich"].mode == "none"
 
 
-def test_a_table_read_by_cursor(shop: Pipeline) -> None:
+def test_a_table_read_by_cursor(shop: Harness) -> None:
     shop.execute("CREATE VIEW log AS SELECT order_id, amount, last_updated FROM orders WHERE order_id > 2000")
     shop.edit(
         "source.yml",
@@ -571,7 +571,7 @@ def test_a_table_read_by_cursor(shop: Pipeline) -> None:
     assert shop.extract() is None
 
 
-def test_a_key_of_several_columns_lists_all_keys_when_one_is_lost(shop: Pipeline) -> None:
+def test_a_key_of_several_columns_lists_all_keys_when_one_is_lost(shop: Harness) -> None:
     shop.execute("CREATE TABLE part (a text, b date, n int, PRIMARY KEY (a, b))", "GRANT SELECT ON part TO shop_reader")
     shop.execute("INSERT INTO part SELECT 'p' || i % 5, date '2026-01-01' + i, i FROM generate_series(1, 30) i")
     shop.edit(
@@ -593,7 +593,7 @@ def test_a_key_of_several_columns_lists_all_keys_when_one_is_lost(shop: Pipeline
     assert len(shop.landed(manifest, "part", keys=True)) == 30
 
 
-def test_the_reader_writes_nothing_and_shows_who_it_is(shop: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reader_writes_nothing_and_shows_who_it_is(shop: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     between_scan_and_read(
         monkeypatch,
@@ -616,7 +616,7 @@ def test_the_reader_writes_nothing_and_shows_who_it_is(shop: Pipeline, monkeypat
         connection.execute(INSERT.format(1).encode())
 
 
-def test_no_password_stands_in_what_is_landed(shop: Pipeline) -> None:
+def test_no_password_stands_in_what_is_landed(shop: Harness) -> None:
     shop.must_extract()
     secret = shop.reader.password.get_secret_value()
     manifest = storage.get(f"{shop.landing.uri}/manifests/0000000001.json")

@@ -10,7 +10,7 @@ import pytest
 from tests import servers
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Pipeline
+    from tests.integration.conftest import Harness
 
 pytestmark = pytest.mark.servers
 
@@ -38,7 +38,7 @@ SOURCE = """\
 """
 
 
-def test_far_days_and_their_calendar(new_pipeline: Callable[[], Pipeline]) -> None:
+def test_far_days_and_their_calendar(new_pipeline: Callable[[], Harness]) -> None:
     pipeline = new_pipeline()
     landing_format = FORMATS[pipeline.server_version()]
     listed = ", ".join(f"({number}, '{day}')" for number, day in enumerate(DAYS))

@@ -25,12 +25,12 @@ from tidemark.landing.area import Landing
 from tidemark.landing.plan import plan_table
 from tidemark.source import snapshot
 
-from local_stack.postgres.directory import PACKAGE, Area, _installed
+from local_stack.postgres.directory import PACKAGE, ServerDirectory, _installed
 from local_stack.postgres.process import _free_port
 from local_stack.postgres.server import Credentials as Database
 from local_stack.postgres.server import EmbeddedPostgres
 from tests import servers
-from tests.integration.conftest import SHOP, Pipeline, credentials_of
+from tests.integration.conftest import SHOP, Harness, credentials_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -51,7 +51,7 @@ class Site:
     state_dir: Path
     major: int
     server: EmbeddedPostgres
-    shop: Pipeline
+    shop: Harness
 
     def restart(self, between: Callable[[], None] = lambda: None, *, crash: bool = False) -> None:
         """End the server (or crash it), do something to its files, and start it; the port stays."""
@@ -65,7 +65,11 @@ class Site:
     def program(self, name: str, *arguments: str, **variables: str) -> None:
         """Run one of PostgreSQL's programs as the server's account; one that its package lacks, from the newest's."""
         area = self.server._area
-        programs = area.programs() if (area.programs() / name).exists() else Area(self.state_dir / "newest").programs()
+        programs = (
+            area.programs()
+            if (area.programs() / name).exists()
+            else ServerDirectory(self.state_dir / "newest").programs()
+        )
         if not (programs / name).exists():  # root runs servers from a copy that has no more than it needs
             shutil.copy(_installed() / PACKAGE / "pginstall" / "bin" / name, programs / name)
         subprocess.run(  # noqa: S603 - PostgreSQL's own program
@@ -95,7 +99,7 @@ def site(
     def no_more(*_: Any, **__: Any) -> Database:
         raise NotImplementedError
 
-    shop = Pipeline(folder, owner, reader, Landing(f"s3://lake/landing-guards-{major}"), spark, no_more)
+    shop = Harness(folder, owner, reader, Landing(f"s3://lake/landing-guards-{major}"), spark, no_more)
     site = Site(state_dir, major, server, shop)
     yield site
     site.server.destroy()
@@ -106,7 +110,7 @@ INSERT_OLD = (
 )
 
 
-def modes(pipeline: Pipeline, **options: Any) -> set[str]:
+def modes(pipeline: Harness, **options: Any) -> set[str]:
     return {entry.mode for entry in pipeline.must_extract(**options).tables.values()}
 
 
@@ -226,12 +230,12 @@ def test_readers_do_not_wait_behind_an_alter_that_waits_for_the_cut(
     assert manifest.tables["orders"].count == len(shop.landed(manifest, "orders"))
 
 
-def follower(site: Site, standby: Database, landing: str | Landing) -> Pipeline:
+def follower(site: Site, standby: Database, landing: str | Landing) -> Harness:
     """The shop, read from the standby."""
     shop = site.shop
     reader = shop.reader.model_copy(update={"port": standby.port})
     area = landing if isinstance(landing, Landing) else Landing(f"{landing}-{site.major}")
-    return Pipeline(shop.folder, shop.source, reader, area, shop.spark, shop.new_database)
+    return Harness(shop.folder, shop.source, reader, area, shop.spark, shop.new_database)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tidemark.base.errors import SourceError
 from tidemark.base.sessions import open_session
 
 from tests import servers
-from tests.integration.conftest import SHOP, Pipeline, credentials_of
+from tests.integration.conftest import SHOP, Harness, credentials_of
 
 # What Amazon Aurora says, with rds.logical_replication = 0, its default.
 _AURORA = """
@@ -52,7 +52,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 )
 def test_what_a_server_does_not_tell_is_done_without(
     own: Any,
-    new_pipeline: Callable[[], Pipeline],
+    new_pipeline: Callable[[], Harness],
     caplog: pytest.LogCaptureFixture,
     name: str,
     statements: list[str],
@@ -75,7 +75,7 @@ def test_what_a_server_does_not_tell_is_done_without(
 
 
 @pytest.mark.servers
-def test_a_function_that_may_not_be_called_is_named_with_what_to_grant(new_pipeline: Callable[[], Pipeline]) -> None:
+def test_a_function_that_may_not_be_called_is_named_with_what_to_grant(new_pipeline: Callable[[], Harness]) -> None:
     shop = new_pipeline()
     shop.execute("REVOKE EXECUTE ON FUNCTION pg_export_snapshot() FROM PUBLIC")
     with pytest.raises(
@@ -85,7 +85,7 @@ def test_a_function_that_may_not_be_called_is_named_with_what_to_grant(new_pipel
 
 
 @pytest.fixture
-def pooler() -> Iterator[Callable[[Pipeline, str, str], int]]:
+def pooler() -> Iterator[Callable[[Harness, str, str], int]]:
     """Give a function that starts PgBouncer before a shop's databases, in a pool mode, and returns its port."""
     program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
     if not Path(program).exists():
@@ -94,7 +94,7 @@ def pooler() -> Iterator[Callable[[Pipeline, str, str], int]]:
     area = Path(tempfile.mkdtemp(prefix="tidemark-pooler-"))  # pytest's own folders are closed to other accounts
     area.chmod(0o755)
 
-    def start(shop: Pipeline, mode: str, ignored: str = "") -> int:
+    def start(shop: Harness, mode: str, ignored: str = "") -> int:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = int(free.getsockname()[1])
@@ -133,7 +133,7 @@ def pooler() -> Iterator[Callable[[Pipeline, str, str], int]]:
 @pytest.mark.servers
 @pytest.mark.parametrize("ignored", ["", ",options"], ids=["refuses options", "swallows options"])
 def test_a_pooler_in_session_mode_is_a_source_and_a_warehouse(
-    new_pipeline: Callable[[], Pipeline], pooler: Callable[[Pipeline, str, str], int], ignored: str
+    new_pipeline: Callable[[], Harness], pooler: Callable[[Harness, str, str], int], ignored: str
 ) -> None:
     shop = new_pipeline()
     port = pooler(shop, "session", ignored)
@@ -151,7 +151,7 @@ def test_a_pooler_in_session_mode_is_a_source_and_a_warehouse(
 
 @pytest.mark.servers
 def test_a_pooler_in_transaction_mode_is_refused_by_the_jobs_too(
-    new_pipeline: Callable[[], Pipeline], pooler: Callable[[Pipeline, str, str], int]
+    new_pipeline: Callable[[], Harness], pooler: Callable[[Harness, str, str], int]
 ) -> None:
     shop = new_pipeline()
     shop.reader = shop.reader.changed(port=pooler(shop, "transaction", ""))

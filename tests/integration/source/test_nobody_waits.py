@@ -27,7 +27,7 @@ from tidemark.warehouse.postgres.load import PostgresLoad
 
 from local_stack.postgres.server import Credentials as Database
 from local_stack.postgres.server import EmbeddedPostgres
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import Harness
 
 pytestmark = pytest.mark.servers
 HOLD_SECONDS = 20.0
@@ -78,7 +78,7 @@ class Other:
 
 
 @pytest.fixture(scope="module")
-def partitioned(module_pipelines: Callable[[], Pipeline]) -> Pipeline:
+def partitioned(module_pipelines: Callable[[], Harness]) -> Harness:
     """One shop for all that waits at the source; each test reads all of it again."""
     shop = module_pipelines()
     shop.execute(
@@ -101,7 +101,7 @@ def partitioned(module_pipelines: Callable[[], Pipeline]) -> Pipeline:
 
 @pytest.mark.parametrize("what", AT_THE_SOURCE)
 def test_an_extract_gives_way(
-    partitioned: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
+    partitioned: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
     shop, other = partitioned, Other(partitioned.source, AT_THE_SOURCE[what])
 
@@ -120,7 +120,7 @@ def test_an_extract_gives_way(
 
 
 def test_an_extract_that_has_to_give_way_each_time_ends_with_a_sentence(
-    partitioned: Pipeline, monkeypatch: pytest.MonkeyPatch
+    partitioned: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = partitioned.landing.latest()
 
@@ -140,7 +140,7 @@ def test_an_extract_that_has_to_give_way_each_time_ends_with_a_sentence(
 
 
 @pytest.fixture(scope="module")
-def loaded_shop(module_pipelines: Callable[[], Pipeline]) -> Pipeline:
+def loaded_shop(module_pipelines: Callable[[], Harness]) -> Harness:
     """One shop and its warehouse for all that waits there."""
     shop = module_pipelines()
     shop.tick()
@@ -150,7 +150,7 @@ def loaded_shop(module_pipelines: Callable[[], Pipeline]) -> Pipeline:
 
 
 @pytest.fixture
-def loaded(loaded_shop: Pipeline) -> Pipeline:
+def loaded(loaded_shop: Harness) -> Harness:
     """The shop, with a run of its lake that waits to be loaded."""
     loaded_shop.execute("UPDATE orders SET amount = amount + 1 WHERE order_id = 1")
     loaded_shop.must_extract()
@@ -158,7 +158,7 @@ def loaded(loaded_shop: Pipeline) -> Pipeline:
     return loaded_shop
 
 
-def load_all(shop: Pipeline) -> None:
+def load_all(shop: Harness) -> None:
     latest = shop.landing.latest()
     assert latest is not None
     assert shop.load() == latest.batch
@@ -166,7 +166,7 @@ def load_all(shop: Pipeline) -> None:
 
 @pytest.mark.parametrize("what", AT_THE_WAREHOUSE)
 def test_a_load_gives_way(
-    loaded: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
+    loaded: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
     statements = [text.format(star=loaded.model.name) for text in AT_THE_WAREHOUSE[what]]
     other, count = Other(loaded.warehouse(), statements), PostgresLoad.present_rows
@@ -185,7 +185,7 @@ def test_a_load_gives_way(
 
 
 def test_a_reader_that_idles_in_its_transaction_keeps_no_load_out_and_nobody_waits_behind_a_change(
-    loaded: Pipeline, monkeypatch: pytest.MonkeyPatch
+    loaded: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Data goes in beside it; a change of the schema waits for it in short tries, between which others go on."""
     star, monkey = loaded.model.name, monkeypatch
@@ -222,7 +222,7 @@ def test_a_reader_that_idles_in_its_transaction_keeps_no_load_out_and_nobody_wai
 
 
 def test_more_partitions_than_the_server_has_locks_for_are_refused(
-    partitioned: Pipeline, monkeypatch: pytest.MonkeyPatch
+    partitioned: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "_SHARE_OF_LOCKS", 0.001)
     with pytest.raises(SourceError, match=r"one cut locks \d+ tables, partitions and indexes, .* max_locks_per_trans"):
@@ -232,7 +232,7 @@ def test_more_partitions_than_the_server_has_locks_for_are_refused(
 
 
 def test_a_table_that_is_locked_in_between_is_had_by_a_later_try(
-    partitioned: Pipeline, monkeypatch: pytest.MonkeyPatch
+    partitioned: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries = 0
     with partitioned.source.connect(autocommit=False) as migration:
@@ -255,7 +255,7 @@ def test_a_table_that_is_locked_in_between_is_had_by_a_later_try(
 
 
 def test_a_role_that_acts_as_another_gives_way_too(
-    loaded: Pipeline, monkeypatch: pytest.MonkeyPatch, postgres: EmbeddedPostgres
+    loaded: Harness, monkeypatch: pytest.MonkeyPatch, postgres: EmbeddedPostgres
 ) -> None:
     """The usual way to give a warehouse's objects one owner."""
     database = loaded.warehouse()
@@ -278,7 +278,7 @@ def test_a_role_that_acts_as_another_gives_way_too(
         connection.execute(f"ALTER ROLE postgres IN DATABASE {database.dbname} RESET role".encode())
 
 
-def test_a_vacuum_is_waited_for_until_it_makes_way(loaded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vacuum_is_waited_for_until_it_makes_way(loaded: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """It does so only for who waits deadlock_timeout: the usual short try would never have the lock."""
     longer = threading.Event()
     execute = schema.Schema._one
@@ -309,7 +309,7 @@ def test_a_vacuum_is_waited_for_until_it_makes_way(loaded: Pipeline, monkeypatch
             made_way.result()
 
 
-def test_a_waiting_session_of_ours_is_not_what_others_wait_for(partitioned: Pipeline) -> None:
+def test_a_waiting_session_of_ours_is_not_what_others_wait_for(partitioned: Harness) -> None:
     """While a migration holds the table, the cut only stands in the queue: it does not give up, it waits and has it."""
     with partitioned.source.connect(autocommit=False) as migration:
         migration.execute("LOCK TABLE customer IN ACCESS EXCLUSIVE MODE")

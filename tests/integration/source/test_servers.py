@@ -11,7 +11,7 @@ from tidemark.landing.area import Landing
 
 from local_stack.postgres.server import EmbeddedPostgres
 from tests import servers
-from tests.integration.conftest import SHOP, Pipeline, credentials_of
+from tests.integration.conftest import SHOP, Harness, credentials_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture(params=servers.ALL, ids=lambda major: f"pg{major}")
 def shop(
     request: pytest.FixtureRequest, aws: None, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Pipeline]:
+) -> Iterator[Harness]:
     major: int = request.param
     server: EmbeddedPostgres = servers.start(tmp_path_factory.mktemp(f"pg{major}"), major)
     source = server.create_database("shop")
@@ -35,11 +35,11 @@ def shop(
     (folder / "source.yml").write_text(text.replace("name: shop\n", f"name: shop_on_{major}\n"))
     reader = credentials_of(server.create_reader("shop", "shop_reader"))
     landing = Landing(f"s3://lake/landing-on-{major}")
-    yield Pipeline(folder, source, reader, landing, spark, server.create_database)
+    yield Harness(folder, source, reader, landing, spark, server.create_database)
     server.destroy()
 
 
-def test_ticks_succeed_while_others_write(shop: Pipeline) -> None:
+def test_ticks_succeed_while_others_write(shop: Harness) -> None:
     with servers.clerk(shop.new_database("other").connect), servers.clerk(shop.source.connect):
         for tick in range(3):
             shop.execute(

@@ -8,12 +8,12 @@ import pytest
 from tidemark.base.errors import ContractError
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Pipeline
+    from tests.integration.conftest import Harness
 
 pytestmark = pytest.mark.servers
 
 
-def add_table(shop: Pipeline, definition: str, columns: dict[str, str], more: str = "") -> None:
+def add_table(shop: Harness, definition: str, columns: dict[str, str], more: str = "") -> None:
     """Create table ``odd`` in the source and name it, with these columns, in the model."""
     shop.execute(f"CREATE TABLE odd ({definition})", "GRANT SELECT ON odd TO PUBLIC")
     listed = "".join(f"      {name}: {{type: '{kind}', description: x}}\n" for name, kind in columns.items())
@@ -21,7 +21,7 @@ def add_table(shop: Pipeline, definition: str, columns: dict[str, str], more: st
     shop.edit("source.yml", "tables:\n", f"tables:\n{table}")
 
 
-def values(shop: Pipeline) -> list[Any]:
+def values(shop: Harness) -> list[Any]:
     """Extract, expecting a full compare of the odd table; return its last column as it was landed."""
     manifest = shop.must_extract()
     assert (manifest.tables["odd"].mode, manifest.tables["odd"].why) == ("full", "its definition changed in the source")
@@ -75,7 +75,7 @@ def values(shop: Pipeline) -> list[Any]:
     ids=["enum in a composite", "domains over an array", "array of a range", "multirange", "composite grows"],
 )
 def test_a_type_deep_inside_a_column_changes(
-    shop: Pipeline, types: str, column: str, value: str, change: str, before: str, after: str
+    shop: Harness, types: str, column: str, value: str, change: str, before: str, after: str
 ) -> None:
     if "multirange" in types and shop.server_version() < 14:
         pytest.skip("there are no multiranges before PostgreSQL 14")
@@ -89,7 +89,7 @@ def test_a_type_deep_inside_a_column_changes(
     assert shop.extract() is None
 
 
-def test_a_virtual_column_gets_another_expression(shop: Pipeline) -> None:
+def test_a_virtual_column_gets_another_expression(shop: Harness) -> None:
     if shop.server_version() < 18:
         pytest.skip("there are no virtual columns before PostgreSQL 18")
     add_table(
@@ -103,7 +103,7 @@ def test_a_virtual_column_gets_another_expression(shop: Pipeline) -> None:
     assert values(shop) == [30]
 
 
-def test_a_domain_over_a_domain_is_what_it_is_made_of(shop: Pipeline) -> None:
+def test_a_domain_over_a_domain_is_what_it_is_made_of(shop: Harness) -> None:
     shop.execute("CREATE DOMAIN amount AS numeric(12,3); CREATE DOMAIN price AS amount; CREATE DOMAIN cost AS price")
     add_table(shop, "id int PRIMARY KEY, v cost", {"id": "integer", "v": "numeric(12,3)"})
     shop.execute("INSERT INTO odd VALUES (1, 12.5)")
@@ -115,7 +115,7 @@ def test_a_domain_over_a_domain_is_what_it_is_made_of(shop: Pipeline) -> None:
 class TestRowLevelSecurity:
     """A row that a policy shows again has an old xmin: no snapshot difference can see it."""
 
-    def secured(self, shop: Pipeline, more: str = "") -> None:
+    def secured(self, shop: Harness, more: str = "") -> None:
         add_table(shop, "id int PRIMARY KEY, v text", {"id": "integer", "v": "text"}, more)
         shop.execute(
             "INSERT INTO odd VALUES (1, 'for all'), (2, 'for some')",
@@ -123,13 +123,13 @@ class TestRowLevelSecurity:
             "CREATE POLICY shown ON odd USING (id = 1)",
         )
 
-    def test_it_is_refused_before_anything_lands(self, shop: Pipeline) -> None:
+    def test_it_is_refused_before_anything_lands(self, shop: Harness) -> None:
         self.secured(shop)
         with pytest.raises(ContractError, match=r"row-level security of public\.odd .*BYPASSRLS.*incremental: full"):
             shop.extract()
         assert not shop.objects()
 
-    def test_the_strategy_full_moves_what_is_shown(self, shop: Pipeline) -> None:
+    def test_the_strategy_full_moves_what_is_shown(self, shop: Harness) -> None:
         self.secured(shop, more="    incremental: full\n")
         shop.tick()
         assert [row["id"] for row in shop.lake("odd", source=True)] == [1]
@@ -145,7 +145,7 @@ class TestKeysThatAreNone:
     """A key that no index of the source keeps is looked at whenever its table changed."""
 
     @pytest.fixture
-    def odd(self, shop: Pipeline) -> Pipeline:
+    def odd(self, shop: Harness) -> Harness:
         add_table(shop, "id int, v text", {"id": "integer", "v": "text"})
         shop.execute("INSERT INTO odd VALUES (1, 'a'), (2, 'b')")
         return shop
@@ -157,7 +157,7 @@ class TestKeysThatAreNone:
             ("INSERT INTO odd VALUES (NULL, 'none')", r"id = NULL: 1 rows"),
         ],
     )
-    def test_it_stops_the_run_and_mending_goes_on(self, odd: Pipeline, fault: str, said: str) -> None:
+    def test_it_stops_the_run_and_mending_goes_on(self, odd: Harness, fault: str, said: str) -> None:
         odd.tick()
         odd.execute(fault)
         with pytest.raises(ContractError, match=rf'key id of "public"\."odd" does not identify a row \({said}\)'):
@@ -166,7 +166,7 @@ class TestKeysThatAreNone:
         odd.tick()
         assert sorted((row["id"], row["v"]) for row in odd.lake("odd", source=True)) == [(1, "c"), (2, "b")]
 
-    def test_an_index_over_a_part_of_the_key_proves_nothing_of_the_rest(self, odd: Pipeline) -> None:
+    def test_an_index_over_a_part_of_the_key_proves_nothing_of_the_rest(self, odd: Harness) -> None:
         odd.execute("ALTER TABLE odd ADD PRIMARY KEY (id)", "INSERT INTO odd VALUES (3, NULL)")
         odd.edit("source.yml", "description: Odd\n    key: [id]", "description: Odd\n    key: [id, v]")
         with pytest.raises(ContractError, match=r"does not identify a row \(id = 3, v = NULL: 1 rows\)"):
@@ -184,7 +184,7 @@ class TestKeysThatAreNone:
         ],
     )
     def test_only_what_an_index_does_not_prove_is_asked(
-        self, odd: Pipeline, index: str, asked: bool, monkeypatch: pytest.MonkeyPatch
+        self, odd: Harness, index: str, asked: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         questions: list[str] = []
 

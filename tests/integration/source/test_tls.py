@@ -21,7 +21,7 @@ from tidemark.source.queries import PlannedRead
 from tidemark.source.snapshot import SourceSnapshot, open_snapshot
 from tidemark.warehouse.postgres.warehouse import PostgresWarehouse
 
-from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
+from tests.integration.conftest import PROCESSED, Harness, credentials_of
 from tests.integration.tls_proxy import Authority, TlsProxy
 
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ def through(proxy: TlsProxy, credentials: Credentials, authority: Authority) -> 
     return credentials.model_copy(update=changes)
 
 
-def read(shop: Pipeline, snapshot: SourceSnapshot) -> None:
+def read(shop: Harness, snapshot: SourceSnapshot) -> None:
     """Read one small table."""
     planned = PlannedRead(table=shop.model.tables["country"], expected_rows=2)
     read_all(shop.spark, snapshot, [planned], shop.landing.data_uri("tls"), "parquet")
 
 
 def test_a_whole_tick_over_verified_tls(
-    shop: Pipeline, proxy: Callable[[str], TlsProxy], authorities: tuple[Authority, Authority]
+    shop: Harness, proxy: Callable[[str], TlsProxy], authorities: tuple[Authority, Authority]
 ) -> None:
     right = proxy("")
     shop.reader = through(right, shop.reader, authorities[0])
@@ -90,7 +90,7 @@ def test_a_whole_tick_over_verified_tls(
 @pytest.mark.parametrize("fault", WRONG)
 class TestWrongCertificates:
     def test_of_the_source(
-        self, fault: str, shop: Pipeline, proxy: Callable[[str], TlsProxy], authorities: tuple[Authority, Authority]
+        self, fault: str, shop: Harness, proxy: Callable[[str], TlsProxy], authorities: tuple[Authority, Authority]
     ) -> None:
         wrong = proxy(fault)
         shop.reader = through(wrong, shop.reader, authorities[0])
@@ -100,7 +100,7 @@ class TestWrongCertificates:
         assert wrong.plain == 0, "and nobody falls back to an open line"
 
     def test_met_by_the_readers_alone(
-        self, fault: str, shop: Pipeline, proxy: Callable[[str], TlsProxy], authorities: tuple[Authority, Authority]
+        self, fault: str, shop: Harness, proxy: Callable[[str], TlsProxy], authorities: tuple[Authority, Authority]
     ) -> None:
         wrong = proxy(fault)
         with open_snapshot(shop.reader, shop.model, "tests") as snapshot:
@@ -110,7 +110,7 @@ class TestWrongCertificates:
         assert (wrong.plain, shop.objects()) == (0, set())
 
     def test_of_the_warehouse(
-        self, fault: str, shop: Pipeline, proxy: Callable[[str], TlsProxy], authorities: tuple[Authority, Authority]
+        self, fault: str, shop: Harness, proxy: Callable[[str], TlsProxy], authorities: tuple[Authority, Authority]
     ) -> None:
         wrong = proxy(fault)
         warehouse = PostgresWarehouse(shop.model, through(wrong, credentials_of(shop.warehouse()), authorities[0]))
@@ -122,7 +122,7 @@ class TestWrongCertificates:
         assert wrong.plain == 0
 
     def test_said_by_the_command_line(
-        self, fault: str, shop: Pipeline, proxy: Callable[[str], TlsProxy], authorities: tuple[Authority, Authority]
+        self, fault: str, shop: Harness, proxy: Callable[[str], TlsProxy], authorities: tuple[Authority, Authority]
     ) -> None:
         given = shop.source
         url = f"postgresql://{given.username}@{OURS}:{proxy(fault).port}/{given.dbname}?sslmode=verify-full"
@@ -138,7 +138,7 @@ class TestWithoutAFileOfAuthorities:
     """Then the public ones count, the same for every driver, from a file that is there."""
 
     def test_a_private_authority_is_not_trusted(
-        self, shop: Pipeline, proxy: Callable[[str], TlsProxy], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, shop: Harness, proxy: Callable[[str], TlsProxy], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         right = proxy("")
@@ -159,7 +159,7 @@ class TestWithoutAFileOfAuthorities:
 
     def test_a_public_authority_is(
         self,
-        shop: Pipeline,
+        shop: Harness,
         proxy: Callable[[str], TlsProxy],
         authorities: tuple[Authority, Authority],
         monkeypatch: pytest.MonkeyPatch,
@@ -181,7 +181,7 @@ class TestWithoutAFileOfAuthorities:
 
 
 def test_a_client_certificate_is_asked_for(
-    shop: Pipeline,
+    shop: Harness,
     postgres: EmbeddedPostgres,
     authorities: tuple[Authority, Authority],
     tmp_path: Path,
@@ -210,7 +210,7 @@ def test_a_client_certificate_is_asked_for(
     wants.close()
 
 
-def test_a_server_without_tls_is_not_spoken_to(shop: Pipeline) -> None:
+def test_a_server_without_tls_is_not_spoken_to(shop: Harness) -> None:
     shop.reader = shop.reader.model_copy(update={"sslmode": "verify-full"})
     with pytest.raises(SourceError, match="the server has no TLS"):
         shop.extract()

@@ -10,13 +10,13 @@ from tidemark.base.errors import ModelError
 from tidemark.lake.batches import TableChange
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Pipeline
+    from tests.integration.conftest import Harness
 
 UPDATED = "last_updated AS _updated_at"
 
 
 def test_valid_from_is_the_moment_and_the_columns_stay_as_they_are(
-    shop: Pipeline, caplog: pytest.LogCaptureFixture
+    shop: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     shop.edit("source.yml", "time_zone: UTC", "time_zone: America/New_York")
     shop.execute("DELETE FROM orders WHERE order_id > 2")
@@ -63,7 +63,7 @@ def test_valid_from_is_the_moment_and_the_columns_stay_as_they_are(
          "_updated_at is made of orders.created_at, orders.last_updated, of different time zones: Asia/Tokyo, UTC"),
     ],
 )  # fmt: skip
-def test_whatever_is_made_of_wall_clocks_needs_one_zone(shop: Pipeline, zones: str, updated: str, said: str) -> None:
+def test_whatever_is_made_of_wall_clocks_needs_one_zone(shop: Harness, zones: str, updated: str, said: str) -> None:
     shop.edit("source.yml", "time_zone: UTC\n", zones)
     if zones:
         shop.edit("source.yml", "created_at: {", "created_at: {time_zone: Asia/Tokyo, ")

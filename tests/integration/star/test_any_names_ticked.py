@@ -22,7 +22,7 @@ from tidemark.operations.compare_rows import compare_mirrors
 from tidemark.source.contents import SourceReader
 
 from tests.any_names import WORST, AnyNames, names
-from tests.integration.conftest import Pipeline, credentials_of
+from tests.integration.conftest import Harness, credentials_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -84,23 +84,23 @@ def add_columns(drawn: AnyNames) -> list[str]:
 @pytest.fixture(scope="module")
 def pipeline_of(
     aws: None, spark: SparkSession, postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[AnyNames], Pipeline]:
+) -> Callable[[AnyNames], Harness]:
     """Give a function that makes the source and the model folder of some names."""
 
     def new_database(prefix: str = "db", *, template: str | None = None) -> Credentials:
         return postgres.create_database(f"{prefix}_any_names_{next(_numbers)}", template=template)
 
-    def make(drawn: AnyNames) -> Pipeline:
+    def make(drawn: AnyNames) -> Harness:
         source, number = new_database("source"), next(_numbers)
         folder: Path = tmp_path_factory.mktemp("model")
         drawn.write(folder, f"any{number}", late=False)
         landing = Landing(f"s3://lake/landing-any-{number}")
-        return Pipeline(folder, source, credentials_of(source), landing, spark, new_database)
+        return Harness(folder, source, credentials_of(source), landing, spark, new_database)
 
     return make
 
 
-def agree(pipeline: Pipeline, drawn: AnyNames, *, late: bool) -> None:
+def agree(pipeline: Harness, drawn: AnyNames, *, late: bool) -> None:
     model = pipeline.model
     with pipeline.source.connect() as source:
         assert list(compare_mirrors(SourceReader(source), model, pipeline.reader_of_the_lake())) == []
@@ -109,7 +109,7 @@ def agree(pipeline: Pipeline, drawn: AnyNames, *, late: bool) -> None:
         assert sorted(map(str, pipeline.query(here))) == sorted(map(str, pipeline.query(there, pipeline.warehouse())))
 
 
-def tick_three_times(pipeline: Pipeline, drawn: AnyNames, landing_format: str) -> None:
+def tick_three_times(pipeline: Harness, drawn: AnyNames, landing_format: str) -> None:
     name = pipeline.model.name
     pipeline.execute(*create(drawn))
     pipeline.tick(landing_format=landing_format)
@@ -133,7 +133,7 @@ def tick_three_times(pipeline: Pipeline, drawn: AnyNames, landing_format: str) -
 @given(names(clean=True), st.sampled_from(["parquet", "csv"]))
 @example(WORST, "csv")
 def test_a_star_of_any_names_agrees_with_its_source(
-    pipeline_of: Callable[[AnyNames], Pipeline], drawn: AnyNames, landing_format: str
+    pipeline_of: Callable[[AnyNames], Harness], drawn: AnyNames, landing_format: str
 ) -> None:
     pipeline = pipeline_of(drawn)
     try:

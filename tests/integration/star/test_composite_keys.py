@@ -9,7 +9,7 @@ from tidemark.base.errors import TidemarkError
 from tidemark.operations.history import read_versions
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Pipeline
+    from tests.integration.conftest import Harness
 
 SOURCE = """  line:
     description: Lines of orders
@@ -43,7 +43,7 @@ DIMENSION = """dimensions:
 
 
 @pytest.fixture
-def lines(shop: Pipeline) -> Pipeline:
+def lines(shop: Harness) -> Harness:
     shop.execute(
         "CREATE TABLE line (place bigint, sku text, amount text, PRIMARY KEY (sku, place))",
         "GRANT SELECT ON line TO PUBLIC",
@@ -59,7 +59,7 @@ def lines(shop: Pipeline) -> Pipeline:
     return shop
 
 
-def history(lines: Pipeline, place: int, item: str) -> list[tuple[Any, ...]]:
+def history(lines: Harness, place: int, item: str) -> list[tuple[Any, ...]]:
     query = (
         "SELECT version, amount, is_current, is_deleted, recorded_batch, closed_batch FROM {}.fact_line"
         " WHERE order_place = {} AND item = '{}' ORDER BY version"
@@ -67,7 +67,7 @@ def history(lines: Pipeline, place: int, item: str) -> list[tuple[Any, ...]]:
     return lines.query(query.format(lines.model.name, place, item), lines.warehouse())
 
 
-def test_versions_deletes_returns_and_quarantine(lines: Pipeline) -> None:
+def test_versions_deletes_returns_and_quarantine(lines: Harness) -> None:
     lines.tick()
     assert lines.query(f"SELECT count(*) FROM {lines.model.name}.fact_line_current", lines.warehouse()) == [(65,)]
     lines.execute(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from tidemark.base.errors import ContractError, ModelError
 
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import Harness
 
 TABLE = """
 CREATE TYPE mood AS ENUM ('calm', 'cross');
@@ -43,7 +43,7 @@ def declaration(columns: dict[str, tuple[str, str, bool]], star: bool) -> str:
     return "".join(lines)
 
 
-def write_model(pipeline: Pipeline, columns: dict[str, tuple[str, str, bool]], select: str = "") -> None:
+def write_model(pipeline: Harness, columns: dict[str, tuple[str, str, bool]], select: str = "") -> None:
     """Write the model of table ``thing`` and its fact, in place of what was said of them before."""
     head = "  thing:\n    description: Things\n    key: [id]\n    columns:\n"
     updated = "      last_updated: {type: timestamp(3), nullable: false, description: x}\n"
@@ -59,14 +59,14 @@ def write_model(pipeline: Pipeline, columns: dict[str, tuple[str, str, bool]], s
     )
 
 
-def with_thing(new_pipeline: Callable[[], Pipeline]) -> Pipeline:
+def with_thing(new_pipeline: Callable[[], Harness]) -> Harness:
     pipeline = new_pipeline()
     pipeline.execute(TABLE)
     write_model(pipeline, COLUMNS)
     return pipeline
 
 
-def versions(pipeline: Pipeline) -> dict[int, int]:
+def versions(pipeline: Harness) -> dict[int, int]:
     """Number of versions of every key, the same in lake and warehouse."""
     lake: dict[int, int] = {}
     for row in pipeline.lake("fact_thing"):
@@ -76,7 +76,7 @@ def versions(pipeline: Pipeline) -> dict[int, int]:
     return lake
 
 
-def current(pipeline: Pipeline, columns: str) -> list[tuple[object, ...]]:
+def current(pipeline: Harness, columns: str) -> list[tuple[object, ...]]:
     query = f"SELECT id, {columns} FROM {pipeline.model.name}.fact_thing_current ORDER BY id"
     return pipeline.query(query, pipeline.warehouse())
 
@@ -92,7 +92,7 @@ def current(pipeline: Pipeline, columns: str) -> list[tuple[object, ...]]:
     ],
 )
 def test_the_source_alone_loses_or_retypes_a_column(
-    new_pipeline: Callable[[], Pipeline], change: str, says: str | None
+    new_pipeline: Callable[[], Harness], change: str, says: str | None
 ) -> None:
     pipeline = with_thing(new_pipeline)
     pipeline.must_extract()
@@ -105,7 +105,7 @@ def test_the_source_alone_loses_or_retypes_a_column(
     assert len(pipeline.pending()) == 1, "nothing was landed"
 
 
-def test_no_drift_makes_a_version_of_a_row_that_did_not_change(new_pipeline: Callable[[], Pipeline]) -> None:
+def test_no_drift_makes_a_version_of_a_row_that_did_not_change(new_pipeline: Callable[[], Harness]) -> None:
     pipeline = with_thing(new_pipeline)
     pipeline.tick()
     once = dict.fromkeys(range(1, 7), 1)
@@ -188,7 +188,7 @@ def test_no_drift_makes_a_version_of_a_row_that_did_not_change(new_pipeline: Cal
     }
 
 
-def test_a_star_column_of_another_type_needs_a_new_name(new_pipeline: Callable[[], Pipeline]) -> None:
+def test_a_star_column_of_another_type_needs_a_new_name(new_pipeline: Callable[[], Harness]) -> None:
     pipeline = with_thing(new_pipeline)
     pipeline.tick()
     write_model(pipeline, COLUMNS | {"number": ("integer", "varchar", True)})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import Harness
 
 
 @pytest.mark.parametrize("name", ["fact_order", "members"])
-def test_a_fact_called_members_gets_its_new_column(shop: Pipeline, name: str) -> None:
+def test_a_fact_called_members_gets_its_new_column(shop: Harness, name: str) -> None:
     """Its counts once stood in one dict with those of the inferred members, which overwrote them."""
     star, sql = shop.folder / "star.yml", shop.folder / f"{name}.sql"
     star.write_text(star.read_text().replace("  fact_order:", f"  {name}:"))

@@ -13,20 +13,20 @@ from tidemark.base.errors import ModelError
 
 from tests.fuzz.models import SELLER, SHELF
 from tests.fuzz.sabotage import KilledError, Sabotage
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import Harness
 
 UPPER = ("fact_order.sql", "    note,", "    upper(note) AS note,")
 NAME = ("dim_customer.sql", "c.name,", "upper(c.name) AS name,")
 
 
-def dies(pipeline: Pipeline, boundary: str) -> None:
+def dies(pipeline: Harness, boundary: str) -> None:
     sabotage = Sabotage(boundary, "before")
     with sabotage.armed(), suppress(KilledError):
         pipeline.transform()
     assert sabotage.fired, sabotage.reached
 
 
-def lake_is_warehouse(pipeline: Pipeline) -> None:
+def lake_is_warehouse(pipeline: Harness) -> None:
     """Row by row, and none of them twice."""
     for table in pipeline.model.star_tables:
         query = f"SELECT count(*)::int FROM {pipeline.model.name}.{table.name}"
@@ -34,7 +34,7 @@ def lake_is_warehouse(pipeline: Pipeline) -> None:
     assert pipeline.differences() == []
 
 
-def test_what_a_run_under_another_model_left_half_done_is_never_published(shop: Pipeline) -> None:
+def test_what_a_run_under_another_model_left_half_done_is_never_published(shop: Harness) -> None:
     shop.tick()
     shop.execute(
         "UPDATE orders SET note = 'changed' WHERE order_id = 1", "UPDATE orders SET due = 'x' WHERE order_id = 2"
@@ -80,12 +80,12 @@ WITHHELD = (
 )
 
 
-def grown(pipeline: Pipeline) -> Pipeline:
+def grown(pipeline: Harness) -> Harness:
     pipeline.execute("DELETE FROM orders WHERE order_id > 40", *WITHHELD)
     return pipeline
 
 
-def change(pipeline: Pipeline, note: str) -> None:
+def change(pipeline: Harness, note: str) -> None:
     """A change, a delete, a bad row or its fixing, and a row of a customer who is not there."""
     number = 10 + len(note)
     pipeline.execute(
@@ -97,20 +97,20 @@ def change(pipeline: Pipeline, note: str) -> None:
     )
 
 
-def texts(pipeline: Pipeline) -> dict[str, str]:
+def texts(pipeline: Harness) -> dict[str, str]:
     return {file: (pipeline.folder / file).read_text() for file in MODEL}
 
 
-def write(pipeline: Pipeline, model: dict[str, str]) -> None:
+def write(pipeline: Harness, model: dict[str, str]) -> None:
     for file, text in model.items():
         (pipeline.folder / file).write_text(text)
 
 
-def notes(pipeline: Pipeline, key: int, column: str = "note") -> list[object]:
+def notes(pipeline: Harness, key: int, column: str = "note") -> list[object]:
     return [row[column] for row in pipeline.versions(key)]
 
 
-def test_a_manifest_that_waited_while_the_model_grew_makes_no_false_versions(shop: Pipeline) -> None:
+def test_a_manifest_that_waited_while_the_model_grew_makes_no_false_versions(shop: Harness) -> None:
     grown(shop).tick()
     change(shop, "waits")
     shop.must_extract()
@@ -145,7 +145,7 @@ def test_a_manifest_that_waited_while_the_model_grew_makes_no_false_versions(sho
     assert {name: contents(shop, name) for name in before} == before
 
 
-def test_where_the_rows_depend_on_what_is_not_landed_the_table_waits(shop: Pipeline) -> None:
+def test_where_the_rows_depend_on_what_is_not_landed_the_table_waits(shop: Harness) -> None:
     grown(shop).tick()
     change(shop, "waits")
     shop.must_extract()
@@ -163,7 +163,7 @@ def test_where_the_rows_depend_on_what_is_not_landed_the_table_waits(shop: Pipel
     lake_is_warehouse(shop)
 
 
-def test_what_was_landed_for_a_model_is_there_when_it_comes_back(shop: Pipeline) -> None:
+def test_what_was_landed_for_a_model_is_there_when_it_comes_back(shop: Harness) -> None:
     grown(shop).tick()
     model = texts(shop)
     shop.turn(*SHELF, *STAFF)
@@ -190,7 +190,7 @@ def test_what_was_landed_for_a_model_is_there_when_it_comes_back(shop: Pipeline)
     assert [(row["version"], row["shelf"]) for key in (26, 30) for row in shop.versions(key)] == [(1, "A"), (1, "A")]
 
 
-def contents(pipeline: Pipeline, name: str) -> list[str]:
+def contents(pipeline: Harness, name: str) -> list[str]:
     """Rows of a lake table, whatever the order of its columns."""
     return sorted(str(sorted(row.items())) for row in pipeline.lake(name))
 
@@ -207,7 +207,7 @@ def born(number: int, note: str) -> str:
     return f"INSERT INTO orders (order_id, customer_id, amount, due, note, created_at, last_updated) {values}"
 
 
-def test_a_column_that_comes_back_overwrites_nothing(shop: Pipeline) -> None:
+def test_a_column_that_comes_back_overwrites_nothing(shop: Harness) -> None:
     """Filled are versions that were written while it was away; to those that had it, another value is a change."""
     grown(shop).tick()
     model = texts(shop)
@@ -229,7 +229,7 @@ def test_a_column_that_comes_back_overwrites_nothing(shop: Pipeline) -> None:
     assert contents(shop, "fact_order") == before
 
 
-def test_trial_and_error_with_a_new_star_leaves_nothing(shop: Pipeline) -> None:
+def test_trial_and_error_with_a_new_star_leaves_nothing(shop: Harness) -> None:
     grown(shop)
     star = (shop.folder / "star.yml").read_text()
     (shop.folder / "star.yml").write_text("{}\n")

@@ -8,7 +8,7 @@ import pytest
 from tidemark.base.errors import ModelError
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Pipeline
+    from tests.integration.conftest import Harness
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         ),
     ],
 )
-def test_sql_that_only_the_data_refuses(shop: Pipeline, old: str, new: str, message: str) -> None:
+def test_sql_that_only_the_data_refuses(shop: Harness, old: str, new: str, message: str) -> None:
     shop.edit("fact_order.sql", old, new)
     shop.must_extract()
     with pytest.raises(ModelError, match=message):
@@ -40,7 +40,7 @@ def test_sql_that_only_the_data_refuses(shop: Pipeline, old: str, new: str, mess
     assert shop.query(f"SELECT count(*) FROM {shop.model.name}.fact_order", shop.warehouse()) == [(3000,)]
 
 
-def test_a_row_without_a_key_waits_in_quarantine_whatever_the_model_allows(shop: Pipeline) -> None:
+def test_a_row_without_a_key_waits_in_quarantine_whatever_the_model_allows(shop: Harness) -> None:
     shop.edit("fact_order.sql", "    order_id,", "    nullif(order_id, 7) AS order_id,")
     shop.edit("star.yml", "order_id: {type: integer, nullable: false", "order_id: {type: integer, nullable: true")
     shop.tick()
@@ -51,7 +51,7 @@ def test_a_row_without_a_key_waits_in_quarantine_whatever_the_model_allows(shop:
     assert len(shop.lake("fact_order")) == 3000, "2,999 and the second version of order 8"
 
 
-def test_keys_that_the_star_cannot_hold_wait_in_quarantine_each_by_itself(shop: Pipeline) -> None:
+def test_keys_that_the_star_cannot_hold_wait_in_quarantine_each_by_itself(shop: Harness) -> None:
     shop.execute(
         "DELETE FROM orders WHERE order_id > 20",
         "ALTER TABLE orders ALTER COLUMN order_id TYPE bigint",
@@ -69,7 +69,7 @@ def test_keys_that_the_star_cannot_hold_wait_in_quarantine_each_by_itself(shop: 
     assert len(shop.versions(9)) == 1
 
 
-def test_sql_in_which_rows_of_the_driver_meet_is_evaluated_over_all_of_them(shop: Pipeline) -> None:
+def test_sql_in_which_rows_of_the_driver_meet_is_evaluated_over_all_of_them(shop: Harness) -> None:
     """The number of a customer's orders, and the order before: a changed row changes what others say."""
     shop.execute("DELETE FROM orders WHERE order_id > 60")
     shop.edit(
@@ -91,7 +91,7 @@ def test_sql_in_which_rows_of_the_driver_meet_is_evaluated_over_all_of_them(shop
     assert len(shop.versions(5)) == 1
 
 
-def test_a_key_that_the_sql_makes_is_refused_as_soon_as_the_source_has_no_such_key(shop: Pipeline) -> None:
+def test_a_key_that_the_sql_makes_is_refused_as_soon_as_the_source_has_no_such_key(shop: Harness) -> None:
     shop.edit("dim_customer.sql", "c.customer_id,", "cast(trim(c.customer_id) AS int) AS customer_id,")
     shop.tick()
     shop.edit("dim_customer.sql", "cast(trim(c.customer_id) AS int)", "c.customer_id + c.country_id * 0")
@@ -105,7 +105,7 @@ def test_a_key_that_the_sql_makes_is_refused_as_soon_as_the_source_has_no_such_k
     assert len(shop.lake("dim_customer")) == 20
 
 
-def test_a_key_that_the_source_made_a_text_waits_if_it_is_no_number(shop: Pipeline) -> None:
+def test_a_key_that_the_source_made_a_text_waits_if_it_is_no_number(shop: Harness) -> None:
     shop.execute("DELETE FROM orders WHERE order_id > 20")
     shop.tick()
     shop.execute("ALTER TABLE orders ALTER COLUMN order_id TYPE text")
@@ -124,7 +124,7 @@ def test_a_key_that_the_source_made_a_text_waits_if_it_is_no_number(shop: Pipeli
     assert shop.versions(5)[0]["is_deleted"]
 
 
-def test_one_row_made_two_is_noticed_though_one_of_them_is_there_already(shop: Pipeline) -> None:
+def test_one_row_made_two_is_noticed_though_one_of_them_is_there_already(shop: Harness) -> None:
     shop.edit("fact_order.sql", "    note,", "    explode(split(coalesce(note, '-'), ',')) AS note,")
     shop.execute("DELETE FROM orders WHERE order_id > 20")
     shop.tick()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import Harness
 
 
-def entries(shop: Pipeline) -> list[tuple[Any, ...]]:
+def entries(shop: Harness) -> list[tuple[Any, ...]]:
     rows = sorted(shop.lake("quarantine"), key=lambda row: (row["batch"], row["table_name"], row["key"]))
     return [(row["table_name"], row["key"], row["batch"], row["reason"], row["resolved_batch"]) for row in rows]
 
 
-def test_bad_rows_wait_and_pass_once_they_are_mended(shop: Pipeline) -> None:
+def test_bad_rows_wait_and_pass_once_they_are_mended(shop: Harness) -> None:
     """Every tick is loaded, too: source, lake and warehouse reconcile with what is held back."""
     star = shop.model.name
     shop.execute(

@@ -12,15 +12,15 @@ from tidemark.base.errors import LandingError
 from tidemark.lake.batches import TableChange
 from tidemark.lake.reader import LakeReader
 
-from tests.integration.conftest import PROCESSED, Pipeline
+from tests.integration.conftest import PROCESSED, Harness
 
 
-def changed(shop: Pipeline, before: dict[str, int | None]) -> set[str]:
+def changed(shop: Harness, before: dict[str, int | None]) -> set[str]:
     now = shop.snapshots()
     return {name for name in now if now[name] != before.get(name)}
 
 
-def test_a_lake_follows_its_source_tick_by_tick(shop: Pipeline) -> None:
+def test_a_lake_follows_its_source_tick_by_tick(shop: Harness) -> None:
     first = shop.must_extract()
     assert shop.transform() == [1]
     assert shop.transform() == []
@@ -164,7 +164,7 @@ def killed(*_: object) -> None:
     raise KilledError
 
 
-def test_a_run_killed_anywhere_is_simply_done_again(shop: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_killed_anywhere_is_simply_done_again(shop: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.tick()
     shop.execute(
         "INSERT INTO orders VALUES (4001, 77, 1, '2031-05-05', 'unknown customer, new year', '2026-02-02', '2026-02-02')",
@@ -196,7 +196,7 @@ def test_a_run_killed_anywhere_is_simply_done_again(shop: Pipeline, monkeypatch:
     assert [(row["key"], row["batch"], row["resolved_batch"]) for row in shop.lake("quarantine")] == [("4002", 2, None)]
 
 
-def test_a_model_that_grew_while_a_manifest_was_waiting(shop: Pipeline) -> None:
+def test_a_model_that_grew_while_a_manifest_was_waiting(shop: Harness) -> None:
     """The waiting manifest knows neither the new column nor the new table; the next one brings both."""
     shop.execute(
         "ALTER TABLE customer ADD COLUMN phone text DEFAULT '0'",
@@ -242,7 +242,7 @@ def test_a_model_that_grew_while_a_manifest_was_waiting(shop: Pipeline) -> None:
     ) == [("Ann", "0")]
 
 
-def test_csv_and_a_facts_sql_that_filters(shop: Pipeline) -> None:
+def test_csv_and_a_facts_sql_that_filters(shop: Harness) -> None:
     """A row that the SQL no longer lets through ends; texts that CSV could break pass unharmed."""
     shop.edit(
         "star.yml", "    surrogate_key: order_record_id", "    surrogate_key: order_record_id\n    filtered: true"
@@ -264,7 +264,7 @@ def test_csv_and_a_facts_sql_that_filters(shop: Pipeline) -> None:
     assert len(shop.lake("orders", source=True)) == 2999
 
 
-def test_a_key_that_became_wider_and_then_only_deletes(shop: Pipeline) -> None:
+def test_a_key_that_became_wider_and_then_only_deletes(shop: Harness) -> None:
     shop.tick()
     shop.execute("ALTER TABLE orders ALTER COLUMN order_id TYPE bigint")
     shop.must_extract()

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import Harness
 
 pytest.register_assert_rewrite("tests.integration.warehouse.load_suite")
 
 
 @pytest.fixture(scope="module")
-def ready(module_pipelines: Callable[[], Pipeline]) -> Pipeline:
+def ready(module_pipelines: Callable[[], Harness]) -> Harness:
     """A lake with three runs; tests load it and never change it (those that do make their own shop)."""
     shop = module_pipelines()
     shop.must_extract()

@@ -27,7 +27,7 @@ from tidemark.operations.compare_rows import compare_stars
 from tidemark.warehouse.kinds import open_warehouse
 from tidemark.warehouse.protocol import NotLoadedError, PlainRow, StoredVersion, Warehouse
 
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import Harness
 
 NewPlace = Callable[[], Credentials]
 STEPS = ("create_or_evolve", "merge_calendar", "merge_dimension", "merge_fact", "present_rows", "record")
@@ -106,7 +106,7 @@ class LoadSuite:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def loaded(cls, ready: Pipeline, new_place: NewPlace) -> Credentials:
+    def loaded(cls, ready: Harness, new_place: NewPlace) -> Credentials:
         """A warehouse at the third run; tests read it."""
         place = new_place()
         assert ready.load_into(open_warehouse(cls.kind, ready.model, place)) == 3
@@ -117,31 +117,31 @@ class LoadSuite:
         """Another, empty warehouse."""
         return new_place()
 
-    def warehouse(self, shop: Pipeline, place: Credentials) -> Warehouse:
+    def warehouse(self, shop: Harness, place: Credentials) -> Warehouse:
         return open_warehouse(self.kind, shop.model, place)
 
-    def load(self, shop: Pipeline, place: Credentials) -> int:
+    def load(self, shop: Harness, place: Credentials) -> int:
         return shop.load_into(self.warehouse(shop, place))
 
-    def tick(self, shop: Pipeline, place: Credentials) -> None:
+    def tick(self, shop: Harness, place: Credentials) -> None:
         manifest = shop.must_extract()
         shop.transform()
         assert self.load(shop, place) == manifest.batch
 
-    def rows(self, shop: Pipeline, place: Credentials, table: str) -> list[PlainRow]:
+    def rows(self, shop: Harness, place: Credentials, table: str) -> list[PlainRow]:
         with self.warehouse(shop, place).reader() as reader:
             return sorted(reader.rows(table), key=repr)
 
-    def named(self, shop: Pipeline, rows: list[PlainRow], table: str) -> list[dict[str, Any]]:
+    def named(self, shop: Harness, rows: list[PlainRow], table: str) -> list[dict[str, Any]]:
         names = [column.name for column in warehouse_columns(shop.model, table)]
         return [dict(zip(names, row, strict=True)) for row in rows]
 
-    def contents(self, shop: Pipeline, place: Credentials) -> dict[str, Any]:
+    def contents(self, shop: Harness, place: Credentials) -> dict[str, Any]:
         """All that a load writes."""
         tables = {name: self.rows(shop, place, name) for name in shop.model.star_names}
         return tables | {"the ledger": self.ledger(place)}
 
-    def number_of_rows(self, shop: Pipeline, place: Credentials) -> int:
+    def number_of_rows(self, shop: Harness, place: Credentials) -> int:
         """Rows in the star and in the ledger; their tables, empty, may be there before a load commits."""
         found = 0
         with self.warehouse(shop, place).reader() as reader:
@@ -150,19 +150,19 @@ class LoadSuite:
                     found += sum(1 for _ in reader.rows(name))
             return found + reader.loaded_through()
 
-    def versions(self, shop: Pipeline, place: Credentials, *key: str) -> list[StoredVersion]:
+    def versions(self, shop: Harness, place: Credentials, *key: str) -> list[StoredVersion]:
         with self.warehouse(shop, place).reader() as reader:
             return reader.versions(shop.model.facts["fact_order"], key)
 
     def notes(
-        self, shop: Pipeline, place: Credentials, order: int, moment: datetime, known: int | None = None
+        self, shop: Harness, place: Credentials, order: int, moment: datetime, known: int | None = None
     ) -> list[str | None]:
         """The notes of an order's versions that were true at a moment."""
         with self.warehouse(shop, place).reader() as reader:
             rows = list(reader.as_of(shop.model.facts["fact_order"], moment, known))
         return [row["note"] for row in self.named(shop, rows, "fact_order") if row["order_id"] == order]
 
-    def differences(self, shop: Pipeline, place: Credentials) -> list[Any]:
+    def differences(self, shop: Harness, place: Credentials) -> list[Any]:
         """What is not the same in lake and warehouse, the calendar included."""
         run = last_batch(shop)
         with self.warehouse(shop, place).reader() as reader:
@@ -178,14 +178,14 @@ class LoadSuite:
 
     # Exactly once.
 
-    def test_a_load_again_writes_nothing(self, ready: Pipeline, loaded: Credentials) -> None:
+    def test_a_load_again_writes_nothing(self, ready: Harness, loaded: Credentials) -> None:
         before, steps = self.contents(ready, loaded), list[str]()
         assert ready.load_into(Meddled(self.warehouse(ready, loaded), steps.append)) == 3
         assert steps == ["loaded_through"], "it looks at the ledger, and no further"
         assert self.contents(ready, loaded) == before
         assert self.ledger(loaded) == [(3, 0)]
 
-    def test_the_warehouse_holds_what_the_lake_holds(self, ready: Pipeline, loaded: Credentials) -> None:
+    def test_the_warehouse_holds_what_the_lake_holds(self, ready: Harness, loaded: Credentials) -> None:
         assert self.differences(ready, loaded) == []
         orders = self.named(ready, self.rows(ready, loaded, "fact_order"), "fact_order")
         lake = {(row["order_id"], row["version"]): row for row in ready.lake("fact_order")}
@@ -202,7 +202,7 @@ class LoadSuite:
         assert late == [(20, "customer 20", True)]
         assert len(self.rows(ready, loaded, "dim_date")) == 365
 
-    def test_two_loads_at_once_are_one(self, ready: Pipeline, empty: Credentials) -> None:
+    def test_two_loads_at_once_are_one(self, ready: Harness, empty: Credentials) -> None:
         """The second waits until the first has ended, and then finds the work done."""
         with ThreadPoolExecutor(2) as pool:
             assert list(pool.map(self.load, [ready, ready], [empty, empty])) == [3, 3]
@@ -210,7 +210,7 @@ class LoadSuite:
         assert len(self.rows(ready, empty, "fact_order")) == 3002
 
     def test_loaded_run_by_run_or_all_at_once_is_the_same(
-        self, module_pipelines: Callable[[], Pipeline], new_place: NewPlace
+        self, module_pipelines: Callable[[], Harness], new_place: NewPlace
     ) -> None:
         shop, steadily, late = module_pipelines(), new_place(), new_place()
         self.tick(shop, steadily)
@@ -246,7 +246,7 @@ class LoadSuite:
 
     @pytest.mark.parametrize("step", STEPS)
     def test_a_load_killed_before_its_commit_leaves_nothing(
-        self, ready: Pipeline, empty: Credentials, step: str
+        self, ready: Harness, empty: Credentials, step: str
     ) -> None:
         def meddle(name: str) -> None:
             if name == step:
@@ -259,7 +259,7 @@ class LoadSuite:
         assert self.differences(ready, empty) == []
 
     def test_a_load_killed_after_its_commit_only_removes_the_markers(
-        self, ready: Pipeline, empty: Credentials, monkeypatch: pytest.MonkeyPatch
+        self, ready: Harness, empty: Credentials, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patched:
             patched.setattr(Landing, "publish", killed)
@@ -274,7 +274,7 @@ class LoadSuite:
         assert ready.landing.published() == 3
 
     def test_a_difference_rolls_everything_back(
-        self, ready: Pipeline, empty: Credentials, monkeypatch: pytest.MonkeyPatch
+        self, ready: Harness, empty: Credentials, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patched:
             patched.setattr(LakeReader, "present_rows", lambda *_: 2998)
@@ -286,7 +286,7 @@ class LoadSuite:
         assert self.number_of_rows(ready, empty) == 0
         assert self.load(ready, empty) == 3
 
-    def test_nothing_is_seen_before_the_commit(self, ready: Pipeline, empty: Credentials) -> None:
+    def test_nothing_is_seen_before_the_commit(self, ready: Harness, empty: Credentials) -> None:
         seen: dict[str, int] = {}
 
         def meddle(step: str) -> None:
@@ -300,7 +300,7 @@ class LoadSuite:
     # What does not belong together.
 
     def test_a_warehouse_of_another_lake_is_refused(
-        self, ready: Pipeline, empty: Credentials, monkeypatch: pytest.MonkeyPatch
+        self, ready: Harness, empty: Credentials, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.load(ready, empty)
         runs, ours = LakeReader.batches, last_batch(ready).lake_id
@@ -315,7 +315,7 @@ class LoadSuite:
             self.load(ready, empty)
         assert self.contents(ready, empty) == before
 
-    def test_a_warehouse_ahead_of_its_lake_is_refused(self, ready: Pipeline, empty: Credentials) -> None:
+    def test_a_warehouse_ahead_of_its_lake_is_refused(self, ready: Harness, empty: Credentials) -> None:
         self.load(ready, empty)
         warehouse, run = self.warehouse(ready, empty), last_batch(ready)
         with warehouse.load() as load:
@@ -330,7 +330,7 @@ class LoadSuite:
         assert self.ledger(empty) == [(3, 0), (9, 3)]
 
     def test_a_lake_without_runs_is_nothing_to_load(
-        self, module_pipelines: Callable[[], Pipeline], empty: Credentials
+        self, module_pipelines: Callable[[], Harness], empty: Credentials
     ) -> None:
         shop = module_pipelines()
         assert self.load(shop, empty) == 0
@@ -348,7 +348,7 @@ class LoadSuite:
 
     # Asked by people.
 
-    def test_present_and_past_are_one_question_away(self, ready: Pipeline, loaded: Credentials) -> None:
+    def test_present_and_past_are_one_question_away(self, ready: Harness, loaded: Credentials) -> None:
         (first, second, third) = self.versions(ready, loaded, "5")
         assert (first.valid_to, second.valid_to, third.valid_to) == (second.valid_from, third.valid_from, None)
         assert [one.values["note"] for one in (first, second, third)] == [None, "second", "third"]
@@ -381,7 +381,7 @@ class LoadSuite:
         assert self.notes(ready, loaded, 6, gone.valid_to) == []
         assert self.notes(ready, loaded, 6, gone.valid_to, 2) == ["note 6"], "batch 2 did not know of its end"
 
-    def test_what_is_forgotten_is_loaded_again(self, ready: Pipeline, empty: Credentials) -> None:
+    def test_what_is_forgotten_is_loaded_again(self, ready: Harness, empty: Credentials) -> None:
         warehouse = self.warehouse(ready, empty)
         warehouse.forget()
         self.load(ready, empty)
@@ -393,7 +393,7 @@ class LoadSuite:
 
     # A model that changes.
 
-    def test_the_star_grows_with_its_model(self, shop: Pipeline, new_place: NewPlace) -> None:
+    def test_the_star_grows_with_its_model(self, shop: Harness, new_place: NewPlace) -> None:
         place, late = new_place(), new_place()
         shop.execute(
             "ALTER TABLE orders ADD COLUMN colour text", "ALTER TABLE orders ALTER COLUMN amount TYPE numeric(12,2)"
@@ -425,10 +425,10 @@ class LoadSuite:
         assert self.differences(shop, place) == self.differences(shop, late) == []
         self.grown(shop, place)
 
-    def grown(self, shop: Pipeline, place: Credentials) -> None:
+    def grown(self, shop: Harness, place: Credentials) -> None:
         """Look at what else a kind makes of a grown model."""
 
-    def colours(self, shop: Pipeline, place: Credentials) -> list[tuple[int, int, str | None, Decimal]]:
+    def colours(self, shop: Harness, place: Credentials) -> list[tuple[int, int, str | None, Decimal]]:
         return [
             (order, version.number, version.values["colour"], version.values["amount"])
             for order in (5, 7, 9)
@@ -436,7 +436,7 @@ class LoadSuite:
         ]
 
 
-def last_batch(shop: Pipeline) -> AppliedBatch:
+def last_batch(shop: Harness) -> AppliedBatch:
     run = shop.reader_of_the_lake().last_batch()
     assert run is not None
     return run

@@ -13,7 +13,7 @@ from tidemark.base.errors import WarehouseError
 from tidemark.warehouse.kinds import KINDS, open_warehouse
 from tidemark.warehouse.postgres.load import PostgresLoad
 
-from tests.integration.conftest import Pipeline, credentials_of
+from tests.integration.conftest import Harness, credentials_of
 from tests.integration.warehouse.load_suite import STEPS, LoadSuite, NewPlace
 
 pytestmark = pytest.mark.servers
@@ -26,13 +26,13 @@ FINGERPRINT = (
 )
 
 
-def rows(ready: Pipeline, query: str, place: Credentials) -> list[tuple[Any, ...]]:
+def rows(ready: Harness, query: str, place: Credentials) -> list[tuple[Any, ...]]:
     with place.connect(autocommit=True) as connection:
         cursor = connection.execute(query.replace("star.", f"{ready.model.name}.").encode())
         return cursor.fetchall() if cursor.description else []
 
 
-def number_of_rows(shop: Pipeline, place: Credentials) -> int:
+def number_of_rows(shop: Harness, place: Credentials) -> int:
     """Rows in the star and in the ledger; their tables, empty, may be there before a load commits."""
     tables = ["etl.load_ledger", *(f"star.{name}" for name in shop.model.star_names)]
     return sum(int(rows(shop, f"SELECT count(*) FROM {table}", place)[0][0]) for table in tables)
@@ -43,7 +43,7 @@ class TestPostgres(LoadSuite):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def new_place(cls, ready: Pipeline) -> NewPlace:
+    def new_place(cls, ready: Harness) -> NewPlace:
         return lambda: credentials_of(ready.new_database("warehouse"))
 
     def ask(self, place: Credentials, statement: str) -> list[tuple[Any, ...]]:
@@ -51,7 +51,7 @@ class TestPostgres(LoadSuite):
             cursor = connection.execute(statement.replace("LEDGER", "etl.load_ledger").encode())
             return cursor.fetchall() if cursor.description else []
 
-    def test_a_load_again_writes_nothing(self, ready: Pipeline, loaded: Credentials) -> None:
+    def test_a_load_again_writes_nothing(self, ready: Harness, loaded: Credentials) -> None:
         before = rows(ready, FINGERPRINT, loaded)
         query = "SELECT pg_current_wal_insert_lsn() IS NOT NULL, max(xmin::text::bigint) FROM star.fact_order"
         writes = rows(ready, query, loaded)
@@ -60,7 +60,7 @@ class TestPostgres(LoadSuite):
         assert rows(ready, query, loaded) == writes
         assert rows(ready, "SELECT batch, after_batch, execution FROM etl.load_ledger", loaded) == [(3, 0, "run-3")]
 
-    def test_the_warehouse_holds_what_the_lake_holds(self, ready: Pipeline, loaded: Credentials) -> None:
+    def test_the_warehouse_holds_what_the_lake_holds(self, ready: Harness, loaded: Credentials) -> None:
         super().test_the_warehouse_holds_what_the_lake_holds(ready, loaded)
         columns = "order_id, created_date, customer_id, amount, due_date, note, version, valid_from, valid_to"
         columns += ", is_current, is_deleted, recorded_batch, closed_batch"
@@ -77,7 +77,7 @@ class TestPostgres(LoadSuite):
         day = "SELECT day_of_week, day_name, month_name, quarter FROM star.dim_date WHERE date_id = '2026-03-01'"
         assert rows(ready, day, loaded) == [(7, "Sunday", "March", 1)]
 
-    def test_present_and_past_are_one_question_away(self, ready: Pipeline, loaded: Credentials) -> None:
+    def test_present_and_past_are_one_question_away(self, ready: Harness, loaded: Credentials) -> None:
         """By views and functions, too."""
         super().test_present_and_past_are_one_question_away(ready, loaded)
         query = "SELECT valid_from FROM star.fact_order WHERE order_id = 5 ORDER BY version"
@@ -102,7 +102,7 @@ class TestPostgres(LoadSuite):
 
     @pytest.mark.parametrize("step", STEPS)
     def test_a_load_killed_before_its_commit_leaves_nothing(
-        self, ready: Pipeline, empty: Credentials, step: str
+        self, ready: Harness, empty: Credentials, step: str
     ) -> None:
         super().test_a_load_killed_before_its_commit_leaves_nothing(ready, empty, step)
         tables = (
@@ -111,12 +111,12 @@ class TestPostgres(LoadSuite):
         assert rows(ready, tables, empty) == [("comments",), ("load_ledger",)], "no staging table is left"
 
     def test_a_lake_without_runs_is_nothing_to_load(
-        self, module_pipelines: Callable[[], Pipeline], empty: Credentials
+        self, module_pipelines: Callable[[], Harness], empty: Credentials
     ) -> None:
         super().test_a_lake_without_runs_is_nothing_to_load(module_pipelines, empty)
         assert self.ask(empty, "SELECT to_regnamespace('etl')") == [(None,)]
 
-    def grown(self, shop: Pipeline, place: Credentials) -> None:
+    def grown(self, shop: Harness, place: Credentials) -> None:
         lake = sorted((row["order_id"], row["version"], row["colour"]) for row in shop.lake("fact_order"))
         assert lake == rows(shop, "SELECT order_id, version, colour FROM star.fact_order ORDER BY 1, 2", place)
         for relation in ("fact_order_current", "fact_order_as_of(now())"):
@@ -156,12 +156,12 @@ class TestPostgres(LoadSuite):
         ],
     )
     def test_the_warehouse_itself_refuses_what_cannot_be(
-        self, ready: Pipeline, loaded: Credentials, statement: str, error: type[psycopg.Error]
+        self, ready: Harness, loaded: Credentials, statement: str, error: type[psycopg.Error]
     ) -> None:
         with loaded.connect() as connection, pytest.raises(error), connection.transaction(force_rollback=True):
             connection.execute(statement.replace("star.", f"{ready.model.name}.").encode())
 
-    def test_everything_is_described_in_the_warehouse(self, ready: Pipeline, loaded: Credentials) -> None:
+    def test_everything_is_described_in_the_warehouse(self, ready: Harness, loaded: Credentials) -> None:
         query = (
             "SELECT c.relname || coalesce('.' || a.attname, ''), col_description(c.oid, a.attnum) FROM pg_class c"
             " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT attisdropped"
@@ -181,7 +181,7 @@ class TestPostgres(LoadSuite):
         ],
     )
     def test_a_warehouse_that_cannot_be_reached_is_named(
-        self, ready: Pipeline, loaded: Credentials, changes: dict[str, Any], part: str
+        self, ready: Harness, loaded: Credentials, changes: dict[str, Any], part: str
     ) -> None:
         credentials = Credentials.model_validate(loaded.secret() | changes)
         warehouse = open_warehouse("postgres", ready.model, credentials)
@@ -197,7 +197,7 @@ class TestPostgres(LoadSuite):
             assert SECRET not in str(failed.value)
 
     def test_a_user_that_may_not_do_it_is_told_what_to_grant(
-        self, ready: Pipeline, loaded: Credentials, empty: Credentials, postgres: Any
+        self, ready: Harness, loaded: Credentials, empty: Credentials, postgres: Any
     ) -> None:
         reader = credentials_of(postgres.create_reader(empty.dbname, "only_reads"))
         with pytest.raises(WarehouseError, match=r"permission denied .*to do: grant only_reads CREATE on the database"):
@@ -213,7 +213,7 @@ class TestPostgres(LoadSuite):
                 with pytest.raises(WarehouseError, match=r": ERROR: permission denied for schema \w+; to do: grant"):
                     ask()
 
-    def test_what_the_server_refuses_is_said_in_its_own_words(self, ready: Pipeline, empty: Credentials) -> None:
+    def test_what_the_server_refuses_is_said_in_its_own_words(self, ready: Harness, empty: Credentials) -> None:
         """The statement, which comes before them, is longer than a line may be."""
         self.ask(empty, f"CREATE SCHEMA {ready.model.name}")
         self.ask(
@@ -228,7 +228,7 @@ class TestPostgres(LoadSuite):
             self.load(ready, empty)
 
     def test_what_fails_while_the_lake_is_read_is_not_said_to_be_the_warehouses(
-        self, ready: Pipeline, empty: Credentials, monkeypatch: pytest.MonkeyPatch
+        self, ready: Harness, empty: Credentials, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         stage = PostgresLoad._stage
 
@@ -247,7 +247,7 @@ class TestPostgres(LoadSuite):
         assert self.load(ready, empty) == 3
 
 
-def test_the_glue_catalog_describes_the_lake(ready: Pipeline) -> None:
+def test_the_glue_catalog_describes_the_lake(ready: Harness) -> None:
     import awswrangler as wr  # noqa: PLC0415 - slow to import
 
     star, source = ready.model.star_database, ready.model.source_database
@@ -265,7 +265,7 @@ def test_the_glue_catalog_describes_the_lake(ready: Pipeline) -> None:
     assert str(ready.lake_table("fact_order").spec().fields[0].transform) == "month"
 
 
-def test_a_kind_of_warehouse_that_there_is_not_is_refused(ready: Pipeline) -> None:
+def test_a_kind_of_warehouse_that_there_is_not_is_refused(ready: Harness) -> None:
     with pytest.raises(WarehouseError, match=r"no warehouse of kind 'papyrus'; expected: one of postgres"):
         open_warehouse("papyrus", ready.model, ready.reader)
     assert isinstance(open_warehouse(None, ready.model, ready.reader), KINDS["postgres"])  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import pytest
 from tidemark.base.errors import WarehouseError
 
 from local_stack.postgres.server import Credentials as Database
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import Harness
 
 COLOUR = (
     ("source.yml", "      note: {", "      colour: {type: text, nullable: false, description: x}\n      note: {"),
@@ -21,20 +21,20 @@ COLOUR = (
 ADD_COLOUR = "ALTER TABLE orders ADD COLUMN colour text NOT NULL DEFAULT 'grey'"
 
 
-def run(pipeline: Pipeline, *statements: str) -> None:
+def run(pipeline: Harness, *statements: str) -> None:
     """Do a tick without its load."""
     pipeline.execute(*statements)
     pipeline.must_extract()
     pipeline.transform()
 
 
-def not_null(pipeline: Pipeline, table: str, database: Database) -> set[str]:
+def not_null(pipeline: Harness, table: str, database: Database) -> set[str]:
     relation = f"'{pipeline.model.name}.{table}'::regclass"
     query = f"SELECT attname::text FROM pg_attribute WHERE attrelid = {relation} AND attnum > 0 AND attnotnull"
     return {name for (name,) in pipeline.query(query, database)}
 
 
-def test_a_warehouse_is_loaded_anew_though_old_rows_lack_new_columns(new_pipeline: Callable[[], Pipeline]) -> None:
+def test_a_warehouse_is_loaded_anew_though_old_rows_lack_new_columns(new_pipeline: Callable[[], Harness]) -> None:
     shop = new_pipeline()
     shop.tick()
     run(
@@ -68,7 +68,7 @@ def test_a_warehouse_is_loaded_anew_though_old_rows_lack_new_columns(new_pipelin
 
 
 def test_a_column_that_was_filled_while_no_load_came_through_arrives_with_the_model_that_has_it_again(
-    new_pipeline: Callable[[], Pipeline],
+    new_pipeline: Callable[[], Harness],
 ) -> None:
     shop = new_pipeline()
     shop.tick()
@@ -85,7 +85,7 @@ def test_a_column_that_was_filled_while_no_load_came_through_arrives_with_the_mo
     assert shop.differences() == []
 
 
-def test_a_quiet_table_is_loaded_anew_after_its_columns_were_widened(new_pipeline: Callable[[], Pipeline]) -> None:
+def test_a_quiet_table_is_loaded_anew_after_its_columns_were_widened(new_pipeline: Callable[[], Harness]) -> None:
     """Its last snapshot is older than the model, and so are the types of its rows."""
     shop = new_pipeline()
     shop.execute(
@@ -116,7 +116,7 @@ def test_a_quiet_table_is_loaded_anew_after_its_columns_were_widened(new_pipelin
     assert shop.differences() == shop.differences(anew) == []
 
 
-def test_a_run_of_another_model_is_not_loaded(new_pipeline: Callable[[], Pipeline]) -> None:
+def test_a_run_of_another_model_is_not_loaded(new_pipeline: Callable[[], Harness]) -> None:
     shop = new_pipeline()
     shop.tick()
     run(shop, "UPDATE orders SET note = 'second' WHERE order_id = 5")
@@ -141,7 +141,7 @@ def test_a_run_of_another_model_is_not_loaded(new_pipeline: Callable[[], Pipelin
     assert shop.pending() == []
 
 
-def test_a_column_is_filled_though_the_load_of_that_run_was_skipped(new_pipeline: Callable[[], Pipeline]) -> None:
+def test_a_column_is_filled_though_the_load_of_that_run_was_skipped(new_pipeline: Callable[[], Harness]) -> None:
     shop = new_pipeline()
     shop.tick()
     shop.turn(*COLOUR)
@@ -167,7 +167,7 @@ def test_a_column_is_filled_though_the_load_of_that_run_was_skipped(new_pipeline
 
 @pytest.mark.parametrize("dropped", [False, True], ids=["kept", "dropped"])
 def test_tables_that_are_taken_out_of_the_model_and_put_back(
-    new_pipeline: Callable[[], Pipeline], dropped: bool
+    new_pipeline: Callable[[], Harness], dropped: bool
 ) -> None:
     shop = new_pipeline()
     shop.tick()
@@ -211,7 +211,7 @@ def test_tables_that_are_taken_out_of_the_model_and_put_back(
     assert shop.differences() == []
 
 
-def test_references_come_and_go_with_the_model(new_pipeline: Callable[[], Pipeline]) -> None:
+def test_references_come_and_go_with_the_model(new_pipeline: Callable[[], Harness]) -> None:
     """A foreign key that the model no longer wants would refuse rows; one that it wants later, an old version's row."""
     shop = new_pipeline()
     references = (

@@ -12,7 +12,7 @@ from tidemark.warehouse.postgres.warehouse import PostgresWarehouse
 
 from local_stack.postgres.server import Credentials as Database
 from local_stack.postgres.server import EmbeddedPostgres
-from tests.integration.conftest import PROCESSED, Pipeline, credentials_of
+from tests.integration.conftest import PROCESSED, Harness, credentials_of
 
 pytestmark = pytest.mark.servers
 NOTE = "      note: {type: varchar, nullable: true, description: Note}\n"
@@ -21,7 +21,7 @@ NOTE = "      note: {type: varchar, nullable: true, description: Note}\n"
 class Warehouse:
     """A shop's warehouse with an owner of its own (no superuser), a reader and a stranger."""
 
-    def __init__(self, shop: Pipeline, postgres: EmbeddedPostgres) -> None:
+    def __init__(self, shop: Harness, postgres: EmbeddedPostgres) -> None:
         self.shop, self.star = shop, shop.model.name
         self.admin: Database = shop.warehouse()
         self.loader = postgres.create_reader(self.admin.dbname, "loader", schemas=())
@@ -45,7 +45,7 @@ class Warehouse:
 
 
 @pytest.fixture
-def warehouse(new_pipeline: Callable[[], Pipeline], postgres: EmbeddedPostgres) -> Warehouse:
+def warehouse(new_pipeline: Callable[[], Harness], postgres: EmbeddedPostgres) -> Warehouse:
     found = Warehouse(new_pipeline(), postgres)
     found.shop.edit("star.yml", NOTE, NOTE.replace("varchar,", "varchar(20),"))
     found.tick()
@@ -181,7 +181,7 @@ PLANTED = [
 
 
 def test_functions_and_operators_that_others_plant_are_never_called(
-    new_pipeline: Callable[[], Pipeline], postgres: EmbeddedPostgres
+    new_pipeline: Callable[[], Harness], postgres: EmbeddedPostgres
 ) -> None:
     found = Warehouse(new_pipeline(), postgres)
     mallory = postgres.create_reader(found.shop.source.dbname, "mallory", schemas=())

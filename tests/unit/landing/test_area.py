@@ -30,7 +30,7 @@ def manifest(batch: int = 1, execution: str = "run") -> Manifest:
         model_digest="d",
         landing_format="parquet",
         identity=Identity(system_identifier="7", timeline="00000001", started="2026", database="shop"),
-        cut=Cut(xmin=10, xmax=12, time="2026-11-22T10:00:00.000000+00:00", lsn="0/1", seen=(11,)),
+        cut=Cut(xmin=10, xmax=12, time="2026-11-22T10:00:00.000000+00:00", lsn="0/1", visible_xids=(11,)),
         tables={"item": TableEntry(mode="none", why="no row written", rows=0, count=3, fingerprint="f")},
         full_compare_at="2026-11-22T10:00:00.000000+00:00",
     )
@@ -71,7 +71,12 @@ manifests = st.builds(
     landing_format=text,
     identity=st.builds(Identity, system_identifier=text, timeline=text, started=text, database=text),
     cut=st.builds(
-        Cut, xmin=number, xmax=number, time=text, lsn=st.none() | text, seen=st.none() | st.lists(number).map(tuple)
+        Cut,
+        xmin=number,
+        xmax=number,
+        time=text,
+        lsn=st.none() | text,
+        visible_xids=st.none() | st.lists(number).map(tuple),
     ),
     tables=st.dictionaries(text, entries, max_size=3),
     full_compare_at=text,

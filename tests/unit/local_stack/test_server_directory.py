@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from local_stack.postgres import directory as postgres_area
-from local_stack.postgres.directory import PROGRAMS, Account, Area, DatabaseError
+from local_stack.postgres.directory import PROGRAMS, Account, DatabaseError, ServerDirectory
 
 
 def test_binaries_are_copied_once_readable_for_all(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_base_that_somebody_else_prepared_is_refused(tmp_path: Path, monkeypat
 
 def test_an_ordinary_user_runs_the_server_as_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    area = Area(tmp_path / "state")
+    area = ServerDirectory(tmp_path / "state")
     assert area.account == Account()
     assert area.account.process_arguments() == {}
     assert not area.exists()
@@ -64,12 +64,12 @@ def test_programs_run_from_elsewhere_if_the_clones_name_breaks_a_shell(
     clone.symlink_to(postgres_area._installed())
     monkeypatch.setattr(postgres_area, "_installed", lambda: clone)
     monkeypatch.setenv("TIDEMARK_CACHE", str(tmp_path / "my cache"))
-    programs = Area(tmp_path / "state").programs()
+    programs = ServerDirectory(tmp_path / "state").programs()
     assert programs.is_relative_to(tmp_path / "my cache")
     assert {path.name for path in programs.iterdir()} == set(PROGRAMS)
     monkeypatch.setenv("TIDEMARK_CACHE", str(tmp_path / "$cache"))
     with pytest.raises(DatabaseError, match="Let TIDEMARK_CACHE name a folder without them"):
-        Area(tmp_path / "state").programs()
+        ServerDirectory(tmp_path / "state").programs()
 
 
 def test_root_without_an_unprivileged_account(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ with_database = settings(max_examples=200, deadline=None, suppress_health_check=
 
 
 def cut(xmin: int, xmax: int, seen: tuple[int, ...] | None = ()) -> Cut:
-    return Cut(xmin=xmin, xmax=xmax, time="2026-11-22T10:00:00.000000+00:00", lsn=None, seen=seen)
+    return Cut(xmin=xmin, xmax=xmax, time="2026-11-22T10:00:00.000000+00:00", lsn=None, visible_xids=seen)
 
 
 def scan(spec: SourceTable, changed: str, content_from: str | None = None) -> bytes:
@@ -58,7 +58,7 @@ def connection(postgres: EmbeddedPostgres) -> Iterator[psycopg.Connection]:
     ],
 )
 def test_cuts_that_can_be_compared(previous: Cut, current: Cut, expected: bool) -> None:
-    assert sql.comparable(previous, current) is expected
+    assert sql.xids_comparable(previous, current) is expected
 
 
 def holds(connection: psycopg.Connection, condition: str, xid: int) -> bool:
@@ -72,13 +72,13 @@ windows = st.tuples(st.integers(3, 3 * WHOLE) | st.integers(WHOLE - 50, WHOLE + 
 
 
 @with_database
-@given(window=windows, offset=st.integers(-60, HALF), seen=st.lists(st.integers(0, 40), max_size=4))
-@example(window=(WHOLE - 5, 10), offset=4, seen=[])
-@example(window=(WHOLE - 5, 10), offset=5, seen=[])
-@example(window=(WHOLE - 5, 10), offset=10, seen=[])
-@example(window=(WHOLE - 5, 5), offset=0, seen=[])
-@example(window=(WHOLE, 0), offset=0, seen=[])
-@example(window=(2 * WHOLE - 3, 40), offset=20, seen=[20])
+@given(window=windows, offset=st.integers(-60, HALF), visible_xids=st.lists(st.integers(0, 40), max_size=4))
+@example(window=(WHOLE - 5, 10), offset=4, visible_xids=[])
+@example(window=(WHOLE - 5, 10), offset=5, visible_xids=[])
+@example(window=(WHOLE - 5, 10), offset=10, visible_xids=[])
+@example(window=(WHOLE - 5, 5), offset=0, visible_xids=[])
+@example(window=(WHOLE, 0), offset=0, visible_xids=[])
+@example(window=(2 * WHOLE - 3, 40), offset=20, visible_xids=[20])
 def test_changed_since_is_the_window_without_what_was_seen(
     connection: psycopg.Connection, window: tuple[int, int], offset: int, seen: list[int]
 ) -> None:

@@ -24,7 +24,7 @@ from tidemark.operations import tick as ticks
 from tidemark.operations.executions import Execution, ExecutionStatus, Notification, StateRun
 from tidemark.operations.history import Version, find_fact
 from tidemark.operations.pipeline import Pipeline
-from tidemark.operations.reconcile import Line, Reconciliation
+from tidemark.operations.reconcile import Reconciliation, TableCounts
 from tidemark.operations.status import Status
 from tidemark.source.cut import Cut, Identity
 from tidemark.warehouse.kinds import open_warehouse
@@ -34,8 +34,8 @@ from typer.testing import CliRunner
 from local_stack import databases as own_databases
 from local_stack import lifecycle
 from local_stack.aws.client import LocalAws, LocalStackError
-from local_stack.databases import Place
-from local_stack.lifecycle import Wanted
+from local_stack.databases import DatabaseRef
+from local_stack.lifecycle import UpOptions
 from local_stack.postgres.server import EmbeddedPostgres
 from local_stack.simulator.day import SimulationError
 from local_stack.stack import Record, Stack, deployment, failed_log
@@ -282,18 +282,18 @@ def on_disk(folder: Path) -> str:
 class TestUp:
     def test_passwords_go_to_the_secrets_manager_and_nowhere_else(self, aws: FakeAws, tmp_path: Path) -> None:
         said: list[str] = []
-        stack = lifecycle.up(tmp_path, Wanted(source=OWN, warehouse=OWN), said.append)
+        stack = lifecycle.up(tmp_path, UpOptions(source=OWN, warehouse=OWN), said.append)
         assert {secret["password"] for secret in aws.secrets.values()} == {SECRET}
         assert stack.source == OWN
-        assert SECRET not in on_disk(tmp_path) + "\n".join(said) + repr(Wanted(source=OWN)) + repr(stack.record)
+        assert SECRET not in on_disk(tmp_path) + "\n".join(said) + repr(UpOptions(source=OWN)) + repr(stack.record)
         assert "postgresql://reader@db.example.org:5432/shop" in on_disk(tmp_path)
         assert set(stack.source.secret()) == {*aws.secrets["tidemark-totesys-source"]}
 
     def test_again_says_so_renews_the_secret_and_keeps_going(self, aws: FakeAws, tmp_path: Path) -> None:
-        lifecycle.up(tmp_path, Wanted(source=OWN, warehouse=OWN), lambda _: None)
+        lifecycle.up(tmp_path, UpOptions(source=OWN, warehouse=OWN), lambda _: None)
         said: list[str] = []
         new = OWN.changed(password="renewed")
-        lifecycle.up(tmp_path, Wanted(source=new), said.append)
+        lifecycle.up(tmp_path, UpOptions(source=new), said.append)
         assert said == [f"already running in {tmp_path}"]
         assert aws.secrets["tidemark-totesys-source"]["password"] == "renewed"
         assert aws.secrets["tidemark-totesys-warehouse"]["password"] == SECRET
@@ -301,12 +301,12 @@ class TestUp:
 
     @pytest.mark.usefixtures("aws")
     def test_again_with_another_database_is_refused(self, tmp_path: Path) -> None:
-        lifecycle.up(tmp_path, Wanted(source=OWN, warehouse=OWN), lambda _: None)
+        lifecycle.up(tmp_path, UpOptions(source=OWN, warehouse=OWN), lambda _: None)
         other = Credentials(host="other", port=1, dbname="x", username="y", password=SecretStr(SECRET))
         with pytest.raises(LocalStackError, match=r"--source postgresql://reader@.* is running .*tidemark down"):
-            lifecycle.up(tmp_path, Wanted(source=other), lambda _: None)
+            lifecycle.up(tmp_path, UpOptions(source=other), lambda _: None)
         with pytest.raises(LocalStackError, match="--landing-format parquet"):
-            lifecycle.up(tmp_path, Wanted(landing_format="csv"), lambda _: None)
+            lifecycle.up(tmp_path, UpOptions(landing_format="csv"), lambda _: None)
 
     def test_a_failing_step_stops_what_was_started(
         self, aws: FakeAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -316,23 +316,23 @@ class TestUp:
 
         monkeypatch.setattr(aws, "provision", fails)
         with pytest.raises(LocalStackError, match="no"):
-            lifecycle.up(tmp_path, Wanted(source=OWN, warehouse=OWN), lambda _: None)
+            lifecycle.up(tmp_path, UpOptions(source=OWN, warehouse=OWN), lambda _: None)
         assert not aws.running
         assert Record.read(tmp_path) is None
         assert SECRET not in on_disk(tmp_path)
 
     def test_leftovers_of_a_crash_are_removed_first(self, aws: FakeAws, tmp_path: Path) -> None:
-        lifecycle.up(tmp_path, Wanted(source=OWN, warehouse=OWN), lambda _: None)
+        lifecycle.up(tmp_path, UpOptions(source=OWN, warehouse=OWN), lambda _: None)
         aws.running = False
         said: list[str] = []
-        lifecycle.up(tmp_path, Wanted(source=OWN, warehouse=OWN), said.append)
+        lifecycle.up(tmp_path, UpOptions(source=OWN, warehouse=OWN), said.append)
         assert said[0] == "removed what an earlier stack had left behind"
 
     def test_half_a_stack_is_started_anew(self, aws: FakeAws, tmp_path: Path) -> None:
         aws.running = True
         with pytest.raises(LocalStackError, match="never completely set up"):
             Stack.attach(tmp_path)
-        lifecycle.up(tmp_path, Wanted(source=OWN, warehouse=OWN), lambda _: None)
+        lifecycle.up(tmp_path, UpOptions(source=OWN, warehouse=OWN), lambda _: None)
         assert Stack.attach(tmp_path).record.model_name == "totesys"
 
     @pytest.mark.usefixtures("aws")
@@ -345,10 +345,10 @@ class TestUp:
         )
         (folder / "star.yml").write_text("dimensions: {}\nfacts: {}\n")
         with pytest.raises(LocalStackError, match=r"does not have \(stock\).*TIDEMARK_SOURCE_URL"):
-            lifecycle.up(tmp_path, Wanted(model_dir=folder), lambda _: None)
+            lifecycle.up(tmp_path, UpOptions(model_dir=folder), lambda _: None)
 
     def test_down_says_what_becomes_of_an_own_warehouse(self, aws: FakeAws, tmp_path: Path) -> None:
-        lifecycle.up(tmp_path, Wanted(source=OWN, warehouse=OWN), lambda _: None)
+        lifecycle.up(tmp_path, UpOptions(source=OWN, warehouse=OWN), lambda _: None)
         text = plain(call("down", "--state", str(tmp_path)).output)
         assert "the lake is gone, your databases are as they were" in text
         assert "will refuse it there until you drop schema totesys and its rows in etl.load_ledger" in text
@@ -356,7 +356,7 @@ class TestUp:
 
     @pytest.mark.usefixtures("aws")
     def test_a_writer_must_be_of_the_same_database(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        stack = lifecycle.up(tmp_path, Wanted(source=OWN, warehouse=OWN), lambda _: None)
+        stack = lifecycle.up(tmp_path, UpOptions(source=OWN, warehouse=OWN), lambda _: None)
         other = Credentials(host="other", port=5432, dbname="shop", username="w", password=SecretStr(SECRET))
         monkeypatch.setattr("tidemark.base.database_url.resolve", lambda _: other)
         with pytest.raises(SimulationError, match="is not the stack's source"):
@@ -371,7 +371,7 @@ def test_the_embedded_roles_have_no_more_rights_than_they_need(
     monkeypatch.setattr(own_databases, "WAREHOUSE_DATABASE", "cli_warehouse")
     try:
         places, source, warehouse = own_databases.open_all(Path("unused"), None, None, lambda _: None)
-        assert places.source == Place(embedded=True, address=str(source))
+        assert places.source == DatabaseRef(embedded=True, address=str(source))
         with source.connect() as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("DELETE FROM public.payment")
         with source.connect() as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -400,13 +400,13 @@ def version(number: int, **more: Any) -> Version:
     return Version(**(given | more))
 
 
-def line(**more: Any) -> Line:
+def line(**more: Any) -> TableCounts:
     given: dict[str, Any] = {"source": "payment", "source_now": 5, "at_cut": 5, "mirror": 5, "star": "fact_payment",
              "star_lake": 5, "warehouse": 5}  # fmt: skip
-    return Line(**(given | more))
+    return TableCounts(**(given | more))
 
 
-def reconciled(*lines: Line, ledger: int = 3) -> Reconciliation:
+def reconciled(*lines: TableCounts, ledger: int = 3) -> Reconciliation:
     return Reconciliation(batch=3, cut_time=T0, ledger_batch=ledger, lines=lines)
 
 
@@ -653,7 +653,7 @@ class TestDemo:
     def stack(self, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         """Nothing is started; the folders that were stopped."""
         stopped: list[Path] = []
-        place = Place(embedded=True, address="a")
+        place = DatabaseRef(embedded=True, address="a")
         fake = SimpleNamespace(aws=SimpleNamespace(endpoint="e"), record=SimpleNamespace(source=place))
         monkeypatch.setattr(lifecycle, "up", lambda *_: fake)
         monkeypatch.setattr(lifecycle, "down", stopped.append)
