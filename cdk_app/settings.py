@@ -114,7 +114,7 @@ class Settings(BaseModel):
     full_compare_hour
         Hour (UTC) of the nightly full compare.
     freshness_minutes
-        The warehouse may be so old before the alarm rings; 0: the greater of 30 minutes and two intervals.
+        The warehouse may be so old before the alarm fires; 0: the greater of 30 minutes and two intervals.
     workers
         Size of the jobs.
     landing_format
@@ -178,7 +178,7 @@ class Settings(BaseModel):
 
     @property
     def freshness_limit_minutes(self) -> int:
-        """Age of the warehouse at which the alarm rings."""
+        """Age of the warehouse at which the alarm fires."""
         return self.freshness_minutes or max(30, 2 * self.interval_minutes)
 
     @property
@@ -211,7 +211,7 @@ class Settings(BaseModel):
         if not (self.model_dir / "source.yml").is_file():
             raise ValueError(f"model: found {self.model}; expected the name of a folder below model/ with source.yml")
         if self.ca_bundle and not self.ca_bundle.is_file():
-            raise ValueError(f"ca_bundle: found {self.ca_bundle}, which is no file; expected a PEM file")
+            raise ValueError(f"ca_bundle: found {self.ca_bundle}, which is not a file; expected a PEM file")
         return self
 
 

@@ -22,7 +22,7 @@ SOURCE_DATABASE: Final = "totesys"
 WAREHOUSE_DATABASE: Final = "warehouse"
 READER: Final = "tidemark_reader"
 LOADER: Final = "tidemark_loader"
-# Its data goes with `tidemark down`, and after a crash of the machine everything starts anew anyway.
+# Its data goes with `tidemark down`, and after a crash of the machine everything starts from scratch anyway.
 _THROWAWAY: Final = {"fsync": "off", "full_page_writes": "off"}
 
 

@@ -1,9 +1,9 @@
 """Keeps a local stack away from the real AWS, and the user's own settings away from a local stack.
 
-Owns the variables by which the AWS SDKs of Python, Java and C++, S3A, Iceberg, pyiceberg and fsspec find the local AWS.
-Promises: whatever ``~/.aws``, ``AWS_*``, ``~/.boto``, a proxy or a ``PG*`` variable says, the commands, the daemon and
-the jobs talk to the local AWS alone, and none of them fails because of it. A client to which nobody named an endpoint
-reaches a closed port of this machine.
+Owns the variables with which the AWS SDKs of Python, Java and C++, S3A, Iceberg, pyiceberg and fsspec find the local
+AWS. Promises: whatever ``~/.aws``, ``AWS_*``, ``~/.boto``, a proxy or a ``PG*`` variable says, the commands, the daemon
+and the jobs talk to the local AWS alone, and none of them fails because of it. A client to which nobody named an
+endpoint reaches a closed port of this machine.
 
 Nothing happens on import: a process is isolated when it starts a stack or attaches to one (:func:`enter`), because the
 same code works on the real AWS elsewhere.

@@ -1,4 +1,4 @@
-"""A connection by which the simulator may write to the source, or the reason why there is none."""
+"""A connection with which the simulator may write to the source, or why it cannot have one."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def rebuild(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Make lake and warehouse anew from the landing area alone: the same history, row by row.
+    """Rebuild lake and warehouse from scratch, from the landing area alone: the same history, row by row.
 
     The model's schema in the warehouse is dropped first, with everything that was added to it by hand.
     """

@@ -155,7 +155,7 @@ def demo(
 ) -> None:
     """Run a business day from a real database into a real warehouse, and check every figure.
 
-    Starts everything anew, needs about three minutes, stops and removes all that it started.
+    Starts everything from scratch, needs about three minutes, stops and removes all that it started.
     """
     local_only(ctx)
     if not run_demo(state, json_file, show.console()):

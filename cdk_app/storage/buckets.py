@@ -83,7 +83,7 @@ class LakeBuckets(Construct):
 
 
 def bucket_name(settings: Settings, kind: str) -> str:
-    """Name of a bucket: fixed, so that a stack made anew finds the old lake in its way instead of beginning a new one.
+    """Name of a bucket: fixed, so that a stack made again meets the old lake instead of starting a new one.
 
     Bucket names are the whole world's: a digest of account and region keeps them apart.
     """

@@ -71,7 +71,7 @@ GOOD = EXAMPLE | {"stage": "dev"}
         ("model", "nothing", "model: found nothing; expected the name of a folder below model/ with source.yml"),
         ("model", "../secret", "model: found '../secret'; expected: string should match pattern"),
         ("model", "m" * 40, "model and stage: found mmmm"),
-        ("ca_bundle", "/no/such.pem", "ca_bundle: found /no/such.pem, which is no file; expected a PEM file"),
+        ("ca_bundle", "/no/such.pem", "ca_bundle: found /no/such.pem, which is not a file; expected a PEM file"),
         ("tags", {"owner": 1}, "tags.owner: found 1; expected: input should be a valid string"),
         ("phones", [], "phones: there is no such setting; expected one of stage, model, account, region, vpc_id"),
     ],

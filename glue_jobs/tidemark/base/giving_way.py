@@ -119,7 +119,7 @@ class Watch:
                 if self._connection.closed:
                     self._connection = self._open()
                 waiting = {row[0] for row in self._connection.execute(_WAITING.encode(), (self._applications,))}
-                still = sorted(waiting & before)  # a lock that is had at once is no wait
+                still = sorted(waiting & before)  # a lock that one gets at once is not a wait
                 if still:
                     self._give_way(still[0])
                     return

@@ -117,7 +117,7 @@ def check_output(output: Path, *, force: bool) -> Path:
     """
     target = output.resolve()
     if str(output).startswith("s3:") or target.suffix == ".zip":
-        raise ModelError(f"{output} is no folder on this machine", do="name another --output")
+        raise ModelError(f"{output} is not a folder on this machine", do="name another --output")
     if not target.exists():
         return target
     if not target.is_dir():

@@ -1,7 +1,7 @@
 """Which columns of a stranger's tables a star can hold, be found by, and refer with.
 
 Promises: what is drafted as a reference finds its row for every value that the foreign key allows; where the source
-takes values for equal that are written differently (:mod:`tidemark.source.equality`), it is none, and it is said why.
+takes values for equal that are written differently (:mod:`tidemark.source.equality`), it is left out, with the reason.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Pointer:
 
 
 def star_type(column: FoundColumn) -> str | None:
-    """Return the type by which a star holds the column, or None if it cannot."""
+    """Return the type in which a star holds the column, or None if it cannot."""
     kind = PgType.parse(column.type)
     if column.is_text:
         return "varchar"

@@ -1,4 +1,4 @@
-"""The draft of ``source.yml``: which relations are read, by which key and strategy, and which are left out, and why.
+"""The draft of ``source.yml``: which relations are read, with which key and strategy; which are left out, and why.
 
 Rules, few on purpose (docs/model.md has them for users): the key is the primary key, else the shortest unique index
 whose columns are all NOT NULL; tables are read by ``snapshot``, everything else by ``full``, and only with a key.

@@ -2,7 +2,7 @@
 
 A default like ``now() AT TIME ZONE 'UTC'`` says it of its column. Of all others, the best guess is what the server
 calls local time when the application's sessions ask it: ``now()`` put into a ``timestamp`` is that. Promises: how a
-zone is known stands beside it; a name that is not everywhere the same zone is none.
+zone is known stands beside it; a name that is not the same zone everywhere does not count.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _UTC: Final = frozenset({"Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "UCT
 
 @dataclass(frozen=True)
 class ServerZone:
-    """What ``now()`` is written in where nothing else says it; ``name`` is empty if that is no zone of IANA's.
+    """What ``now()`` is written in where nothing else says it; ``name`` is empty if that is not an IANA zone.
 
     ``roles`` are those that see another one.
     """
@@ -70,7 +70,7 @@ def server_zone(settings: Sequence[tuple[bool, str, str]], session: tuple[str, s
 
 
 def zone_of_default(expression: str) -> str | None:
-    """Return the zone that a column's default says, empty if that is none of IANA's, or None if it says nothing."""
+    """Return the zone that a column's default says, empty if that is not an IANA zone, or None if it says nothing."""
     said = {canonical(match[1] or match[2]) for match in _SAYS.finditer(expression)}
     return said.pop() if len(said) == 1 else None if not said else ""
 

@@ -194,7 +194,7 @@ def _guard_shrinking(
 
 
 def _guard_keys(model: Model, snapshot: SourceSnapshot, plans: dict[str, TablePlan]) -> None:
-    """Stop before anything lands if what the model calls a key is none: mirrors and history are kept by it."""
+    """Stop before anything lands if the model's key is not a key: mirrors and history depend on it."""
     changed = [table for name, table in model.tables.items() if plans[name].changed]
     repeated = [found for found in map(snapshot.repeated_key, changed) if found]
     if repeated:

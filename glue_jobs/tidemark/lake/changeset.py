@@ -24,7 +24,7 @@ FEW_KEYS: Final = 1000
 def checkpoint(frame: DataFrame) -> DataFrame:
     """Compute a frame once and cut it loose from the tables it was read from.
 
-    A cached frame will not do: Spark computes it anew, from the new contents, as soon as one of its tables is written.
+    A cached frame will not do: Spark computes it again, from the new contents, as soon as one of its tables is written.
     """
     return frame.localCheckpoint(eager=True)
 

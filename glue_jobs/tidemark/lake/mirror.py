@@ -45,7 +45,7 @@ def ensure(lake: Lake, name: str, manifest: Manifest) -> None:
     """Create or evolve a mirror to the columns that the manifest has landed, as wide.
 
     A column of the model that no manifest has landed yet (this one is older than the model) is not there: so the star
-    knows that nothing is known of it. A column that became another type makes the mirror anew.
+    knows that nothing is known of it. If a column's type changes incompatibly, the mirror is recreated.
     """
     declared = lake.model.tables.get(name)
     entry = manifest.tables.get(name)
@@ -163,7 +163,7 @@ def _alive(
 
 
 def within(column: str, keys: KeyList) -> Column:
-    """Condition true for keys of the listed ranges (without ranges: always), by which Iceberg can skip files."""
+    """Condition true for keys of the listed ranges (without ranges: always), with which Iceberg can skip files."""
     if keys.groups is None:
         return F.lit(True)
     key = F.col(names.spark(column))

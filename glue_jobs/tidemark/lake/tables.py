@@ -160,7 +160,7 @@ class Lake:
             raise LakeError(
                 f"lake table {name} has no snapshot {snapshot}, with which the last batch left it",
                 expected="a table that only Tidemark writes, whose snapshots are kept",
-                do="tidemark rebuild makes lake and warehouse anew from the landing area",
+                do="tidemark rebuild makes lake and warehouse again from the landing area",
             )
         table = names.spark_literal(name)
         self.spark.sql(f"CALL {CATALOG}.system.set_current_snapshot(table => {table}, snapshot_id => {snapshot:d})")

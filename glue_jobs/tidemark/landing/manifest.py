@@ -114,7 +114,7 @@ class Manifest:
         Raises
         ------
         LandingError
-            If the object is no manifest, or one of another format.
+            If the object is not a manifest, or one of another format.
         """
         try:
             data: dict[str, Any] = json.loads(content)

@@ -2,7 +2,7 @@
 
 Owns the decision, made from one scan (two, where keys changed) on the tick's snapshot against the baseline of the
 previous manifest. Promises: the rows to read include every row whose contents may have changed since the baseline,
-and whenever the set of keys can have lost one, the key list by which the transform finds it.
+and whenever the set of keys can have lost one, the key list with which the transform finds it.
 
 Deletes: keys before + keys of rows written since = keys now, in number and in hash sum, means that every written row
 is new and none is gone; equal number and hash to before means that the keys are the same. Anything else is looked at

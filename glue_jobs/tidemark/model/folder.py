@@ -79,7 +79,7 @@ def _archive(uri: str) -> zipfile.ZipFile:
     content = storage.get(uri)
     if content is None or not zipfile.is_zipfile(io.BytesIO(content)):
         raise ModelError(
-            f"{uri} {'does not exist' if content is None else 'is no zip archive'}",
+            f"{uri} {'does not exist' if content is None else 'is not a zip archive'}",
             expected="a zipped model folder",
             do="deploy again",
         )

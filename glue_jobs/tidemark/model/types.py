@@ -136,8 +136,8 @@ class PgType:
     def can_refer_to(self, key: PgType) -> bool:
         """Whether a fact's column of this type may refer to a dimension whose key is of type ``key``.
 
-        Every value that the column can hold must be a value of the key, for a stand-in may have to be made of it; it
-        must read the same as text, by which the transform finds the key; and PostgreSQL must take the foreign key.
+        Every value that the column can hold must be a value of the key, for a placeholder may have to be made of it; it
+        must read the same as text, with which the transform finds the key; and PostgreSQL must take the foreign key.
 
         Parameters
         ----------
@@ -175,7 +175,7 @@ class PgType:
         return _NUMBER_BYTES if self.base in _SHORT_FORMS else None
 
     def reader_expression(self, column: str) -> str:
-        """SQL by which a JDBC reader fetches the column; undone by :meth:`landing_expression`."""
+        """SQL with which a JDBC reader fetches the column; undone by :meth:`landing_expression`."""
         name = pg(column)
         if self.base == "date":
             return f"({name} OPERATOR(pg_catalog.-) DATE '1970-01-01') AS {name}"

@@ -57,7 +57,7 @@ def read_versions(warehouse: WarehouseReader, model: Model, fact: Fact, key: Seq
         If `key` has another number of values than the fact's, or one of another type, or nothing has been loaded yet.
     """
     wanted = ", ".join(f"{name}, of type {fact.column(name).type}" for name in fact.key)
-    no_key = TidemarkError(f"{', '.join(key)!r} is no key of {fact.name}", expected=wanted)
+    no_key = TidemarkError(f"{', '.join(key)!r} is not a key of {fact.name}", expected=wanted)
     if len(key) != len(fact.key):
         raise no_key
     try:

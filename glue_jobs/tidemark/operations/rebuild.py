@@ -1,7 +1,7 @@
 """The lake and the warehouse once more, from the landing area alone.
 
 The landing area keeps every manifest and every file that a manifest names, so the same history comes out again, row by
-row (only the warehouse's identity keys are numbered anew). Promises: the landing area is never written, but for its
+row (only the warehouse's identity keys are new numbers). Promises: the landing area is never written, but for its
 note of what is published; killed anywhere, the next rebuild or tick goes on.
 """
 

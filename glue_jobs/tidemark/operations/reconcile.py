@@ -3,7 +3,7 @@
 Three comparisons, each of things that were counted apart: the source's rows at the last cut (from the manifest) with
 the mirror's in the lake; every star table's present rows in the lake with the warehouse's and with the source's less
 those in quarantine; and all versions of every fact, value by value, between lake and warehouse. The source's rows now
-are shown as well, and if they have moved on since the cut, that is no difference.
+are shown as well, and if they have moved on since the cut, that is not a difference.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ def moment(value: SparkColumn, kind: str, zone: str) -> SparkColumn:
 def key_text(frame: DataFrame, table: StarTable, key: Sequence[str]) -> SparkColumn:
     """Return a star table's key, of a frame in which its columns have other names, as text: as it is there.
 
-    A value that the key's type cannot hold is given as it is here: keys that both do not fit are not the same.
+    A value that the key's type cannot hold is given as it is here: two values that do not fit the key's type are never
+    equal.
     """
     pairs = zip(_in_star(frame, table, key), map(names.spark, key), strict=True)
     return keys.as_text([F.coalesce(fit.cast("string"), F.col(name).cast("string")) for fit, name in pairs])
@@ -113,7 +114,8 @@ def check_keys_are_the_drivers(rows: DataFrame, table: StarTable, driver: DataFr
     other = made.join(there, "key", "left_anti").limit(1).collect()
     if other:
         raise ModelError(
-            f"{table.name}.sql gives {', '.join(table.key)} {other[0]['key']}, which is no key of {table.driver} there",
+            f"{table.name}.sql gives {', '.join(table.key)} {other[0]['key']}, "
+            f"which is not a key of {table.driver} there",
             expected=f"{', '.join(table.from_key)} of each row of {table.driver}, as the source has it",
             do="give the key as it is; what is made of it goes into a column of its own",
         )
@@ -158,6 +160,6 @@ def _problem(column: Column, cast: SparkColumn, required: bool) -> SparkColumn:
     """What is wrong with one value, or NULL; a key is required whatever the model says of it."""
     raw = F.col(names.spark(column.name))
     shown = F.substring(raw.cast("string"), 1, _LONGEST_VALUE)
-    unfit = F.concat(F.lit(f"{column.name}: '"), shown, F.lit(f"' is no {column.type}"))
+    unfit = F.concat(F.lit(f"{column.name}: '"), shown, F.lit(f"' is not a valid {column.type}"))
     problem = F.when(raw.isNotNull() & cast.isNull(), unfit)
     return problem.when(raw.isNull(), F.lit(f"{column.name} is NULL")) if required else problem

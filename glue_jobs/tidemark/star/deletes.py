@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def lost_rows(
     lake: Lake, table: Dimension | Fact, manifest: Manifest, rows: DataFrame, alive_here: DataFrame, scope: Scope
 ) -> DataFrame:
-    """Present rows here whose key is no longer there; ``rows`` are the candidates (all, if all were evaluated)."""
+    """Present rows here whose key is no longer there; ``rows`` are the evaluated rows."""
     if scope.everything:
         there = rows.select(*keys.lookup_key(table.key))
     else:

@@ -36,7 +36,7 @@ def evaluate(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFra
     """
     parts = []
     for name, frame in inputs.items():
-        view = f"_{table.name}-{name}"  # no name has a hyphen: no two pairs make the same
+        view = f"_{table.name}-{name}"  # no name has a hyphen, so view names cannot collide
         frame.createOrReplaceTempView(names.spark(view))
         parts.append(f"{names.spark(name)} AS (SELECT * FROM {names.spark(view)})")  # noqa: S608 - quoted names
     try:

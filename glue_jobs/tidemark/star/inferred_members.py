@@ -1,7 +1,7 @@
-"""Members that facts need: the calendar's days, and stand-ins for missing dimension rows.
+"""Members that facts need: the calendar's days, and placeholders for missing dimension rows.
 
 Promises: after :func:`add_missing`, every reference of every fact version resolves, so one bad address never holds back
-sales. A stand-in ("inferred member") is flagged and says "Unknown"; the real row replaces it when it comes.
+sales. A placeholder ("inferred member") is flagged and says "Unknown"; the real row replaces it when it comes.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _infer(lake: Lake, dimension: Dimension, keys: list[str], batch: int) -> int
     target = lake.ensure_star(dimension)
     rows = lake.spark.createDataFrame([(key,) for key in keys], "_key string")
     filled = rows.select(
-        *(_stand_in(dimension, column).alias(column.name) for column in dimension.columns),
+        *(_placeholder(dimension, column).alias(column.name) for column in dimension.columns),
         F.lit(False).alias("is_deleted"),
         F.lit(True).alias("is_inferred"),
         F.lit(batch).cast("bigint").alias("recorded_batch"),
@@ -94,7 +94,7 @@ def _infer(lake: Lake, dimension: Dimension, keys: list[str], batch: int) -> int
     return len(keys)
 
 
-def _stand_in(dimension: Dimension, column: Column) -> SparkColumn:
+def _placeholder(dimension: Dimension, column: Column) -> SparkColumn:
     kind = column.type.spark
     if column.name in dimension.key:
         return F.col("_key").cast(kind)

@@ -2,7 +2,7 @@
 
 The plan is followed from the inputs upwards: which input columns decide a value, which decide what rows there are, and
 whether rows of the driver can be evaluated apart from each other. Promises: a dependency is never overlooked (a part of
-a plan that is not known here depends on everything); a dependency may be named that is none.
+a plan that is not known here depends on everything); it may report a dependency that is not real.
 """
 
 from __future__ import annotations

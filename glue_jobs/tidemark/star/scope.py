@@ -2,8 +2,8 @@
 
 Promises: what the manifest may have changed is in it. Usually only the driver's rows that it changed (mirror rows with
 its ``_batch``) are evaluated, and keys of the star that are no longer there if keys can have gone. Everything is where
-another input changed, the driver was read in full, the table is empty, the model is new, or the SQL lets the driver's
-rows meet.
+another input changed, the driver was read in full, the table is empty, the model is new, or the SQL combines
+several driver rows.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def read_inputs(lake: Lake, table: StarTable) -> dict[str, DataFrame]:
 def restrict_inputs(
     inputs: Mapping[str, DataFrame], table: StarTable, manifest: Manifest, scope: Scope
 ) -> dict[str, DataFrame]:
-    """Narrow a star table's inputs to what is in scope; the notes of the lake go."""
+    """Narrow a star table's inputs to what is in scope; the bookkeeping column ``_batch`` is dropped."""
     frames = dict(inputs)
     if not scope.everything:
         frames[table.driver] = frames[table.driver].where(F.col("_batch") == manifest.batch)

@@ -66,7 +66,7 @@ def decide(
         The published columns, which decide whether anything changed.
     backfill
         Those of them that did not hold what their SQL says at the last run, and the run that last left them so (0:
-        none). To a version that was written later, a value there is no change of the row.
+        none). To a version that was written later, a value there is not a change of the row.
 
     Returns
     -------

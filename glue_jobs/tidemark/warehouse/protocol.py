@@ -195,7 +195,7 @@ class WarehouseReader(Protocol):
         Raises
         ------
         ValueError
-            If one of them is no value of its column's type.
+            If one of them is not a value of its column's type.
         """
 
     def as_of(self, fact: Fact, moment: datetime, known_batch: int | None = None) -> Iterator[PlainRow]:

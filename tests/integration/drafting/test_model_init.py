@@ -460,7 +460,7 @@ class TestCommand:
             (("--schema", "nowhere"), "has no schema 'nowhere'; expected: one of public"),
             (("--name", "My-Shop"), "a model cannot be called 'My-Shop'"),
             (("--name", "etl"), "a model cannot be called 'etl'"),
-            (("--output", "s3://bucket/model"), "is no folder on this machine"),
+            (("--output", "s3://bucket/model"), "is not a folder on this machine"),
             (("--output", "/dev/null"), "is a file"),
         ],
     )

@@ -101,7 +101,7 @@ def test_versions_deletes_returns_and_quarantine(lines: Harness) -> None:
         ]
         for key in (["1"], ["1", "2", "3"], ["one", "2"]):
             with pytest.raises(
-                TidemarkError, match="is no key of fact_line; expected: order_place, of type bigint, item"
+                TidemarkError, match="is not a key of fact_line; expected: order_place, of type bigint, item"
             ):
                 read_versions(warehouse, lines.model, fact, key)
     assert lines.extract() is None

@@ -135,9 +135,9 @@ def test_no_drift_makes_a_version_of_a_row_that_did_not_change(new_pipeline: Cal
     assert versions(pipeline) == once | {5: 2}
     waiting = {row["key"]: row["reason"] for row in pipeline.lake("quarantine") if row["resolved_batch"] is None}
     assert waiting == {
-        "1": "wide: '3000000000' is no integer",
+        "1": "wide: '3000000000' is not a valid integer",
         "2": "code: 'longer' is no varchar(5)",
-        "3": "price: '1234567.89' is no numeric(6,2)",
+        "3": "price: '1234567.89' is not a valid numeric(6,2)",
         "4": "label is NULL",
     }
 
@@ -184,7 +184,7 @@ def test_no_drift_makes_a_version_of_a_row_that_did_not_change(new_pipeline: Cal
     pipeline.tick()
     assert versions(pipeline) == before | {5: 3}
     assert {row["key"]: row["reason"] for row in pipeline.lake("quarantine") if row["resolved_batch"] is None} == {
-        "6": "number: 'seven' is no integer"
+        "6": "number: 'seven' is not a valid integer"
     }
 
 

@@ -58,7 +58,10 @@ def test_keys_that_the_star_cannot_hold_wait_in_quarantine_each_by_itself(shop: 
         "UPDATE orders SET order_id = order_id + 3000000000 WHERE order_id IN (7, 8)",
     )
     shop.tick()
-    wait = {"3000000007": "order_id: '3000000007' is no integer", "3000000008": "order_id: '3000000008' is no integer"}
+    wait = {
+        "3000000007": "order_id: '3000000007' is not a valid integer",
+        "3000000008": "order_id: '3000000008' is not a valid integer",
+    }
     assert {row["key"]: row["reason"] for row in shop.reader_of_the_lake().quarantined()} == wait
     shop.execute("UPDATE orders SET order_id = 7 WHERE order_id = 3000000007", "DELETE FROM orders WHERE order_id = 1")
     shop.tick()
@@ -100,7 +103,9 @@ def test_a_key_that_the_sql_makes_is_refused_as_soon_as_the_source_has_no_such_k
     shop.edit("dim_customer.sql", "c.country_id * 0", "20 * (c.country_id - 1)")
     shop.execute("UPDATE customer SET name = 'newer' WHERE customer_id = 3")
     shop.must_extract()
-    with pytest.raises(ModelError, match=r"dim_customer\.sql gives customer_id \d+, which is no key of customer there"):
+    with pytest.raises(
+        ModelError, match=r"dim_customer\.sql gives customer_id \d+, which is not a key of customer there"
+    ):
         shop.transform()
     assert len(shop.lake("dim_customer")) == 20
 
@@ -118,7 +123,7 @@ def test_a_key_that_the_source_made_a_text_waits_if_it_is_no_number(shop: Harnes
     )
     shop.tick()
     (entry,) = shop.reader_of_the_lake().quarantined()
-    assert (entry["key"], entry["reason"]) == ("abc", "order_id: 'abc' is no integer")
+    assert (entry["key"], entry["reason"]) == ("abc", "order_id: 'abc' is not a valid integer")
     assert [row["note"] for row in shop.versions(7)] == [None, "seen"]
     assert [len(shop.versions(key)) for key in (1, 5)] == [1, 1]
     assert shop.versions(5)[0]["is_deleted"]

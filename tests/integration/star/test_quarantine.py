@@ -21,8 +21,8 @@ def test_bad_rows_wait_and_pass_once_they_are_mended(shop: Harness) -> None:
         "UPDATE customer SET code = 'no number' WHERE customer_id = 7",
     )
     shop.tick()
-    bad_date = "due_date: '2026-02-30' is no date"
-    bad_code = "code: 'no number' is no integer"
+    bad_date = "due_date: '2026-02-30' is not a valid date"
+    bad_code = "code: 'no number' is not a valid integer"
     assert entries(shop) == [("dim_customer", "7", 1, bad_code, None), ("fact_order", "1", 1, bad_date, None)]
     kept = {row["table_name"]: json.loads(row["row"]) for row in shop.lake("quarantine")}
     assert kept["fact_order"]["due_date"] == "2026-02-30"
@@ -47,9 +47,9 @@ def test_bad_rows_wait_and_pass_once_they_are_mended(shop: Harness) -> None:
     assert entries(shop) == [
         ("dim_customer", "7", 1, bad_code, None),
         ("fact_order", "1", 1, bad_date, 2),
-        ("dim_customer", "8", 2, "code: '2147483648' is no integer", None),
-        ("fact_order", "1", 2, "due_date: '2026-02-31' is no date", None),
-        ("fact_order", "2", 2, "due_date: 'soon' is no date", None),
+        ("dim_customer", "8", 2, "code: '2147483648' is not a valid integer", None),
+        ("fact_order", "1", 2, "due_date: '2026-02-31' is not a valid date", None),
+        ("fact_order", "2", 2, "due_date: 'soon' is not a valid date", None),
     ]
     assert [(row["version"], row["is_current"]) for row in shop.versions(2)] == [(1, True)]
     assert [row["code"] for row in shop.lake("dim_customer") if row["customer_id"] == 8] == [8]

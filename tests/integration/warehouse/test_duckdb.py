@@ -179,7 +179,7 @@ class DuckDbReader(Star):
         try:
             found = self.select(self.table(fact.name), listed(["version", *own, *names]), f"{wanted} ORDER BY 1", *key)
         except duckdb.ConversionException:
-            raise ValueError(f"{', '.join(key)} is no key of {fact.name}") from None
+            raise ValueError(f"{', '.join(key)} is not a key of {fact.name}") from None
         rows = [dict(zip(("number", *own, *names), row, strict=True)) for row in found]
         return [StoredVersion(**{name: row.pop(name) for name in ("number", *own)}, values=row) for row in rows]
 

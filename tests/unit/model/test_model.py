@@ -165,7 +165,7 @@ def test_a_zipped_folder_on_s3_gives_the_same_model(totesys: Model, aws: None) -
     ("content", "message"),
     [
         (None, r"s3://lake/models/bad\.zip does not exist; expected: a zipped model folder; to do: deploy again"),
-        (b"name: shop", r"s3://lake/models/bad\.zip is no zip archive; expected: a zipped model folder"),
+        (b"name: shop", r"s3://lake/models/bad\.zip is not a zip archive; expected: a zipped model folder"),
         (zipped(TOTESYS, without="star.yml"), r"s3://lake/models/bad\.zip/star\.yml does not exist; expected: "),
         (zipped(TOTESYS, without="dim_staff.sql"), r"s3://lake/models/bad\.zip/dim_staff\.sql does not exist"),
     ],
@@ -427,7 +427,7 @@ TYPOS: Final = {
         "type: text(20)",
         "star.yml: dim_item.name: type 'text(20)' cannot be held by a star; expected: text alone",
     ),
-    "date reference that is no date": (
+    "date reference that is not a date": (
         "star.yml",
         "day: {type: date",
         "day: {type: text",
@@ -439,7 +439,7 @@ TYPOS: Final = {
         "partition_by: dy",
         "star.yml: fact_sale: partition_by 'dy' is not among its columns; expected: sale_id, item_id, day",
     ),
-    "partition is no date": (
+    "partition is not a date": (
         "star.yml",
         "partition_by: day",
         "partition_by: item_id",

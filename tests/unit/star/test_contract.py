@@ -165,7 +165,7 @@ def test_a_value_passes_exactly_or_is_bad(
         row = found[number]
         if expected is REJECTED:
             assert row.v is None
-            assert row._reason == f"v: '{str(raw)[:60]}' is no {PgType.parse(kind)}", raw
+            assert row._reason == f"v: '{str(raw)[:60]}' is not a valid {PgType.parse(kind)}", raw
             assert row._row.startswith(f'{{"k":{number},"v":')
         else:
             assert (row.v, row._reason, row._row) == (expected, None, None), raw
@@ -174,13 +174,13 @@ def test_a_value_passes_exactly_or_is_bad(
 def test_null_where_the_star_says_not_null(spark: SparkSession) -> None:
     frame = spark.createDataFrame([(1, None), (2, "2024-02-30"), (3, "2024-02-03")], "k int, v string")
     found = {row.k: row._reason for row in check_contract(frame, star("date", nullable=False)).collect()}
-    assert found == {1: "v is NULL", 2: "v: '2024-02-30' is no date", 3: None}
+    assert found == {1: "v is NULL", 2: "v: '2024-02-30' is not a valid date", 3: None}
 
 
 def test_all_that_is_wrong_with_a_row_is_said_and_the_row_is_kept_as_it_came(spark: SparkSession) -> None:
     frame = spark.createDataFrame([(None, "x" * 100)], "k int, v string")
     (row,) = check_contract(frame, star("date")).collect()
-    assert row._reason == f"k is NULL; v: '{'x' * 60}' is no date"
+    assert row._reason == f"k is NULL; v: '{'x' * 60}' is not a valid date"
     assert row._row == f'{{"v":"{"x" * 100}"}}'
 
 

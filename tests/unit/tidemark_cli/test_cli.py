@@ -622,7 +622,7 @@ class TestDatabases:
         assert re.search(r"note +first +second \*", text)
         assert "9.90" in text
         assert "never had a row with order_id 8" in plain(call("history", "order", "8").stderr)
-        assert "'x' is no key of fact_order; expected: order_id, of type integer" in plain(
+        assert "'x' is not a key of fact_order; expected: order_id, of type integer" in plain(
             call("history", "order", "x").stderr
         )
 

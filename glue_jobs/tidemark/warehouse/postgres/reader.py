@@ -72,7 +72,7 @@ class PostgresReader:
                     cursor.execute("SET LOCAL timezone = 'UTC'")
                     rows = cursor.execute(query.encode(), list(wanted.values())).fetchall()
             except psycopg.DataError:
-                raise ValueError(f"{', '.join(key)} is no key of {fact.name}") from None
+                raise ValueError(f"{', '.join(key)} is not a key of {fact.name}") from None
         return [_version(row, fact) for row in rows]
 
     def as_of(self, fact: Fact, moment: datetime, known_batch: int | None = None) -> Iterator[PlainRow]:

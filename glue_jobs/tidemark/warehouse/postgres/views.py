@@ -38,7 +38,7 @@ SELECT a.privilege_type, CASE a.grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(a.
   FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a
  WHERE c.oid = %(oid)s AND a.grantee <> c.relowner
 """
-# What ALTER DEFAULT PRIVILEGES would give away anew.
+# What ALTER DEFAULT PRIVILEGES would grant again.
 _DEFAULTS: Final = """
 SELECT DISTINCT CASE a.grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(a.grantee)::text END
   FROM pg_default_acl d, aclexplode(d.defaclacl) a
