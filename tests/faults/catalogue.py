@@ -1,0 +1,316 @@
+"""Faults, one for each rule of docs/guarantees.md and each boundary of ``tests/fuzz/sabotage.py``.
+
+A fault is a small change of the library's text: what stands there once, and what stands there instead. It is found by its
+text and not by its file, so that another tree of the same code can be asked, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One rule broken.
+
+    Parameters
+    ----------
+    rule
+        Number of the guarantee, or name of the boundary; and what is broken.
+    old, new
+        The code, and what it is changed to.
+    tests
+        Names of the test files that are asked, the cheapest first.
+    """
+
+    rule: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+FAULTS: Final[tuple[Fault, ...]] = (
+    Fault(
+        "1: transactions that were open at the last cut are looked for",
+        "low, high = previous.xmin % XID_MODULUS, current.xmax % XID_MODULUS",
+        "low, high = previous.xmax % XID_MODULUS, current.xmax % XID_MODULUS",
+        ("test_queries.py", "test_extract.py"),
+    ),
+    Fault(
+        "1: what the last cut showed is not read again",
+        'return f"({window} AND xidsend(xmin) NOT IN ({already}))"',
+        "return window",
+        ("test_queries.py", "test_extract.py"),
+    ),
+    Fault(
+        "1: transaction ids are compared only where they can be",
+        "return 0 <= current.xmax - previous.xmin < XID_HORIZON and current.xmax >= previous.xmax",
+        "return True",
+        ("test_queries.py", "test_guards.py"),
+    ),
+    Fault(
+        "1: a reader proves that it is in the snapshot",
+        "\"('reader is outside the exported snapshot: ' || pg_current_snapshot()::text)::int END = 0\"",
+        '"0 END = 0"',
+        ("test_queries.py", "test_extract.py"),
+    ),
+    Fault(
+        "1: another server is compared whole",
+        "if previous.identity != snapshot.identity:",
+        "if previous is snapshot:",
+        ("test_guards.py", "test_extract.py"),
+    ),
+    Fault(
+        "1: a table that was defined anew is compared whole",
+        "elif not why and before is not None and before.fingerprint != fingerprint:",
+        "elif before is previous and before is not None:",
+        ("test_plan.py", "test_extract.py"),
+    ),
+    Fault(
+        "1: a server that is behind is refused",
+        "    if previous is None or not snapshot.server.is_behind(previous.identity, previous.cut, snapshot.cut):",
+        "    if previous is not snapshot or previous is None:",
+        ("test_guards.py",),
+    ),
+    Fault(
+        "1: no manifest before the source has its cut on disk",
+        "        snapshot.wait_durable()\n",
+        "",
+        ("test_extract.py", "test_guards.py"),
+    ),
+    Fault(
+        "1: keys that were exchanged for others are missed by their hash",
+        "        if not same and not only_new:",
+        "        if not same and not only_new and count < old_count:",
+        ("test_plan.py", "test_extract.py"),
+    ),
+    Fault(
+        "1: a table that shrank stops the tick",
+        "if lost > 0 and name not in accepted and (plan.scan.count == 0 or lost > guard * before):",
+        "if lost > before and name not in accepted and guard < 0:",
+        ("test_extract.py",),
+    ),
+    Fault(
+        "1: a key that is not a key stops the tick",
+        "    repeated = [found for found in map(snapshot.repeated_key, changed) if found]",
+        "    repeated = [found for found in map(snapshot.repeated_key, changed[:0]) if found]",
+        ("test_extract.py", "test_silent_types.py"),
+    ),
+    Fault(
+        "1: equal rows are not written to a mirror",
+        '~F.struct(*columns).eqNullSafe(F.col("_old")), F.lit("update")',
+        'F.lit(True), F.lit("update")',
+        ("test_transform.py",),
+    ),
+    Fault(
+        "1: lost keys leave the mirror",
+        'gone = suspects.join(alive, list(key), "left_anti")',
+        'gone = suspects.join(alive, list(key), "left_anti").limit(0)',
+        ("test_transform.py",),
+    ),
+    Fault(
+        "2: a change of a joined table evaluates all",
+        '    if driver.mode == "full" or any(manifest.changed(name) for name in table.joins):',
+        '    if driver.mode == "full":',
+        ("test_transform.py",),
+    ),
+    Fault(
+        "2: a table is touched by each of its inputs",
+        "any(manifest.changed(name) for name in table.inputs)",
+        "any(manifest.changed(name) for name in table.inputs[:1])",
+        ("test_transform.py",),
+    ),
+    Fault(
+        "2: rows are taken one by one only where the SQL lets it be",
+        "per_row = flow.apart and flow.drivers == 1",
+        "per_row = True",
+        ("test_lineage.py", "test_model_mistakes.py"),
+    ),
+    Fault(
+        "2: a text longer than its column is bad",
+        'return F.when(F.length(raw.cast("string")) <= column.type.args[0], raw.cast("string"))',
+        'return raw.cast("string")',
+        ("test_contract.py", "test_candidates.py"),
+    ),
+    Fault(
+        "2: a NULL where none is allowed is bad",
+        'when(raw.isNull(), F.lit(f"{column.name} is NULL"))',
+        'when(F.lit(False), F.lit(f"{column.name} is NULL"))',
+        ("test_contract.py", "test_candidates.py"),
+    ),
+    Fault(
+        "2: an entry of the quarantine ends with its source row",
+        'parts += [mine.join(change.evaluated_keys, "key", "left_semi"), mine.join(there, "key", "left_anti")]',
+        'parts += [mine.join(change.evaluated_keys, "key", "left_semi"), mine.join(there, "key", "left_anti").limit(0)]',
+        ("test_quarantine.py",),
+    ),
+    Fault(
+        "2: a reference finds a row",
+        'missing = references.join(known, [_DIMENSION, _REFERENCE], "left_anti") if known is not None else references',
+        "missing = references.where(F.lit(False)) if known is not None else references",
+        ("test_quarantine.py", "test_transform.py"),
+    ),
+    Fault(
+        "2: a deleted dimension row is flagged",
+        '        deleted.alias("is_deleted"),\n        F.lit(False).alias("is_inferred"),',
+        '        F.lit(False).alias("is_deleted"),\n        F.lit(False).alias("is_inferred"),',
+        ("test_transform.py",),
+    ),
+    Fault(
+        "2: no commit unless the counts agree",
+        "        if not here == there == source - held:",
+        "        if here < 0:",
+        ("test_load.py",),
+    ),
+    Fault(
+        "3: a manifest is committed once",
+        "        if not storage.put_new(where, manifest.to_json()):",
+        "        if storage.put(where, manifest.to_json()) is not None:",
+        ("test_area.py", "test_landing.py"),
+    ),
+    Fault(
+        "3: manifests are an unbroken sequence",
+        "missing = sorted(set(range(batch + 1, max(found))) - set(found))",
+        "missing = sorted(set(range(batch + 1, max(found))) - set(found))[:0]",
+        ("test_area.py", "test_landing.py"),
+    ),
+    Fault(
+        "3: what an attempt that died has left is undone",
+        "            roll_back(lake, last)\n",
+        "            pass\n",
+        ("test_model_changes.py", "test_crash_points.py"),
+    ),
+    Fault(
+        "3: a key that comes back begins a new version",
+        '.when(F.col("l.last").isNull() | ~F.col("l.last.is_current"), F.lit(NEW))',
+        '.when(F.col("l.last").isNull(), F.lit(NEW))',
+        ("test_versions.py",),
+    ),
+    Fault(
+        "3: intervals do not overlap",
+        "return F.coalesce(own, F.greatest(cut, floor), cut)",
+        "return F.coalesce(own, cut)",
+        ("test_versions.py",),
+    ),
+    Fault(
+        "3: no version begins after its cut",
+        "honest = F.least(updated, cut)",
+        "honest = updated",
+        ("test_versions.py",),
+    ),
+    Fault(
+        "3: NULL is a value like another",
+        "    return ~now.eqNullSafe(before)\n",
+        "    return now != before\n",
+        ("test_versions.py",),
+    ),
+    Fault(
+        "4: the load takes what was closed, too",
+        'newer += f" or closed_batch > {after:d}"',
+        'newer += ""',
+        ("test_load.py",),
+    ),
+    Fault(
+        "4: a table whose columns the last load did not have is read whole",
+        "        **_not_held(model, before),\n",
+        "",
+        ("test_delta.py", "test_load_anew.py"),
+    ),
+    Fault(
+        "4: a name of the model never meets one of the program",
+        "STAR_DATABASES_OWN: Final = frozenset({BATCHES, QUARANTINE})",
+        "STAR_DATABASES_OWN: Final[frozenset[str]] = frozenset()",
+        ("test_model.py", "test_any_names.py"),
+    ),
+    Fault(
+        "4: the load reads the snapshots that the batch names",
+        "scan(row_filter=newer if after else AlwaysTrue(), snapshot_id=snapshot)",
+        "scan(row_filter=newer if after else AlwaysTrue())",
+        ("test_load.py",),
+    ),
+    Fault(
+        "5: a new column does not change a version that has it",
+        'changed |= _differs([name]) & (F.col("l.last.recorded_batch") <= batch)',
+        "changed |= _differs([name])",
+        ("test_versions.py", "test_model_changes.py"),
+    ),
+    Fault(
+        "5: what is equal is not written again",
+        'f"WHERE {same} AND ROW({here}) IS DISTINCT FROM ROW({values})"',
+        'f"WHERE {same}"',
+        ("test_load_anew.py", "test_load.py"),
+    ),
+    Fault(
+        "6: one load at a time",
+        'self._run(f"SELECT pg_advisory_xact_lock(hashtextextended({lock}, 0))")',
+        'self._run(f"SELECT hashtextextended({lock}, 0)")',
+        ("test_load.py",),
+    ),
+    Fault(
+        "7: we give way to who waits",
+        "                if still:\n",
+        "                if still and self._done.is_set():\n",
+        ("test_nobody_waits.py",),
+    ),
+    Fault(
+        "7: a view that was made again has its grants",
+        'grants = connection.execute(_GRANTS.encode(), {"oid": oid}).fetchall()',
+        'grants = connection.execute(_GRANTS.encode(), {"oid": oid}).fetchall()[:0]',
+        ("test_others_objects.py",),
+    ),
+    Fault(
+        "7: comments of others stay",
+        "if found.get(target) != text and found.get(target) in (None, before.get(target))",
+        "if found.get(target) != text",
+        ("test_others_objects.py",),
+    ),
+    Fault(
+        "7: our sessions look nowhere but in pg_catalog",
+        'PIN: Final = "SET search_path = pg_catalog, pg_temp"',
+        'PIN: Final = "SET search_path = public, pg_catalog, pg_temp"',
+        ("test_connections.py", "test_sessions.py", "test_others_objects.py"),
+    ),
+    Fault(
+        "put pending: a manifest is pending",
+        "        self.mark_pending(manifest.batch)\n",
+        "",
+        ("test_area.py", "test_landing.py"),
+    ),
+    Fault(
+        "put manifests: a marker that a death left out is put later",
+        "    landing.restore_marker(previous)\n",
+        "",
+        ("test_crash_points.py", "test_extract.py"),
+    ),
+    Fault(
+        "delete pending: a marker goes with its batch",
+        "            if int(name) <= batch:",
+        "            if int(name) < batch:",
+        ("test_area.py", "test_landing.py"),
+    ),
+    Fault(
+        "put published: it never goes back",
+        "        if batch > self.published():",
+        "        if batch > 0:",
+        ("test_area.py", "test_landing.py"),
+    ),
+    Fault(
+        "publish: not before the load has committed",
+        "    try_again(lambda: _load_batch(",
+        "    landing.publish(applied.batch)\n    try_again(lambda: _load_batch(",
+        ("test_crash_points.py",),
+    ),
+    Fault(
+        "merge: what is deleted is deleted",
+        'delete = f"WHEN MATCHED AND {delete_when} THEN DELETE " if delete_when else ""',
+        'delete = ""',
+        ("test_transform.py",),
+    ),
+    Fault(
+        "ledger: it says how far it came",
+        "{applied.batch:d}, {delta.after:d}, {lake_id}",
+        "{applied.batch:d} - 1, {delta.after:d}, {lake_id}",
+        ("test_load.py",),
+    ),
+)
