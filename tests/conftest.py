@@ -18,6 +18,7 @@ from tidemark.base.aws import forget
 
 from local_stack import isolation
 from local_stack.aws.job_environment import RunnerSettings, job_environment
+from local_stack.aws.moto_patches import services_listed_once
 from local_stack.isolation import REGION
 from local_stack.postgres.server import Credentials, EmbeddedPostgres
 from local_stack.simulator.day import create_schema, seed_history
@@ -99,7 +100,7 @@ def job_variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
             sys.settrace(None)  # nobody asks which of moto's lines run, and noting them doubles what a request costs
         return answer(self, environ, start_response)
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, services_listed_once():
         patch.setattr(DomainDispatcherApplication, "__call__", untraced)
         yield variables
     server.stop()

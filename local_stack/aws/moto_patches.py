@@ -1,7 +1,8 @@
 """What moto 5.2 lacks, patched in while the server runs.
 
 That is ``glue:startJobRun.sync`` (moto opens no callback), job runs that run, their ErrorMessage, BatchStopJobRun,
-stopping the job of a task that timed out, and a place to see what SNS published.
+stopping the job of a task that timed out, and a place to see what SNS published; and a quarter of what a request to S3
+costs, for moto lists the folders of its own package with each.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
 import moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_glue as glue_task
+from moto import backends
 from moto.core.responses import ActionResult
 from moto.glue import models as glue_models
 from moto.glue.exceptions import EntityNotFoundException
@@ -29,6 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _POLL_SECONDS: Final = 0.2
+
+
+@contextlib.contextmanager
+def services_listed_once() -> Iterator[None]:
+    """Let moto remember which services it has."""
+    known = frozenset(backends.list_of_moto_modules())
+    with patch.object(backends, "list_of_moto_modules", lambda: known):
+        yield
 
 
 class LocalJobRun(glue_models.FakeJobRun):

@@ -6,6 +6,7 @@ of the whole star even while a transform is writing the next.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,17 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.glue import GlueCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.typedef import EMPTY_DICT
 
 from tidemark.base import aws
 from tidemark.lake.batches import AppliedBatch
 from tidemark.model.added_columns import BATCHES, QUARANTINE, present_rows
 
 if TYPE_CHECKING:
+    from pyiceberg.io import FileIO
     from pyiceberg.table import Table
+    from pyiceberg.typedef import Properties
 
     from tidemark.model.definition import Dimension, Fact, Model
 
@@ -108,9 +113,18 @@ class LakeReader:
             return None
 
 
+class _Catalog(GlueCatalog):
+    """Glue's, whose tables share one file system: making one takes longer than reading a small table."""
+
+    def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:  # noqa: ARG002
+        return _files(aws.region(), aws.endpoint())
+
+
+@functools.cache
+def _files(region: str, endpoint: str | None) -> FileIO:
+    return PyArrowFileIO({"s3.region": region, **({"s3.endpoint": endpoint} if endpoint else {})})
+
+
 def _catalog(processed_uri: str) -> Catalog:
-    properties = {"warehouse": processed_uri, "s3.region": aws.region()}
-    if aws.endpoint():
-        properties["s3.endpoint"] = str(aws.endpoint())
     # Not load_catalog: that would mix in what a .pyiceberg.yaml of the user says about a catalog of this name.
-    return GlueCatalog("lake", aws.client("glue"), **properties)
+    return _Catalog("lake", aws.client("glue"), warehouse=processed_uri)
