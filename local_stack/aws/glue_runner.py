@@ -75,7 +75,7 @@ class GlueRunner:
         timeout_minutes
             After this the run is killed and ends as TIMEOUT.
         """
-        log = log_path(self.settings.state_dir, arguments.get("--run_id") or run_id, script)
+        log = log_path(self.settings.state_dir, arguments.get("--execution") or run_id, script)
         log.parent.mkdir(parents=True, exist_ok=True)
         end, told = os.pipe()
         try:

@@ -146,16 +146,16 @@ def test_the_saved_queries_are_in_the_workgroup(dev: Synthesis) -> None:
     assert all(item["Description"] for item in found)
     for words in ("as of", "current", "history"):
         assert {f"{fact}: {words}" for fact in MODEL.facts} <= SAVED.keys()
-    assert {"lake: runs", "lake: quarantine", "lake: freshness"} <= SAVED.keys()
+    assert {"lake: batches", "lake: quarantine", "lake: freshness"} <= SAVED.keys()
 
 
 def test_facts_that_differ_in_underscores_have_queries_of_their_own() -> None:
-    titles = ["fact_order: as of", "fact_o_rder: as of", "factorder: as of", "lake: runs"]
+    titles = ["fact_order: as of", "fact_o_rder: as of", "factorder: as of", "lake: batches"]
     assert construct_ids(titles) == [
         "QueryFactorderAsOf",
         "QueryFactorderAsOf2",
         "QueryFactorderAsOf3",
-        "QueryLakeRuns",
+        "QueryLakeBatches",
     ]
 
 

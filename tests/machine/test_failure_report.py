@@ -91,9 +91,9 @@ DELETED = "The table a: b is gone."
         (
             {"Error": "States.Timeout", "Cause": ""},
             "The step took longer than its time limit and was stopped.",
-            "logs of run",
+            "logs of execution",
         ),
-        ({"Error": "States.Timeout"}, "The step took longer than its time limit and was stopped.", "logs of run"),
+        ({"Error": "States.Timeout"}, "The step took longer than its time limit and was stopped.", "logs of execution"),
         (
             {"Error": "Glue.AccessDeniedException", "Cause": "not allowed\nask somebody"},
             "Glue.AccessDeniedException: not allowed",

@@ -77,14 +77,24 @@ class _Flow:
         return _NONE.union(*(self.depends.get(reference, _NONE) for reference in references))
 
 
+_known: dict[tuple[StarTable, tuple[tuple[str, str], ...]], Lineage] = {}
+
+
 def lineage_of(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFrame]) -> Lineage:
-    """Read a star's SQL over frames like the given ones.
+    """Read a star's SQL over frames like the given ones; once per process, for it says nothing of their rows.
 
     Raises
     ------
     ModelError
         If the SQL does not run, or does not give exactly the declared columns.
     """
+    asked = (table, tuple((name, frame.schema.json()) for name, frame in inputs.items()))
+    if asked not in _known:
+        _known[asked] = _read(spark, table, inputs)
+    return _known[asked]
+
+
+def _read(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFrame]) -> Lineage:
     marked = {name: _marked(spark, name, frame.schema) for name, frame in inputs.items()}
     found = evaluate(spark, table, marked)
     plan = found._jdf.queryExecution().optimizedPlan()  # noqa: SLF001 - plans have no Python side

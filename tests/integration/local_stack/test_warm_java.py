@@ -67,7 +67,7 @@ def start(runner: GlueRunner, folder: Path) -> Callable[..., JobRun]:
 
     def start(end: str = "well", minutes: float = 2.0) -> JobRun:
         run_id = f"jr_{next(numbers)}"
-        return runner.start(run_id, str(folder / "job.py"), {"--end": end, "--run_id": run_id}, minutes)
+        return runner.start(run_id, str(folder / "job.py"), {"--end": end, "--execution": run_id}, minutes)
 
     return start
 

@@ -65,11 +65,11 @@ def test_a_runner_that_insists_fails_a_script_without_spark(spark: bool, insists
 
 def test_command_line_is_glues() -> None:
     """Glue passes the name of an empty argument on and drops its value."""
-    arguments = {"--run_id": "r", "--accept_deletes": "", "--full_compare": "false"}
+    arguments = {"--execution": "r", "--accept_deletes": "", "--full_compare": "false"}
     assert command_line("/jobs/extract.py", arguments, 7)[-7:] == [
         "7",
         "/jobs/extract.py",
-        "--run_id",
+        "--execution",
         "r",
         "--accept_deletes",
         "--full_compare",
@@ -197,7 +197,7 @@ def run(tmp_path: Path, text: str, minutes: float = 1.0, run_id: str = "jr_1") -
     script = tmp_path / "extract.py"
     script.write_text(text, encoding="utf-8")
     runner = GlueRunner(RunnerSettings(state_dir=tmp_path, endpoint="http://127.0.0.1:1", seconds_per_minute=20))
-    return runner, runner.start(run_id, str(script), {"--run_id": "e1", "--password": "hunter2"}, minutes)
+    return runner, runner.start(run_id, str(script), {"--execution": "e1", "--password": "hunter2"}, minutes)
 
 
 def test_output_is_kept_and_argument_values_are_not(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_output_is_kept_and_argument_values_are_not(tmp_path: Path) -> None:
     assert (job_run.state, job_run.error) == ("FAILED", "SystemExit: why")
     first, *lines, last = job_run.log.read_text().splitlines()
     assert first.startswith("# job run jr_1 started 20")
-    assert first.endswith("arguments --password --run_id")
+    assert first.endswith("arguments --execution --password")
     assert set(lines) == {"out", "err", "why"}
     assert "FAILED after" in last
     assert "hunter2" not in job_run.log.read_text()
@@ -235,7 +235,7 @@ def test_a_script_is_the_main_program_and_finds_its_neighbours_only(tmp_path: Pa
     (tmp_path / "neighbour.py").write_text("")
     text = """
 import sys, neighbour
-assert __name__ == "__main__" and sys.argv == [__file__, "--run_id", "e1", "--password", "hunter2"], sys.argv
+assert __name__ == "__main__" and sys.argv == [__file__, "--execution", "e1", "--password", "hunter2"], sys.argv
 assert not [name for name in sys.path if name.endswith("local_stack")], sys.path
 """
     _, job_run = run(tmp_path, text)

@@ -19,7 +19,6 @@ ROOT = Path(__file__).resolve().parents[3]
 CHILD = """
 import os, sys
 import boto3, fsspec.config, psycopg, pyiceberg.catalog
-from pyiceberg.io import load_file_io
 from tidemark.base import storage
 from tidemark.lake import reader
 from local_stack import isolation
@@ -33,8 +32,10 @@ assert not config.use_fips_endpoint and not config.use_dualstack_endpoint
 assert boto3.Session().available_profiles == []
 catalog = reader._catalog("s3://lake/processed")
 assert catalog.list_namespaces() is not None
-assert not {"s3.proxy-uri", "s3.role-arn", "py-io-impl"} & catalog.properties.keys(), catalog.properties
-assert not load_file_io(catalog.properties, "s3://lake/x").new_input("s3://lake/nothing-here").exists()
+files = catalog._load_file_io()
+for properties in (catalog.properties, files.properties):
+    assert not {"s3.proxy-uri", "s3.role-arn", "py-io-impl"} & properties.keys(), properties
+assert not files.new_input("s3://lake/nothing-here").exists()
 assert "s3" not in fsspec.config.conf
 assert not {"PGOPTIONS", "PGSSLCERT", "PGSERVICE", "PGTZ", "PGDATESTYLE"} & os.environ.keys()
 print("isolated")

@@ -78,7 +78,7 @@ def _found(model: Model, name: str) -> dict[str, tuple[PgType, bool]]:
     return {column.name: (column.type, not column.nullable) for column in table.columns}
 
 
-@pytest.mark.parametrize("ending", ["_pkey", "_current", "_as_of", "_one", "_of_key_version_key", "_no_batch"])
+@pytest.mark.parametrize("ending", ["_pkey", "_current", "_as_of", "_one", "_of_key_version_key", "_no_seq"])
 def test_what_postgresql_makes_beside_a_table_is_refused_as_a_name(ending: str) -> None:
     fact = model_names.FactNames("x", ["of", "key"], "no")
     assert model_names.taken(["x", "x" + ending], [fact]) == {"x" + ending}

@@ -72,13 +72,13 @@ windows = st.tuples(st.integers(3, 3 * WHOLE) | st.integers(WHOLE - 50, WHOLE + 
 
 
 @with_database
-@given(window=windows, offset=st.integers(-60, HALF), visible_xids=st.lists(st.integers(0, 40), max_size=4))
-@example(window=(WHOLE - 5, 10), offset=4, visible_xids=[])
-@example(window=(WHOLE - 5, 10), offset=5, visible_xids=[])
-@example(window=(WHOLE - 5, 10), offset=10, visible_xids=[])
-@example(window=(WHOLE - 5, 5), offset=0, visible_xids=[])
-@example(window=(WHOLE, 0), offset=0, visible_xids=[])
-@example(window=(2 * WHOLE - 3, 40), offset=20, visible_xids=[20])
+@given(window=windows, offset=st.integers(-60, HALF), seen=st.lists(st.integers(0, 40), max_size=4))
+@example(window=(WHOLE - 5, 10), offset=4, seen=[])
+@example(window=(WHOLE - 5, 10), offset=5, seen=[])
+@example(window=(WHOLE - 5, 10), offset=10, seen=[])
+@example(window=(WHOLE - 5, 5), offset=0, seen=[])
+@example(window=(WHOLE, 0), offset=0, seen=[])
+@example(window=(2 * WHOLE - 3, 40), offset=20, seen=[20])
 def test_changed_since_is_the_window_without_what_was_seen(
     connection: psycopg.Connection, window: tuple[int, int], offset: int, seen: list[int]
 ) -> None:

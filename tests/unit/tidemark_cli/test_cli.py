@@ -461,8 +461,8 @@ class TestTables:
         second = version(2, changed=("paid",), valid_to=T0 + timedelta(hours=2), closed_batch=4, is_deleted=True)
         text = drawn(*show.versions("fact_payment", "7", [first, second]))
         assert re.search(r"paid +false +true \*", text)
-        assert re.search(r"written by run +1 +2", text)
-        assert re.search(r"closed by run +2 +4", text)
+        assert re.search(r"written by batch +1 +2", text)
+        assert re.search(r"closed by batch +2 +4", text)
         assert re.search(r"note +NULL +NULL", text)
         assert "[bold]" in text
         assert "09:55:11.800 (deleted)" in text
