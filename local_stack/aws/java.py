@@ -8,7 +8,7 @@ job that uses no Spark never gets one. Promises:
 - it is kept only if that run ended well and let its Spark go; otherwise it is killed, before the run counts as ended:
   nothing goes on writing for a run that is over;
 - it ends with the daemon, whatever ends that: its standard input closes;
-- after some idle time it is let go, with its memory.
+- after some idle time, and after a number of runs, it is let go, with its memory.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 _SPARK_HOME: Final = Path(str(importlib.util.find_spec("pyspark").origin)).parent  # type: ignore[union-attr]
 _POLL_SECONDS: Final = 0.05
 _LOOK_SECONDS: Final = 5.0
+# Whatever may pile up in a Java that starts one SparkContext after the other goes with it, once a day.
+_MOST_RUNS: Final = 100
 
 
 @dataclass(kw_only=True)
@@ -52,6 +54,8 @@ class Java:
         Of the run that it serves; None while it is idle.
     told
         The file in which it says where it listens.
+    runs
+        How many it has served, this one included.
     """
 
     process: subprocess.Popen[bytes]
@@ -59,6 +63,7 @@ class Java:
     told: Path
     address: str = field(default="", repr=False)
     idle_since: float = 0.0
+    runs: int = 1
 
     def read_address(self) -> str:
         """Wait until it listens; return port and secret, or nothing if it ended before."""
@@ -66,7 +71,7 @@ class Java:
             time.sleep(_POLL_SECONDS)
         if self.told.exists():
             self.address = "{} {}".format(*spark_submit.decoded(self.told.read_bytes()))
-            shutil.rmtree(self.told.parent)
+        shutil.rmtree(self.told.parent)
         return self.address
 
     def pump(self) -> None:
@@ -125,7 +130,8 @@ class WarmJava:
         with self._lock:
             self._logs.pop(run_id, None)
             java = self._serving.pop(run_id, None)
-            if java is not None and keep and java.process.poll() is None and not self._stopped.is_set():
+            keep = keep and not self._stopped.is_set()
+            if java is not None and keep and java.runs < _MOST_RUNS and java.process.poll() is None:
                 java.log, java.idle_since = None, time.monotonic()
                 self._idle.append(java)
                 return
@@ -173,7 +179,7 @@ class WarmJava:
             while self._idle:
                 java = self._idle.pop()
                 if java.process.poll() is None:
-                    java.log = log
+                    java.log, java.runs = log, java.runs + 1
                     self._serving[run_id] = java
                     return java.address
             java = self._serving[run_id] = self._start(log)

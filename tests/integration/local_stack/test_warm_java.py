@@ -168,6 +168,15 @@ def test_a_job_whose_java_dies_fails(start: Callable[..., JobRun], folder: Path)
     assert run.state == "FAILED"
 
 
+def test_a_java_is_replaced_after_a_number_of_runs(
+    start: Callable[..., JobRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(java, "_MOST_RUNS", 2)
+    first, second, third = (finished(start())[0] for _ in range(3))
+    assert first == second != third
+    assert is_gone(first)
+
+
 def test_an_idle_java_is_let_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(java, "_LOOK_SECONDS", 0.1)
     settings = RunnerSettings(state_dir=folder, endpoint="http://127.0.0.1:1", keep_java_seconds=0.5)

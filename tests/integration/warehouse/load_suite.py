@@ -309,7 +309,7 @@ class LoadSuite:
             return [replace(run, lake_id="other") for run in runs(self, condition)]
 
         before = self.contents(ready, empty)
-        monkeypatch.setattr(LakeReader, "runs", others)
+        monkeypatch.setattr(LakeReader, "batches", others)
         said = rf"was loaded from another lake \(up to batch 3\); expected: lake id {ours}, found other; to do: "
         with pytest.raises(WarehouseError, match=said):
             self.load(ready, empty)
@@ -320,7 +320,7 @@ class LoadSuite:
         warehouse, run = self.warehouse(ready, empty), last_batch(ready)
         with warehouse.load() as load:
             assert load.loaded_through(run.lake_id) == 3
-            load.record(SimpleNamespace(batch=replace(run, batch=9), after=3), {})
+            load.record(SimpleNamespace(applied=replace(run, batch=9), after=3), {})
         with pytest.raises(
             WarehouseError,
             match=r"the warehouse is at batch 9, ahead of the lake at batch 3; expected: a lake that is never set back; "

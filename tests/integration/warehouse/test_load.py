@@ -254,7 +254,7 @@ def test_the_glue_catalog_describes_the_lake(ready: Harness) -> None:
     for database, table, column, text in (
         (star, "dim_customer", "name", "Name; O'Hara's \"${env:HOME}\" \\ 100 %"),
         (star, "fact_order", "amount", "Amount"),
-        (star, "fact_order", "closed_batch", "Run that closed this version; NULL while current"),
+        (star, "fact_order", "closed_batch", "Batch that closed this version; NULL while current"),
         (source, "orders", "due", "Day, YYYY-MM-DD as text"),
         (source, "orders", "_batch", "Manifest that last changed this row"),
     ):
