@@ -60,7 +60,7 @@ CALENDAR_COLUMNS: Final = (replace(DIMENSION_COLUMNS[-1], in_warehouse=False),)
 QUARANTINE_COLUMNS: Final = (
     _added("table_name", "text", "Star table the row was meant for", in_warehouse=False),
     _added("key", "text", "Its key there, as text", in_warehouse=False),
-    _added("batch", "bigint", "Run that put it here", in_warehouse=False),
+    _added("batch", "bigint", "Batch that put it here", in_warehouse=False),
     _added("reason", "text", "What breaks the contract", in_warehouse=False),
     _added("row", "text", "The row as JSON", in_warehouse=False),
     _added(
