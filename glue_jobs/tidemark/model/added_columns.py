@@ -66,7 +66,7 @@ QUARANTINE_COLUMNS: Final = (
     _added(
         "resolved_batch",
         "bigint",
-        "Run that found it fixed or gone; NULL while open",
+        "Batch that found it fixed or gone; NULL while open",
         nullable=True,
         in_warehouse=False,
     ),
