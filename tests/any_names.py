@@ -147,7 +147,16 @@ STRANGE: Final = (
     "e\u0301", "\u00a0", "\u200d", "\u202e", "NULL", "true", "1e5", "~", "x" * 63, "é" * 31 + "x", "🌊" * 15 + "abc",
 )  # fmt: skip
 CONTROL: Final = ("a\nb", "\t", "\r", "\u0085", "\u2028", "\u007f")
-ENDINGS: Final = (*model_names.TABLES_OWN, *model_names.FACTS_OWN, "_month", "_seq", "_batch", "_key", "_source", "_star")
+ENDINGS: Final = (
+    *model_names.TABLES_OWN,
+    *model_names.FACTS_OWN,
+    "_month",
+    "_seq",
+    "_batch",
+    "_key",
+    "_source",
+    "_star",
+)
 LONG: Final = "long_equal_prefix_of_two_names_that_differ_at_the_end_"
 
 _own = st.sampled_from(OWN + KEYWORDS)

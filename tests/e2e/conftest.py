@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tidemark.landing.area import Landing
 
 from local_stack.postgres.server import EmbeddedPostgres
 from local_stack.simulator.day import create_schema, load_snapshot
-from tests.integration.conftest import Harness, credentials_of
+from tests.integration.conftest import Harness, credentials_of, new_landing
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -38,8 +37,6 @@ def totesys(
         load_snapshot(connection, SNAPSHOT)
     reader = credentials_of(postgres.create_reader("real_totesys", "totesys_reader"))
     warehouse = postgres.create_database("real_warehouse")
-    yield Harness(
-        folder, source, reader, Landing("s3://lake/landing-totesys"), spark, postgres.create_database, warehouse
-    )
+    yield Harness(folder, source, reader, new_landing("landing-totesys"), spark, postgres.create_database, warehouse)
     postgres.drop_database("real_totesys")
     postgres.drop_database("real_warehouse")

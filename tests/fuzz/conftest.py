@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from tidemark.landing.area import Landing
 
 from local_stack.postgres.server import EmbeddedPostgres
 from tests import servers
 from tests.fuzz.shop import grow
-from tests.integration.conftest import SHOP, Harness, credentials_of
+from tests.integration.conftest import SHOP, Harness, credentials_of, new_landing
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -41,6 +40,6 @@ def grown_shop(
         connection.execute((SHOP / "schema.sql").read_bytes())
         grow(connection, folder)
     reader = credentials_of(postgres.create_reader("fuzz_source", "fuzz_reader"))
-    yield Harness(folder, source, reader, Landing("s3://lake/landing-fuzz"), spark, postgres.create_database, warehouse)
+    yield Harness(folder, source, reader, new_landing("landing-fuzz"), spark, postgres.create_database, warehouse)
     postgres.drop_database("fuzz_source")
     postgres.drop_database("fuzz_warehouse")

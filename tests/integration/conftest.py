@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pyiceberg.table import Table
-from tidemark.base import storage
+from tidemark.base import aws, storage
 from tidemark.base.credentials import Credentials
 from tidemark.base.metrics import Metrics
 from tidemark.jobs.extract import ExtractRequest, extract
@@ -37,6 +37,13 @@ if TYPE_CHECKING:
 SHOP = Path(__file__).with_name("shop")
 PROCESSED = "s3://lake/processed"
 _numbers = count(1)
+
+
+def new_landing(name: str) -> Landing:
+    """A landing area in a bucket of its own: to list a few of a bucket's objects, moto looks at all of them."""
+    place: Any = {"LocationConstraint": aws.region()}
+    aws.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=place)
+    return Landing(f"s3://{name}/landing")
 
 
 def credentials_of(database: Database, **changes: Any) -> Credentials:
@@ -225,7 +232,7 @@ def module_pipelines(
         (folder / "source.yml").write_text(text.replace("name: shop\n", f"name: shop{number}\n"))
         source = new_database("source", template=shop_template)
         reader = credentials_of(postgres.create_reader(source.dbname, "shop_reader"))
-        return Harness(folder, source, reader, Landing(f"s3://lake/landing-{number}"), spark, new_database)
+        return Harness(folder, source, reader, new_landing(f"landing-{number}"), spark, new_database)
 
     yield make
     for name in made:

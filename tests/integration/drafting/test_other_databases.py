@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 from tidemark.base.quoting import pg
 from tidemark.drafting.draft import Draft, draft_model
-from tidemark.landing.area import Landing
 from tidemark.model.definition import Fact
 from tidemark.operations.compare_rows import compare_mirrors
 from tidemark.source.contents import SourceReader
 
-from tests.integration.conftest import Harness, credentials_of
+from tests.integration.conftest import Harness, credentials_of, new_landing
 from tests.integration.random_rows import RandomRows
 
 if TYPE_CHECKING:
@@ -61,9 +60,7 @@ def test_a_drafted_model_is_ticked_as_it_is(
     work = RandomRows(source, seed=11)
     work.insert(each=8)
     made = draft_model(source, output=tmp_path / "model", name=f"{name}_drafted")
-    shop = Harness(
-        made.folder, source, credentials_of(source), Landing(f"s3://lake/landing-{name}"), spark, new_database
-    )
+    shop = Harness(made.folder, source, credentials_of(source), new_landing(f"landing-{name}"), spark, new_database)
     shop.tick()
     compare(shop, made)
     work.change()

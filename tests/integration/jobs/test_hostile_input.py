@@ -8,11 +8,10 @@ import pytest
 from tidemark.base.errors import SourceError
 from tidemark.base.quoting import pg
 from tidemark.drafting.draft import draft_model
-from tidemark.landing.area import Landing
 from tidemark.operations.compare_rows import compare_mirrors, compare_stars
 from tidemark.source.contents import SourceReader
 
-from tests.integration.conftest import Harness, credentials_of
+from tests.integration.conftest import Harness, credentials_of, new_landing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +49,7 @@ def drafted(
             for statement in statements:
                 connection.execute(statement.encode())
         made = draft_model(source, output=tmp_path / name, name=name)
-        landing = Landing(f"s3://lake/landing-{name}")
+        landing = new_landing(f"landing-{name}")
         warehouse = new_database("warehouse", template=template)
         return Harness(made.folder, source, credentials_of(source), landing, spark, new_database, warehouse)
 

@@ -30,7 +30,7 @@ from local_stack.postgres.process import _free_port
 from local_stack.postgres.server import Credentials as Database
 from local_stack.postgres.server import EmbeddedPostgres
 from tests import servers
-from tests.integration.conftest import SHOP, Harness, credentials_of
+from tests.integration.conftest import SHOP, Harness, credentials_of, new_landing
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -99,7 +99,7 @@ def site(
     def no_more(*_: Any, **__: Any) -> Database:
         raise NotImplementedError
 
-    shop = Harness(folder, owner, reader, Landing(f"s3://lake/landing-guards-{major}"), spark, no_more)
+    shop = Harness(folder, owner, reader, new_landing(f"landing-guards-{major}"), spark, no_more)
     site = Site(state_dir, major, server, shop)
     yield site
     site.server.destroy()

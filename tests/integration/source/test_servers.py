@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from tidemark.landing.area import Landing
 
 from local_stack.postgres.server import EmbeddedPostgres
 from tests import servers
-from tests.integration.conftest import SHOP, Harness, credentials_of
+from tests.integration.conftest import SHOP, Harness, credentials_of, new_landing
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,7 +33,7 @@ def shop(
     text = (folder / "source.yml").read_text()
     (folder / "source.yml").write_text(text.replace("name: shop\n", f"name: shop_on_{major}\n"))
     reader = credentials_of(server.create_reader("shop", "shop_reader"))
-    landing = Landing(f"s3://lake/landing-on-{major}")
+    landing = new_landing(f"landing-on-{major}")
     yield Harness(folder, source, reader, landing, spark, server.create_database)
     server.destroy()
 

@@ -16,13 +16,12 @@ from hypothesis import HealthCheck, Phase, assume, example, given, seed, setting
 from hypothesis import strategies as st
 from tidemark.base.errors import ModelError
 from tidemark.base.quoting import pg
-from tidemark.landing.area import Landing
 from tidemark.model.loader import load_model
 from tidemark.operations.compare_rows import compare_mirrors
 from tidemark.source.contents import SourceReader
 
 from tests.any_names import WORST, AnyNames, names
-from tests.integration.conftest import Harness, credentials_of
+from tests.integration.conftest import Harness, credentials_of, new_landing
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -94,7 +93,7 @@ def pipeline_of(
         source, number = new_database("source"), next(_numbers)
         folder: Path = tmp_path_factory.mktemp("model")
         drawn.write(folder, f"any{number}", late=False)
-        landing = Landing(f"s3://lake/landing-any-{number}")
+        landing = new_landing(f"landing-any-{number}")
         return Harness(folder, source, credentials_of(source), landing, spark, new_database)
 
     return make
