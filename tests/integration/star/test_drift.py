@@ -136,7 +136,7 @@ def test_no_drift_makes_a_version_of_a_row_that_did_not_change(new_pipeline: Cal
     waiting = {row["key"]: row["reason"] for row in pipeline.lake("quarantine") if row["resolved_batch"] is None}
     assert waiting == {
         "1": "wide: '3000000000' is not a valid integer",
-        "2": "code: 'longer' is no varchar(5)",
+        "2": "code: 'longer' is not a valid varchar(5)",
         "3": "price: '1234567.89' is not a valid numeric(6,2)",
         "4": "label is NULL",
     }
