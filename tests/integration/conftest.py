@@ -41,8 +41,8 @@ _numbers = count(1)
 
 def new_landing(name: str) -> Landing:
     """A landing area in a bucket of its own: to list a few of a bucket's objects, moto looks at all of them."""
-    place: Any = {"LocationConstraint": aws.region()}
-    aws.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=place)
+    name, place = name.replace("_", "-"), {"LocationConstraint": aws.region()}
+    aws.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=place)  # type: ignore[arg-type]
     return Landing(f"s3://{name}/landing")
 
 
