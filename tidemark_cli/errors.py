@@ -23,8 +23,8 @@ def sentence(error: BaseException) -> str | None:
     elif isinstance(error, psycopg.Error):
         text = _from_database(error)
     elif isinstance(error, aws.AwsRefusal):
-        code = error.response["Error"]["Code"]
-        text = f"{_aws()} refuses {error.operation_name}: {code}; {_to_do('check what your credentials may do')}"
+        to_do = _to_do("check what your credentials may do")
+        text = f"{_aws()} refuses {error.operation_name}: {aws.code_of(error)}; {to_do}"
     elif isinstance(error, aws.AwsSilence | RequestException):
         to_do = _to_do("check the network, AWS_PROFILE and AWS_REGION")
         text = f"{_aws()} does not answer ({type(error).__name__}); {to_do}"

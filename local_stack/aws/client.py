@@ -21,8 +21,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
-import boto3
 from botocore.config import Config
+from tidemark.base import aws
 from tidemark.operations.executions import Notification
 
 from local_stack import isolation
@@ -187,14 +187,9 @@ class LocalAws:
 
 
 @functools.cache
-def _session() -> boto3.session.Session:
-    return boto3.session.Session()
-
-
-@functools.cache
 def _client(service: Service, endpoint: str) -> Any:
     """Make a client once: that takes longer than most calls."""
-    return _session().client(
+    return aws.session().client(
         service,
         endpoint_url=endpoint,
         region_name=REGION,

@@ -21,7 +21,7 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from unittest.mock import patch
 
 from moto.core.config import default_user_config
@@ -49,13 +49,19 @@ class LocalServer:
     ----------
     state_dir
         Logs, temporary files and notifications go below it.
-    settings
-        More of the job runner's settings, by name.
+    seconds_per_minute, keep_java_seconds
+        Of the job runner.
     """
 
-    def __init__(self, state_dir: Path, **settings: Any) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        seconds_per_minute: float = RunnerSettings.seconds_per_minute,
+        keep_java_seconds: float = RunnerSettings.keep_java_seconds,
+    ) -> None:
         self.state_dir = state_dir.resolve()
-        self._settings = settings
+        self._seconds_per_minute, self._keep_java_seconds = seconds_per_minute, keep_java_seconds
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._patches = contextlib.ExitStack()
         self.runner: GlueRunner
@@ -67,7 +73,14 @@ class LocalServer:
         self._server.start()
         _, port = self._server.get_host_and_port()
         self.endpoint = f"http://127.0.0.1:{port}"
-        self.runner = GlueRunner(RunnerSettings(state_dir=self.state_dir, endpoint=self.endpoint, **self._settings))
+        self.runner = GlueRunner(
+            RunnerSettings(
+                state_dir=self.state_dir,
+                endpoint=self.endpoint,
+                seconds_per_minute=self._seconds_per_minute,
+                keep_java_seconds=self._keep_java_seconds,
+            )
+        )
         # The state machine calls the other services at localhost:MOTO_PORT, which no proxy can reach.
         environment = {"MOTO_PORT": str(port), "NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.0.1"}
         self._patches.enter_context(patch.dict(os.environ, environment))
@@ -108,8 +121,8 @@ def main(argv: list[str] | None = None) -> None:
         signal.signal(number, lambda *_: end.set())
     stack_file = state_dir / STACK_FILE
     with _locked(state_dir):
-        kept = os.environ.get(KEEP_JAVA)
-        server = LocalServer(state_dir, **({"keep_java_seconds": float(kept)} if kept else {}))
+        kept = float(os.environ.get(KEEP_JAVA) or RunnerSettings.keep_java_seconds)
+        server = LocalServer(state_dir, keep_java_seconds=kept)
         server.start()
         draft = stack_file.with_suffix(".new")
         draft.write_text(json.dumps({"endpoint": server.endpoint, "pid": os.getpid()}))

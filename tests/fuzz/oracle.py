@@ -88,7 +88,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class AppliedBatch:
+class AppliedCut:
     """One application of a cut: what the applying model's optional columns are to it.
 
     Parameters
@@ -166,13 +166,13 @@ class Oracle:
             known = optional & cut.model
             before = {name: self.known.get(name, 0) for name in known}
             fresh = {name: batch for name, batch in before.items() if not batch or batch != cut.batch - 1}
-            self._fold(AppliedBatch(cut, model, known, optional - known, fresh))
+            self._fold(AppliedCut(cut, model, known, optional - known, fresh))
             self.known |= dict.fromkeys(known, cut.batch)
             self.foreign += cut.model != model
             self._last = cut.state
         self.applied = batch
 
-    def _fold(self, run: AppliedBatch) -> None:
+    def _fold(self, run: AppliedCut) -> None:
         state, batch = run.cut.state, run.cut.batch
         self._customers(state, batch)
         opened = [*self._changed(run), *self._new(run)]
@@ -196,7 +196,7 @@ class Oracle:
             if not have.is_deleted and not have.is_inferred:
                 self.members[key] = replace(have, is_deleted=True, recorded_batch=batch)
 
-    def _changed(self, run: AppliedBatch) -> list[Version]:
+    def _changed(self, run: AppliedCut) -> list[Version]:
         """Versions of keys that are current, and differ; where only fresh columns do, the current one is filled."""
         opened = []
         for key, row in run.cut.state.bad_facts.items():
@@ -218,7 +218,7 @@ class Oracle:
             opened.append(version)
         return opened
 
-    def _new(self, run: AppliedBatch) -> list[Version]:
+    def _new(self, run: AppliedCut) -> list[Version]:
         """Versions of keys that are new, or come back."""
         opened = []
         for key in run.cut.state.facts:

@@ -34,7 +34,7 @@ from tests.fuzz.shop import grow
 from tests.fuzz.source_work import SourceWork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SHOP: Final = Path(__file__).parents[1] / "integration" / "shop"
 SETTINGS: Final[dict[str, str | int]] = {"synchronous_commit": "off", "wal_writer_delay": "10s"}
@@ -202,7 +202,7 @@ class Siege:
                 os.killpg(process.pid, signal.SIGKILL)
                 self.counts["SIGKILLs"] += 1
         elif fault.what.startswith("java"):
-            for java in self._javas():
+            for java in self._children("org.apache.spark.deploy.SparkSubmit"):  # busy or idle
                 java.kill()
                 self.counts["Java killed"] += 1
         elif fault.what.startswith("crash"):
@@ -219,20 +219,14 @@ class Siege:
 
     def _job(self, name: str) -> psutil.Process | None:
         """Find the running process of a job: a child of the daemon, whose launcher is told the job's script."""
-        for process in psutil.Process(self._stack.aws.pid).children():
-            with suppress(psutil.Error):
-                if any(word.endswith(f"glue_jobs/{name}.py") for word in process.cmdline()):
-                    return process
-        return None
+        return next(self._children(f"glue_jobs/{name}.py"), None)
 
-    def _javas(self) -> list[psutil.Process]:
-        """Find the Java processes that the daemon keeps, busy or idle."""
-        found = []
+    def _children(self, ending: str) -> Iterator[psutil.Process]:
+        """Find the daemon's children in whose command a word ends so."""
         for process in psutil.Process(self._stack.aws.pid).children():
             with suppress(psutil.Error):
-                if "org.apache.spark.deploy.SparkSubmit" in process.cmdline():
-                    found.append(process)
-        return found
+                if any(word.endswith(ending) for word in process.cmdline()):
+                    yield process
 
     def _judge(self, fault: Fault, executions: list[Execution]) -> None:
         """Only a fault excuses a failure; a tick that was published is checked."""

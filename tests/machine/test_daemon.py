@@ -14,6 +14,7 @@ from tidemark.operations.executions import list_executions, start_execution, wai
 from local_stack.aws.client import LocalAws, LocalStackError
 from local_stack.aws.provisioning import provision
 from tests.machine.conftest import new_deployment
+from tests.processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,14 +34,6 @@ def aws(tmp_path: Path) -> Iterator[LocalAws]:
     aws = LocalAws.start(tmp_path / "state")
     yield aws
     aws.stop()
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def until(condition: object, seconds: float = 10) -> bool:

@@ -61,7 +61,7 @@ def region() -> str:
     TidemarkError
         If it does not know one.
     """
-    region = _session().region_name
+    region = session().region_name
     if region is None:
         raise TidemarkError(
             "the job does not know its AWS region",
@@ -78,15 +78,16 @@ def code_of(error: ClientError | BotoCoreError) -> str:
 
 def forget() -> None:
     """Read the SDK's settings again when a client is asked for next; for processes that change their environment."""
-    _session.cache_clear()
+    session.cache_clear()
     _client.cache_clear()
 
 
 @functools.cache
-def _session() -> boto3.session.Session:
+def session() -> boto3.session.Session:
+    """Return the process' session, for clients that are not told where AWS is by the SDK's settings."""
     return boto3.session.Session()
 
 
 @functools.cache
 def _client(service: Service) -> Any:
-    return _session().client(service, config=_HASTY if service == "cloudwatch" else _PATIENT)
+    return session().client(service, config=_HASTY if service == "cloudwatch" else _PATIENT)

@@ -6,7 +6,7 @@ does not pass through here, only manifests, markers, heartbeats and model files.
 
 from __future__ import annotations
 
-from tidemark.base.aws import AwsRefusal, client
+from tidemark.base.aws import AwsRefusal, client, code_of
 
 
 def split(uri: str) -> tuple[str, str]:
@@ -21,7 +21,7 @@ def get(uri: str) -> bytes | None:
     try:
         return client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     except AwsRefusal as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+        if code_of(error) in ("NoSuchKey", "404"):
             return None
         raise
 
@@ -41,7 +41,7 @@ def put_new(uri: str, content: bytes) -> bool:
     try:
         client("s3").put_object(Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
     except AwsRefusal as error:
-        if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
+        if code_of(error) not in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
             raise
         return get(uri) == content
     return True

@@ -111,20 +111,15 @@ def _read(spark: SparkSession, table: StarTable, inputs: Mapping[str, DataFrame]
     )
 
 
-_copied: dict[tuple[str, str], Mapping[str, str]] = {}
-
-
 def copied_columns(model: Model, fact: Fact) -> Mapping[str, str]:
-    """Return which of a fact's columns are an input's column as it is; Spark is asked once per model."""
-    if (model.digest, fact.name) not in _copied:
-        spark = spark_session("tidemark-extract")
-        declared = {
-            name: ", ".join(f"{names.spark(c.name)} {c.type.spark}" for c in model.tables[name].columns)
-            for name in fact.inputs
-        }
-        inputs = {name: spark.createDataFrame([], columns) for name, columns in declared.items()}
-        _copied[model.digest, fact.name] = lineage_of(spark, fact, inputs).passed_through
-    return _copied[model.digest, fact.name]
+    """Return which of a fact's columns are an input's column as it is."""
+    spark = spark_session("tidemark-extract")
+    declared = {
+        name: ", ".join(f"{names.spark(c.name)} {c.type.spark}" for c in model.tables[name].columns)
+        for name in fact.inputs
+    }
+    inputs = {name: spark.createDataFrame([], columns) for name, columns in declared.items()}
+    return lineage_of(spark, fact, inputs).passed_through
 
 
 def _marked(spark: SparkSession, name: str, schema: StructType) -> DataFrame:

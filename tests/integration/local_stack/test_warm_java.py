@@ -16,6 +16,7 @@ import pytest
 from local_stack.aws import java, spark_submit
 from local_stack.aws.glue_runner import GlueRunner, JobRun
 from local_stack.aws.job_environment import RunnerSettings
+from tests.processes import is_alive, is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ import sys
 from pathlib import Path
 from local_stack.aws.glue_runner import GlueRunner
 from local_stack.aws.job_environment import RunnerSettings
+from tests.processes import is_alive, is_gone
 
 folder = Path(sys.argv[1])
 runner = GlueRunner(RunnerSettings(state_dir=folder, endpoint="http://127.0.0.1:1"))
@@ -89,21 +91,6 @@ def java_of(run: JobRun) -> tuple[int, str]:
 def finished(run: JobRun) -> tuple[int, str]:
     assert run.done.wait(120)
     return java_of(run)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def is_gone(pid: int, seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while is_alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not is_alive(pid)
 
 
 def test_one_java_serves_job_after_job_each_with_a_spark_and_a_log_of_its_own(start: Callable[..., JobRun]) -> None:

@@ -16,6 +16,7 @@ from local_stack.aws.glue_launcher import ScriptEnd, describe
 from local_stack.aws.glue_runner import GlueRunner, JobRun, command_line, log_path, outcome
 from local_stack.aws.job_environment import RunnerSettings, job_environment, spark_submit_args
 from local_stack.class_archive import with_java_option
+from tests.processes import is_gone
 
 
 class Odd(Exception):  # noqa: N818 - a name of its own
@@ -185,14 +186,6 @@ def test_spark_submit_args(tmp_path: Path) -> None:
     assert f"-Djava.io.tmpdir={tmp_path}/t t" in java
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def run(tmp_path: Path, text: str, minutes: float = 1.0, run_id: str = "jr_1") -> tuple[GlueRunner, JobRun]:
     script = tmp_path / "extract.py"
     script.write_text(text, encoding="utf-8")
@@ -257,11 +250,7 @@ time.sleep(60)
     runner.stop_all()
     assert job_run.state == "STOPPED"
     child = int(job_run.log.read_text().splitlines()[1])
-    for _ in range(100):
-        if not is_alive(child):
-            break
-        time.sleep(0.05)
-    assert not is_alive(child)
+    assert is_gone(child)
     runner.stop("jr_1")
     assert job_run.state == "STOPPED"
 
