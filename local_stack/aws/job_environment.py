@@ -103,10 +103,9 @@ def spark_submit_args(
     conf = {
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        # Nobody looks at a web page that is not there: so nothing is kept up to date for it, nor plans written out.
+        # Nobody looks at a web page that is not there: so nothing is kept up to date for it.
         "spark.ui.liveUpdate.period": "-1",
         "spark.sql.ui.explainMode": "simple",
-        "spark.sql.maxPlanStringLength": "1000",
         # A few thousand rows on two cores: generating and compiling code for them costs more than it saves.
         "spark.sql.shuffle.partitions": str(cores),
         "spark.sql.adaptive.enabled": "false",

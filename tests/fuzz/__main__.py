@@ -2,12 +2,14 @@
 
 Half of the time in one process, with deaths at every boundary and S3 that fails; half of it on the real stack, with
 processes that are killed and a server that crashes. With ``--ticks`` and ``--kills`` it goes on until there were so many
-ticks in the former and so many jobs killed in the latter, on each server version of ``--servers``.
+ticks in the former and so many jobs killed in the latter, on each server version of ``--servers``. A campaign has at
+most 250 ticks, the next begins with the next seed: every check reads the whole history, which grows.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import subprocess
 import sys
@@ -17,6 +19,8 @@ from pathlib import Path
 from local_stack.aws.server import KEEP_JAVA
 from tests import servers
 from tests.fuzz.siege import Siege
+
+_TICKS_OF_A_CAMPAIGN = 250
 
 
 def main() -> int:
@@ -41,11 +45,14 @@ def main() -> int:
 def _run(given: argparse.Namespace, major: int) -> int:
     share = given.seconds if given.only else given.seconds / 2
     if given.only != "siege":
-        asked = {"SEED": given.seed, "SECONDS": share, "TICKS": given.ticks, "SERVER": major}
-        environment = os.environ | {f"FUZZ_{name}": str(value) for name, value in asked.items()}
-        campaign = [sys.executable, "-m", "pytest", "-q", "-s", "-x", "tests/fuzz/test_fuzz.py"]
-        if code := subprocess.run(campaign, env=environment, check=False).returncode:  # noqa: S603 - our own
-            return code
+        rounds = math.ceil(given.ticks / _TICKS_OF_A_CAMPAIGN)
+        for number in range(rounds):
+            asked = {"SEED": given.seed + number, "SECONDS": share / rounds, "SERVER": major}
+            asked["TICKS"] = math.ceil(given.ticks / rounds)
+            environment = os.environ | {f"FUZZ_{name}": str(value) for name, value in asked.items()}
+            campaign = [sys.executable, "-m", "pytest", "-q", "-s", "-x", "tests/fuzz/test_fuzz.py"]
+            if code := subprocess.run(campaign, env=environment, check=False).returncode:  # noqa: S603 - our own
+                return code
     if given.only != "campaign":
         siege = Siege(Path(tempfile.mkdtemp(prefix="tidemark-fuzz-")), given.seed, _say, major)
         try:

@@ -42,9 +42,9 @@ _BEFORE_THE_CUT: Final = ("", "Begin", "ReadInput", "ExtractSource")
 _JOBS: Final = ("extract", "transform", "load")
 # What happens, and during which job; an overlap at any time.
 _FAULTS: Final = {
-    "kill extract": 3,
-    "kill transform": 5,
-    "kill load": 3,
+    "kill extract": 5,
+    "kill transform": 8,
+    "kill load": 5,
     "java extract": 1,
     "java transform": 2,
     "crash extract": 2,
