@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from tidemark.model.added_columns import warehouse_columns
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
@@ -38,8 +40,9 @@ class StarDelta:
         self, model: Model, lake: LakeReader, batches: Sequence[AppliedBatch], after: int, empty: Collection[str]
     ) -> None:
         self.applied, self.after = batches[-1], after
-        self._lake, self._empty = lake, empty
+        self._model, self._lake, self._empty = model, lake, empty
         before = next((applied for applied in batches if applied.batch == after), None)
+        self._taken_out = columns_taken_out(model, before, batches[-1])
         self._whole = reasons_to_read_whole(model, batches, before, empty)
         changed = lake.changed(self.applied, before) if before else set()
         calendar = [model.date_dimension] if model.date_dimension else []
@@ -56,7 +59,12 @@ class StarDelta:
     def rows(self, table: str) -> Rows | None:
         """Rows of a table that the warehouse may lack, or None."""
         found = self._lake.delta(table, self.applied, 0 if table in self._whole else self.after)
-        return None if found is None else found.to_reader()
+        if found is None:
+            return None
+        wanted = self._taken_out.get(table, set()).union(
+            column.name for column in warehouse_columns(self._model, table)
+        )
+        return found.select([name for name in found.column_names if name in wanted]).to_reader()
 
     def is_backfill(self, table: str) -> bool:
         """Whether stored versions may have got values: the table is read whole, and the warehouse has rows of it."""
@@ -78,10 +86,26 @@ def reasons_to_read_whole(
     later = [applied for applied in batches if applied.batch > before.batch]
     return {
         **_calendar_of_another_model(model, before, batches[-1]),
-        **_not_held(model, before),
+        **_not_held(model, before, columns_taken_out(model, before, batches[-1])),
         **_filled_in(model, later),
         **_without_rows(empty),
     }
+
+
+def columns_taken_out(model: Model, before: AppliedBatch | None, applied: AppliedBatch) -> dict[str, set[str]]:
+    """Columns that the model has lost, and that batches which the warehouse lacks have written.
+
+    Their models were never loaded, and no later one will tell the warehouse of these values: this load has to.
+    """
+    if before is None:
+        return {}
+    held = {table.name: applied.columns.get(table.name, {}) for table in model.star_tables}
+    own = {table.name: {column.name for column in table.columns} for table in model.star_tables}
+    found = {
+        table: {name for name, through in columns.items() if through > before.batch} - own[table]
+        for table, columns in held.items()
+    }
+    return {table: names for table, names in found.items() if names}
 
 
 def _nothing_known(model: Model) -> _Reasons:
@@ -104,7 +128,7 @@ def _filled_in(model: Model, later: Sequence[AppliedBatch]) -> _Reasons:
     }
 
 
-def _not_held(model: Model, before: AppliedBatch) -> _Reasons:
+def _not_held(model: Model, before: AppliedBatch, taken_out: Mapping[str, Collection[str]]) -> _Reasons:
     """Say it of tables of which the batch that was loaded last did not hold every column, nor perhaps the table.
 
     Runs before it may have filled them in, under a model that was taken back, and may never have been loaded.
@@ -112,8 +136,9 @@ def _not_held(model: Model, before: AppliedBatch) -> _Reasons:
     lacking: _Reasons = {}
     for table in model.star_tables:
         held = before.columns.get(table.name, {})
-        columns = [column.name for column in table.columns if held.get(column.name) != before.batch]
-        if len(columns) == len(table.columns):
+        wanted = [*(column.name for column in table.columns), *sorted(taken_out.get(table.name, ()))]
+        columns = [name for name in wanted if held.get(name) != before.batch]
+        if len(columns) == len(wanted):
             lacking[table.name] = f"the model of batch {before.batch}, the last that was loaded, did not have it"
         elif columns:
             lacking[table.name] = f"batch {before.batch}, the last that was loaded, did not hold {', '.join(columns)}"

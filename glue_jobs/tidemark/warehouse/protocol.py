@@ -69,7 +69,8 @@ class LakeDelta(Protocol):
         """Rows of a table that the warehouse may lack, in the lake's types; None if there are none.
 
         Rows that it has already may be among them. A column that the lake does not have yet is absent, never NULL; one
-        that was widened since the table was last written has its former type.
+        that was widened since the table was last written has its former type. A column that the model has lost comes if
+        batches that this warehouse lacks have written it: a warehouse that has the column takes it in.
         """
 
     def is_backfill(self, table: str) -> bool:

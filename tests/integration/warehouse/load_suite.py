@@ -425,6 +425,42 @@ class LoadSuite:
         assert self.differences(shop, place) == self.differences(shop, late) == []
         self.grown(shop, place)
 
+    def test_a_column_taken_out_of_the_model_loses_no_history(self, shop: Harness, new_place: NewPlace) -> None:
+        """What batches wrote in it that were not loaded before it was taken out: seldom loads, or loads that failed."""
+        place = new_place()
+        shop.execute("ALTER TABLE orders ADD COLUMN colour text DEFAULT 'white'")
+        shop.turn(*COLOUR[:3])
+        self.tick(shop, place)
+        self._two_batches_not_loaded(shop, "red", "green")
+        shop.turn(*COLOUR[:3], back=True)
+        shop.execute("UPDATE orders SET note = 'x' WHERE order_id = 7")
+        self.tick(shop, place)
+        assert self._stored_colours(shop, place) == self._stored_colours(shop) == ["green", "red", "white", None]
+
+        # Loaded without the column, then filled in by batches that were not loaded before it was taken out again.
+        shop.turn(*COLOUR[:3])
+        self._two_batches_not_loaded(shop, "blue", "black")
+        shop.turn(*COLOUR[:3], back=True)
+        shop.execute("UPDATE orders SET note = 'y' WHERE order_id = 9")
+        self.tick(shop, place)
+        assert self._stored_colours(shop, place) == self._stored_colours(shop)
+        assert self._stored_colours(shop) == ["black", "blue", "green", "red", "white"], "blue is filled in"
+
+    def _two_batches_not_loaded(self, shop: Harness, *colours: str) -> None:
+        for colour in colours:
+            shop.execute(f"UPDATE orders SET colour = '{colour}' WHERE order_id = 7")
+            shop.must_extract()
+            shop.transform()
+
+    def _stored_colours(self, shop: Harness, place: Credentials | None = None) -> list[str | None]:
+        """Of order 7, sorted: in the warehouse, or in the lake."""
+        if place is None:
+            found = [row["colour"] for row in shop.lake("fact_order") if row["order_id"] == 7]
+        else:
+            table = f"{shop.model.name}.fact_order"
+            found = [row[0] for row in self.ask(place, f"SELECT colour FROM {table} WHERE order_id = 7")]
+        return sorted(found, key=lambda colour: (colour is None, colour))
+
     def grown(self, shop: Harness, place: Credentials) -> None:
         """Look at what else a kind makes of a grown model."""
 

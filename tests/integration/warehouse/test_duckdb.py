@@ -13,7 +13,7 @@ import pytest
 from tidemark.base.credentials import Credentials
 from tidemark.base.errors import WarehouseError
 from tidemark.base.quoting import pg
-from tidemark.model.added_columns import present_rows, warehouse_columns
+from tidemark.model.added_columns import added_in_warehouse, present_rows, warehouse_columns
 from tidemark.model.definition import Column, Dimension, Fact, Model
 from tidemark.warehouse import kinds
 from tidemark.warehouse.protocol import LakeDelta, NotLoadedError, PlainRow, Rows, StoredVersion
@@ -23,8 +23,7 @@ from tests.integration.warehouse.load_suite import LoadSuite, NewPlace
 
 LEDGER = "CREATE TABLE IF NOT EXISTS loads (model VARCHAR, batch BIGINT, after_batch BIGINT, lake_id VARCHAR)"
 TYPES = {"int": "INTEGER", "string": "VARCHAR", "timestamp": "TIMESTAMP WITH TIME ZONE", "timestamp_ntz": "TIMESTAMP"}
-# Another process cannot open the file while this one has it; within the process, loads wait here.
-ONE_LOAD = threading.Lock()
+ONE_LOAD = threading.Lock()  # within this process; another cannot open the file
 
 
 def kind_of(column: Column) -> str:
@@ -96,9 +95,8 @@ class Star:  # what load and reader have in common
 class DuckDbLoad(Star):
     def loaded_through(self, lake_id: str) -> int:
         self.connection.execute(LEDGER)
-        for batch, known in self.select(
-            "loads", "batch, lake_id", "model = ? ORDER BY batch DESC LIMIT 1", self.model.name
-        ):
+        last = "model = ? ORDER BY batch DESC LIMIT 1"
+        for batch, known in self.select("loads", "batch, lake_id", last, self.model.name):
             if known != lake_id:
                 raise from_another_lake(self.model, batch, known, lake_id, DuckDbWarehouse.from_scratch)
             return int(batch)
@@ -116,8 +114,9 @@ class DuckDbLoad(Star):
                 if found.get(column.name) != kind:
                     change = f"ALTER {quoted} TYPE {kind}" if column.name in found else f"ADD COLUMN {quoted} {kind}"
                     self.connection.execute(f"ALTER TABLE {table} {change}")
-        names = self.model.star_names
-        return frozenset(name for name in names if not self.select(self.table(name), "1", "true LIMIT 1"))
+        return frozenset(
+            name for name in self.model.star_names if not self.select(self.table(name), "1", "true LIMIT 1")
+        )
 
     def merge_calendar(self, name: str, rows: Rows) -> int:
         self._stage(name, rows)
@@ -130,7 +129,7 @@ class DuckDbLoad(Star):
         there, key = self._stage(table.name, rows), (*table.key, "version")
         ended = ("valid_to", "is_current", "is_deleted", "closed_batch")
         written = self._merge(table.name, key, ended, "t.is_current AND NOT s.is_current")
-        published = [column.name for column in table.columns if column.name in there]
+        published = [name for name in there if name not in {column.name for column in added_in_warehouse(table)}]
         return written + (self._merge(table.name, key, published) if backfill else 0)
 
     def record(self, delta: LakeDelta, written: Mapping[str, int]) -> None:
@@ -139,7 +138,8 @@ class DuckDbLoad(Star):
 
     def _stage(self, name: str, rows: Rows) -> list[str]:
         """Keep the rows in a table ``staged``; note and return those of the warehouse's columns that came."""
-        self.there = [column.name for column in warehouse_columns(self.model, name) if column.name in rows.schema.names]
+        has = self.connection.execute(f"SELECT * FROM {self.table(name)} LIMIT 0").description
+        self.there = [one[0] for one in has if one[0] in rows.schema.names]
         self.connection.register("arriving", rows)
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS SELECT {listed(self.there)} FROM arriving")
         self.connection.unregister("arriving")

@@ -36,7 +36,7 @@ class Lake:
 
     def delta(self, name: str, _run: AppliedBatch, after: int) -> pa.Table | None:
         self.asked[name] = after
-        return None if name == "dim_staff" else pa.table({"a": [1]})
+        return None if name == "dim_staff" else pa.table({"version": [1], "lost": [2], "lost before": [3]})
 
 
 def delta(lake: Lake, runs: list[AppliedBatch], after: int, empty: frozenset[str] = frozenset()) -> StarDelta:
@@ -51,7 +51,7 @@ def test_only_what_changed_is_read_and_only_beyond_the_last_load() -> None:
     assert found.rows("dim_staff") is None
     rows = found.rows(PAYMENT)
     assert rows is not None
-    assert rows.read_all().num_rows == 1
+    assert rows.read_all().to_pylist() == [{"version": 1}], "what the warehouse has columns for"
     assert lake.asked == {"dim_staff": 4, PAYMENT: 4}
     assert not found.is_backfill(PAYMENT)
 
@@ -69,6 +69,8 @@ def test_everything_is_read_where_there_is_no_run_to_go_on_from() -> None:
 
 FILLED = {PAYMENT: TableChange(backfilled=2), "dim_staff": TableChange(backfilled=2)}
 WITHOUT_PAID = {**run(4).columns, PAYMENT: {**run(4).columns[PAYMENT], "paid": 3}}
+LOST = {**run(5).columns, PAYMENT: {**run(5).columns[PAYMENT], "lost": 5, "lost before": 4}}
+HELD = {**run(4).columns, PAYMENT: {**run(4).columns[PAYMENT], "lost": 4, "lost before": 4}}
 OLDER = {name: columns for name, columns in run(4).columns.items() if name != "dim_staff"} | {PAYMENT: {"paid": 3}}
 
 
@@ -93,18 +95,44 @@ OLDER = {name: columns for name, columns in run(4).columns.items() if name != "d
             [],
             {PAYMENT: "batch 4, the last that was loaded, did not hold paid"},
         ),
+        ([replace(run(4), columns=HELD), replace(run(5), columns=LOST)], [], {}),
+        (
+            [run(4), replace(run(5), columns=LOST)],
+            [],
+            {PAYMENT: "batch 4, the last that was loaded, did not hold lost"},
+        ),
         (
             [replace(run(4), model_digest="other"), run(5)],
             [],
             {"dim_date": "the model has changed since batch 4, the last that was loaded"},
         ),
     ],
-    ids=["none", "empty", "filled", "filled before", "new to the model", "a column not held", "another model"],
+    ids=[
+        "none",
+        "empty",
+        "filled",
+        "filled before",
+        "new to the model",
+        "a column not held",
+        "lost",
+        "had and lost",
+        "another model",
+    ],
 )
 def test_each_reason_to_read_a_table_whole(
     runs: list[AppliedBatch], empty: list[str], expected: dict[str, str]
 ) -> None:
     assert reasons_to_read_whole(MODEL, runs, runs[0], empty) == expected
+
+
+def test_a_column_that_the_model_has_lost_comes_with_what_was_written_since_the_last_load() -> None:
+    """Between two loads, a column came, or was there, and was taken out of the model: no later load would bring it."""
+    found = delta(Lake(PAYMENT), [replace(run(4), columns=HELD), replace(run(5), columns=LOST)], 4)
+    rows = found.rows(PAYMENT)
+    assert rows is not None
+    assert rows.read_all().to_pylist() == [{"version": 1, "lost": 2}]
+    assert not found.is_backfill(PAYMENT)
+    assert delta(Lake(PAYMENT), [run(4), replace(run(5), columns=LOST)], 4).is_backfill(PAYMENT)
 
 
 def test_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:

@@ -95,7 +95,7 @@ class PostgresLoad:
 
     def merge_dimension(self, table: Dimension, rows: Rows) -> int:
         """Insert and update, as one statement."""
-        columns = warehouse_columns(self._model, table.name)
+        columns = warehouse_columns(self._model, table.name) + self._taken_out(table.name, rows)
         stage, nulls = self._stage(table.name, columns, rows)
         self._let_null_in(table, nulls)
         rest = [pg(column.name) for column in columns if column.name not in table.key]
@@ -111,7 +111,8 @@ class PostgresLoad:
 
     def merge_fact(self, table: Fact, rows: Rows, *, backfill: bool) -> int:
         """Close, insert, and update where asked: a statement each."""
-        columns, target = warehouse_columns(self._model, table.name), self._target(table.name)
+        taken_out, target = self._taken_out(table.name, rows), self._target(table.name)
+        columns = warehouse_columns(self._model, table.name) + taken_out
         stage, nulls = self._stage(table.name, columns, rows)
         self._let_null_in(table, nulls)
         same = " AND ".join(f"f.{name} = s.{name}" for name in map(pg, (*table.key, "version")))
@@ -125,7 +126,7 @@ class PostgresLoad:
             f"ORDER BY s.valid_from, {', '.join(f's.{name}' for name in map(pg, table.key))}, s.version"
         )
         updated = 0
-        published = [column for column in table.columns if column.name in nulls and column.name not in table.key]
+        published = [*(one for one in table.columns if one.name in nulls and one.name not in table.key), *taken_out]
         if backfill and published:
             values, here = _cast(published), ", ".join(f"f.{pg(column.name)}" for column in published)
             updated = self._run(
@@ -157,6 +158,11 @@ class PostgresLoad:
             f"VALUES ({name}, {applied.batch:d}, {delta.after:d}, {lake_id}, {execution}, {cut_time}, {rows}::jsonb, "
             f"{pg_literal(ddl.digest(self._model))})"
         )
+
+    def _taken_out(self, table: str, rows: Rows) -> tuple[Column, ...]:
+        """Columns that came, that the model has lost and that the warehouse has."""
+        own = {column.name for column in warehouse_columns(self._model, table)}
+        return self._schema.columns_taken_out(table, set(rows.schema.names) - own)
 
     def _stage(self, name: str, columns: Sequence[Column], rows: Rows) -> tuple[str, Counter[str]]:
         """COPY rows into a staging table of their own; return its quoted name, and NULLs per column that came."""

@@ -21,13 +21,13 @@ from psycopg import errors as pg_errors
 from tidemark.base.errors import WarehouseError
 from tidemark.base.quoting import pg
 from tidemark.model.added_columns import added_in_warehouse
-from tidemark.model.definition import Fact
+from tidemark.model.definition import Column, Fact
 from tidemark.model.types import PgType
 from tidemark.warehouse.postgres import ddl
 from tidemark.warehouse.postgres.views import remake_view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import psycopg
 
@@ -122,6 +122,15 @@ class Schema:
         strict = {name for name, _, not_null, _ in self._rows(_COLUMNS, self._name(table.name)) if not_null}
         wanted = [name for name in columns if name in strict]
         self._change([f"ALTER TABLE {self._name(table.name)} ALTER COLUMN {pg(name)} DROP NOT NULL" for name in wanted])
+
+    def columns_taken_out(self, table: str, names: Collection[str]) -> tuple[Column, ...]:
+        """Those of some columns, which the model has lost, that the table still has."""
+        there = {name: kind for name, kind, *_ in self._rows(_COLUMNS, self._name(table))} if names else {}
+        return tuple(
+            Column(name=name, type=PgType.parse(there[name]), nullable=True, description="")
+            for name in sorted(names)
+            if name in there
+        )
 
     def _name(self, name: str) -> str:
         return pg(self._model.name, name)
