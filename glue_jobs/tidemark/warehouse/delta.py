@@ -86,7 +86,8 @@ def reasons_to_read_whole(
     later = [applied for applied in batches if applied.batch > before.batch]
     return {
         **_calendar_of_another_model(model, before, batches[-1]),
-        **_not_held(model, before, columns_taken_out(model, before, batches[-1])),
+        **_lost_meanwhile(before, columns_taken_out(model, before, batches[-1])),
+        **_not_held(model, before),
         **_filled_in(model, later),
         **_without_rows(empty),
     }
@@ -128,7 +129,7 @@ def _filled_in(model: Model, later: Sequence[AppliedBatch]) -> _Reasons:
     }
 
 
-def _not_held(model: Model, before: AppliedBatch, taken_out: Mapping[str, Collection[str]]) -> _Reasons:
+def _not_held(model: Model, before: AppliedBatch) -> _Reasons:
     """Say it of tables of which the batch that was loaded last did not hold every column, nor perhaps the table.
 
     Runs before it may have filled them in, under a model that was taken back, and may never have been loaded.
@@ -136,12 +137,21 @@ def _not_held(model: Model, before: AppliedBatch, taken_out: Mapping[str, Collec
     lacking: _Reasons = {}
     for table in model.star_tables:
         held = before.columns.get(table.name, {})
-        wanted = [*(column.name for column in table.columns), *sorted(taken_out.get(table.name, ()))]
-        columns = [name for name in wanted if held.get(name) != before.batch]
-        if len(columns) == len(wanted):
+        columns = [column.name for column in table.columns if held.get(column.name) != before.batch]
+        if len(columns) == len(table.columns):
             lacking[table.name] = f"the model of batch {before.batch}, the last that was loaded, did not have it"
         elif columns:
             lacking[table.name] = f"batch {before.batch}, the last that was loaded, did not hold {', '.join(columns)}"
+    return lacking
+
+
+def _lost_meanwhile(before: AppliedBatch, taken_out: Mapping[str, Collection[str]]) -> _Reasons:
+    """Say it of tables that got a column after the batch that was loaded last, and lost it before this load."""
+    lacking: _Reasons = {}
+    for table, names in taken_out.items():
+        held = before.columns.get(table, {})
+        if columns := sorted(name for name in names if held.get(name) != before.batch):
+            lacking[table] = f"later batches than {before.batch}, the last that was loaded, had {', '.join(columns)}"
     return lacking
 
 

@@ -114,9 +114,7 @@ class DuckDbLoad(Star):
                 if found.get(column.name) != kind:
                     change = f"ALTER {quoted} TYPE {kind}" if column.name in found else f"ADD COLUMN {quoted} {kind}"
                     self.connection.execute(f"ALTER TABLE {table} {change}")
-        return frozenset(
-            name for name in self.model.star_names if not self.select(self.table(name), "1", "true LIMIT 1")
-        )
+        return frozenset(one for one in self.model.star_names if not self.select(self.table(one), "1", "true LIMIT 1"))
 
     def merge_calendar(self, name: str, rows: Rows) -> int:
         self._stage(name, rows)

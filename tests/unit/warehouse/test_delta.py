@@ -99,7 +99,7 @@ OLDER = {name: columns for name, columns in run(4).columns.items() if name != "d
         (
             [run(4), replace(run(5), columns=LOST)],
             [],
-            {PAYMENT: "batch 4, the last that was loaded, did not hold lost"},
+            {PAYMENT: "later batches than 4, the last that was loaded, had lost"},
         ),
         (
             [replace(run(4), model_digest="other"), run(5)],
