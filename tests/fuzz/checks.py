@@ -189,7 +189,7 @@ class Watcher:
         while not self._stop.is_set():
             try:
                 with self._connect() as connection:
-                    while not self._stop.wait(0.1):
+                    while not self._stop.wait(0.25):  # it reads all of the star
                         found = fingerprint(connection, self._star)
                         self.looks += 1
                         if found is not None:
