@@ -100,13 +100,12 @@ def columns_taken_out(model: Model, before: AppliedBatch | None, applied: Applie
     """
     if before is None:
         return {}
-    held = {table.name: applied.columns.get(table.name, {}) for table in model.star_tables}
-    own = {table.name: {column.name for column in table.columns} for table in model.star_tables}
-    found = {
-        table: {name for name, through in columns.items() if through > before.batch} - own[table]
-        for table, columns in held.items()
-    }
-    return {table: names for table, names in found.items() if names}
+    found = {}
+    for table in model.star_tables:
+        written = {name for name, batch in applied.columns.get(table.name, {}).items() if batch > before.batch}
+        if names := written - {column.name for column in table.columns}:
+            found[table.name] = names
+    return found
 
 
 def _nothing_known(model: Model) -> _Reasons:

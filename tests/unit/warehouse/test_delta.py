@@ -114,8 +114,8 @@ OLDER = {name: columns for name, columns in run(4).columns.items() if name != "d
         "filled before",
         "new to the model",
         "a column not held",
-        "lost",
         "had and lost",
+        "got and lost",
         "another model",
     ],
 )
