@@ -73,8 +73,9 @@ def refresh(
     """
     target = lake.ensure_star(table)
     empty, inputs = lake.is_empty(target), read_inputs(lake, table)
+    keys_landed = {name: manifest.tables[name].key for name in table.inputs if name in manifest.tables}
     with evaluate.values_that_fit(table):
-        lineage = lineage_of(lake.spark, table, restrict_inputs(inputs, table, manifest, EVERYTHING))
+        lineage = lineage_of(lake.spark, table, restrict_inputs(inputs, table, manifest, EVERYTHING), keys_landed)
     missing = not_landed(lake, table, manifest)
     unknown = frozenset(column.name for column in table.columns if lineage.columns[column.name] & missing)
     if lineage.rows & missing or unknown.intersection(table.key):

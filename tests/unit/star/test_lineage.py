@@ -17,6 +17,7 @@ INPUTS = {
     "customer": "id int, name string, region int",
     "region": "id int, label string",
 }
+KEYS = {"orders": ["id"], "customer": ["id"], "region": ["id", "label"]}
 
 
 def fact(sql: str, columns: tuple[str, ...], key: tuple[str, ...] = ("id",)) -> Fact:
@@ -39,7 +40,7 @@ def read(spark: SparkSession, sql: str) -> Lineage:
     columns = spark.sql(sql).columns
     for name in with_views:
         spark.catalog.dropTempView(name)
-    return lineage_of(spark, fact(sql, tuple(columns)), inputs)
+    return lineage_of(spark, fact(sql, tuple(columns)), inputs, KEYS)
 
 
 JOINED = "FROM orders o LEFT JOIN customer c ON c.id = o.buyer"
@@ -192,7 +193,41 @@ def test_whether_a_column_is_the_drivers_as_it_is(spark: SparkSession, sql: str,
     [
         ("SELECT id, upper(note) AS note FROM orders WHERE buyer > 3", True),
         ("SELECT id, (SELECT count(*) FROM region) AS n FROM orders", True),
-        (f"SELECT o.id, c.name {JOINED}", False),
+        # A join that gives the whole key of what it finds finds one at most.
+        (f"SELECT o.id, c.name {JOINED}", True),
+        ("SELECT o.id, c.name FROM customer c RIGHT JOIN orders o ON o.buyer + 1 = c.id AND c.name <> 'x'", True),
+        ("SELECT o.id, c.name FROM orders o JOIN customer c ON c.id = o.buyer", True),
+        ("SELECT o.id, c.name FROM customer c JOIN orders o ON c.id = o.buyer", True),
+        (f"SELECT o.id {JOINED} JOIN region r ON r.id = c.region AND r.label = o.note", True),
+        (
+            "SELECT o.id, n.name FROM orders o JOIN (SELECT id + 0 AS one, id AS n, name FROM customer) n ON n.n = o.id",
+            True,
+        ),
+        ("SELECT id FROM orders WHERE EXISTS (SELECT * FROM customer c WHERE c.region = buyer)", True),
+        ("SELECT o.id, (SELECT max(label) FROM region r WHERE r.id = o.buyer) AS label FROM orders o", True),
+        ("SELECT o.id FROM orders o JOIN (SELECT id, label FROM region GROUP BY ALL) r ON r.id = o.buyer", False),
+        (f"SELECT o.id {JOINED} JOIN region r ON r.id = c.region", False),
+        (
+            "SELECT o.id FROM orders o JOIN"
+            " (SELECT a.id, b.id AS other FROM customer a JOIN customer b ON b.id = a.region) n ON n.other = o.buyer",
+            False,
+        ),
+        ("SELECT o.id, c.name FROM orders o LEFT JOIN customer c ON c.region = o.buyer", False),
+        ("SELECT o.id, c.name FROM orders o LEFT JOIN customer c ON c.id = o.buyer OR c.id = o.id", False),
+        ("SELECT o.id, c.name FROM orders o LEFT JOIN customer c ON c.id > o.buyer", False),
+        ("SELECT o.id, c.name FROM orders o LEFT JOIN customer c ON c.id <=> o.buyer", False),
+        ("SELECT o.id, c.name FROM orders o JOIN customer c ON c.id = c.region", False),
+        ("SELECT o.id, c.name FROM orders o JOIN customer c ON abs(c.id) = o.buyer", False),
+        ("SELECT o.id, c.id AS c FROM customer c LEFT JOIN orders o ON o.id = c.region", False),
+        (
+            f"SELECT o.id {JOINED} JOIN (SELECT c.id, r.label FROM customer c JOIN region r ON r.id = c.region) n ON n.id = o.id",
+            False,
+        ),
+        ("SELECT o.id FROM orders o JOIN (SELECT id, explode(array(1, 2)) AS n FROM customer) n ON n.id = o.id", False),
+        (
+            "SELECT o.id FROM orders o JOIN (SELECT id FROM customer UNION ALL SELECT id FROM region) n ON n.id = o.id",
+            False,
+        ),
         ("SELECT o.id FROM orders o CROSS JOIN (VALUES (1), (2)) v", False),
         ("SELECT id, explode(array(1, 2)) AS n FROM orders", False),
     ],
