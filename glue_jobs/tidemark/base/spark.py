@@ -42,6 +42,8 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         # Rows that a reader holds at a time, 4,096 by default: of documents of a megabyte that is more than any heap.
         "spark.sql.parquet.columnarReaderBatchSize": _ROWS_AT_A_TIME,
+        # Counting a frame of changes computes it: all of its parts at once, not one to see whether that will do.
+        "spark.sql.limit.initialNumPartitions": "100000",
         "spark.sql.sources.useV1SourceList": "parquet,csv",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         # S3A would ask us-east-2 where a bucket is, which a network with endpoints of its own region cannot reach.

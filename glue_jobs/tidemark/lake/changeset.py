@@ -48,17 +48,22 @@ class ChangeCounts:
         return f" AND {target}.{names.spark(key)} IN ({literals})"
 
 
-def count_changes(changes: DataFrame, kind: str, key: Sequence[str], marks: Column | None = None) -> ChangeCounts:
-    """Count a checkpointed frame by its column ``kind``; note keys that are few integers or texts of one column.
+def compute(
+    changes: DataFrame, kind: str, key: Sequence[str], marks: Column | None = None
+) -> tuple[DataFrame, ChangeCounts]:
+    """Compute a frame once, like :func:`checkpoint`, by counting it by its column ``kind``.
 
-    With ``marks``, the rows for which it is true are counted too.
+    Its keys are noted if they are few integers or texts of one column. With ``marks``, the rows for which it is true
+    are counted too.
     """
+    changes = changes.localCheckpoint(eager=False)  # the first job that meets it, the next one here, makes it whole
     marked = F.lit(False) if marks is None else F.coalesce(marks, F.lit(False))
     rows = changes.select(names.spark(kind), marked, *map(names.spark, key))
     few = rows.limit(FEW_KEYS + 1).collect()
     if len(few) > FEW_KEYS:
-        counts = changes.groupBy(names.spark(kind)).agg(F.count(F.lit(1)), F.count_if(marked)).collect()
-        return ChangeCounts({row[0]: row[1] for row in counts}, None, sum(row[2] for row in counts))
+        found = changes.groupBy(names.spark(kind)).agg(F.count(F.lit(1)), F.count_if(marked)).collect()
+        return changes, ChangeCounts({row[0]: row[1] for row in found}, None, sum(row[2] for row in found))
     values = [] if len(key) > 1 else sorted({row[2] for row in few if row[2] is not None}, key=str)
     plain = all(isinstance(value, int | str) for value in values)
-    return ChangeCounts(dict(Counter(row[0] for row in few)), values if plain else None, sum(row[1] for row in few))
+    counts = dict(Counter(row[0] for row in few))
+    return changes, ChangeCounts(counts, values if plain else None, sum(row[1] for row in few))

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
 from tidemark.lake import merge
-from tidemark.lake.changeset import checkpoint, count_changes
+from tidemark.lake.changeset import compute
 from tidemark.landing import files as landing_format
 from tidemark.model.added_columns import MIRROR_COLUMNS
 
@@ -75,8 +75,7 @@ def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
         lake.append(landed.withColumn("_batch", F.lit(manifest.batch).cast("bigint")), target)
         return MirrorChange(entry.rows, 0)
     current = lake.spark.table(target)
-    changes = checkpoint(_changes(lake, entry.key, entry, landed, current, manifest))
-    found = count_changes(changes, "_op", entry.key)
+    changes, found = compute(_changes(lake, entry.key, entry, landed, current, manifest), "_op", entry.key)
     inserted, updated, deleted = (found.counts.get(kind, 0) for kind in ("insert", "update", "delete"))
     if updated or deleted:
         merge.merge_into(

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from tidemark.base import quoting as names
 from tidemark.lake import keys
 from tidemark.lake.batches import TableChange
-from tidemark.lake.changeset import ChangeCounts, checkpoint, count_changes
+from tidemark.lake.changeset import ChangeCounts, compute
 from tidemark.model import time_zones
 from tidemark.model.definition import Dimension, Fact
 from tidemark.star import contract, dimensions, evaluate, facts, versions
@@ -91,9 +91,10 @@ def refresh(
             contract.check_contract(found, table, unknown, zone), lake.spark.table(target), table, unknown
         )
         _check_keys(rows, table, lineage, frames[table.driver])
-        decided = checkpoint(_decide(lake, table, manifest, rows, scope, backfill))
-    ahead = versions.ahead(F.lit(manifest.cut.time).cast("timestamp")) if contract.UPDATED in lineage.columns else None
-    seen = count_changes(decided, versions.DECISION, keys.key_names(table.key), ahead)
+        decided = _decide(lake, table, manifest, rows, scope, backfill)
+        cut = F.lit(manifest.cut.time).cast("timestamp")
+        ahead = versions.ahead(cut) if contract.UPDATED in lineage.columns else None
+        decided, seen = compute(decided, versions.DECISION, keys.key_names(table.key), ahead)
     evaluated_keys = None if scope.everything else _keys(lake, table, manifest, decided)
     done = _done(seen)
     new_versions = _write(lake, table, manifest, decided, seen, backfill) if done.written else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
-from tidemark.lake.changeset import FEW_KEYS, count_changes
+from tidemark.lake.changeset import FEW_KEYS, compute
 from tidemark.star import versions
 
 if TYPE_CHECKING:
@@ -258,10 +258,10 @@ def test_what_says_that_it_changed_after_the_cut_is_counted(spark: SparkSession)
     }  # fmt: skip
     decided = decide(spark, state, source)
     ahead = versions.ahead(F.timestamp_micros(F.lit(NOW)))
-    assert count_changes(decided, versions.DECISION, ["_key0"], ahead).marked == 1
-    assert count_changes(decided.where("_key0 <> 'new'"), versions.DECISION, ["_key0"], ahead).marked == 0
+    assert compute(decided, versions.DECISION, ["_key0"], ahead)[1].marked == 1
+    assert compute(decided.where("_key0 <> 'new'"), versions.DECISION, ["_key0"], ahead)[1].marked == 0
     many = decided.crossJoin(spark.range(FEW_KEYS // 2))
-    assert count_changes(many, versions.DECISION, ["_key0"], ahead).marked == FEW_KEYS // 2
+    assert compute(many, versions.DECISION, ["_key0"], ahead)[1].marked == FEW_KEYS // 2
 
 
 def chain_of(state: State, key: str) -> list[Version]:
