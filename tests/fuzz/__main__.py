@@ -20,7 +20,7 @@ from local_stack.aws.server import KEEP_JAVA
 from tests import servers
 from tests.fuzz.siege import Siege
 
-_TICKS_OF_A_CAMPAIGN = 250
+_TICKS_OF_A_CAMPAIGN = 100
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """A campaign in one process: source work, ticks, faults at the boundaries of the jobs, and the oracle after each tick.
 
-Between two ticks the model may change, whatever the last one has left behind.
+Between two ticks the model may change and the lake's files may be compacted, whatever the last one has left behind.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ DEADLY: Final = (
 # Where a death leaves a manifest that nothing was published of, whatever was to do: another model may have to apply it.
 LEAVING: Final[tuple[tuple[str, When], ...]] = (("put manifests", "after"), ("append etl_batches", "before"))
 
+_COMPACTIONS: Final = 0.06
+
 
 class Campaign:
     """One shop under fire.
@@ -52,6 +54,7 @@ class Campaign:
     def __init__(self, shop: Harness, seed: int, say: Callable[[str], None]) -> None:
         self.shop, self.seed, self._say = shop, seed, say
         self._random = random.Random(seed)  # noqa: S311 - not for secrets
+        self._maintenance = random.Random(seed)  # noqa: S311 - not for secrets
         self.work = SourceWork(shop.source.connect, seed)
         self.scene = Scene(shop)
         self.watcher = Watcher(shop.warehouse().connect, shop.model.name)
@@ -65,6 +68,7 @@ class Campaign:
                 while self.counts["ticks"] < ticks or time.monotonic() < deadline:
                     self.work.work(self._random.randint(8, 25))
                     self._change_model()
+                    self._compact()
                     fault = self._fault()
                     self.tick(fault)
                     self._say(f"tick {self.counts['ticks']}: {fault or 'no fault'}; cut {self.scene.oracle.batch}")
@@ -82,6 +86,13 @@ class Campaign:
             self.scene.turn(self._random.choice(SWITCHES))
             self.counts["model changes"] += 1
             self.work.log.append(f"-- the model is now: {named(self.scene.model)}")
+
+    def _compact(self) -> None:
+        """Sometimes rewrite the lake's files into few, as its owner or Glue's optimizer may, whatever a tick has left."""
+        if self._maintenance.random() < _COMPACTIONS:
+            self.scene.compact()
+            self.counts["compactions"] += 1
+            self.work.log.append("-- compaction")
 
     def tick(self, fault: Fault | None) -> None:
         """Run the three jobs; only with a fault may they fail. A tick that ends well is checked."""

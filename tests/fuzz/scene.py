@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from tidemark.base.quoting import spark as quoted
+from tidemark.base.quoting import spark_literal
+from tidemark.base.spark import CATALOG
 from tidemark.lake.reader import LakeReader
 
 from tests.fuzz.answers import State
@@ -17,6 +20,8 @@ from tests.integration.conftest import PROCESSED
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Harness
+
+_FROM_TWO_FILES: Final = "map('min-input-files', '2')"
 
 
 class Scene:
@@ -36,6 +41,14 @@ class Scene:
         self.settle()
         self.model = self.model ^ {switch}
         self._folder.write(self.model)
+
+    def compact(self) -> None:
+        """Rewrite the files of each of the lake's tables into few."""
+        spark, model = self.shop.spark, self.shop.model
+        for database in (model.source_database, model.star_database):
+            for row in spark.sql(f"SHOW TABLES IN {quoted(CATALOG, database)}").collect():
+                name = spark_literal(f"{database}.{row['tableName']}")
+                spark.sql(f"CALL {CATALOG}.system.rewrite_data_files(table => {name}, options => {_FROM_TWO_FILES})")
 
     def observe(self) -> None:
         """Ask the source what the manifests show that were committed just now: it was quiet since."""
