@@ -7,6 +7,11 @@ through :func:`pg_literal` or :func:`spark_literal`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 def pg(*parts: str) -> str:
     """Quote a PostgreSQL identifier, dotted if several parts are given."""
@@ -16,6 +21,11 @@ def pg(*parts: str) -> str:
 def spark(*parts: str) -> str:
     """Quote a Spark SQL identifier, dotted if several parts are given."""
     return ".".join("`" + part.replace("`", "``") + "`" for part in parts)
+
+
+def spark_struct(columns: Iterable[str], frame: str = "") -> str:
+    """Return Spark SQL for the value of some columns, of the frame or struct with that alias (``x.``), as a whole."""
+    return f"struct({', '.join(f'{frame}{spark(column)}' for column in columns)})"
 
 
 def pg_literal(text: str) -> str:

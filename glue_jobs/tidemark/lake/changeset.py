@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from pyspark.sql import functions as F  # noqa: N812 - the usual name
@@ -14,11 +15,12 @@ from pyspark.sql import functions as F  # noqa: N812 - the usual name
 from tidemark.base import quoting as names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
 
 FEW_KEYS: Final = 1000
+_NONE: Final[Mapping[str, Column]] = MappingProxyType({})
 
 
 def checkpoint(frame: DataFrame) -> DataFrame:
@@ -33,12 +35,12 @@ def checkpoint(frame: DataFrame) -> DataFrame:
 class ChangeCounts:
     """What a checkpointed frame of changes holds: rows per kind, and their keys if these are one column's and few.
 
-    ``marked`` are the rows for which the condition holds that was asked for.
+    ``marked`` are the rows for which each of the conditions holds that were asked for.
     """
 
     counts: dict[str, int]
     keys: list[Any] | None
-    marked: int = 0
+    marked: dict[str, int]
 
     def pruning(self, target: str, key: str) -> str:
         """SQL condition that lets a merge open only the files of ``target`` that can hold one of the keys."""
@@ -49,21 +51,23 @@ class ChangeCounts:
 
 
 def compute(
-    changes: DataFrame, kind: str, key: Sequence[str], marks: Column | None = None
+    changes: DataFrame, kind: str, key: Sequence[str], marks: Mapping[str, Column] = _NONE
 ) -> tuple[DataFrame, ChangeCounts]:
     """Compute a frame once, like :func:`checkpoint`, by counting it by its column ``kind``.
 
-    Its keys are noted if they are few integers or texts of one column. With ``marks``, the rows for which it is true
-    are counted too.
+    Its keys are noted if they are few integers or texts of one column. The rows for which a condition of ``marks`` is
+    true are counted under its name.
     """
     changes = changes.localCheckpoint(eager=False)  # the first job that meets it, the next one here, makes it whole
-    marked = F.lit(False) if marks is None else F.coalesce(marks, F.lit(False))
-    rows = changes.select(names.spark(kind), marked, *map(names.spark, key))
+    marked = [F.coalesce(condition, F.lit(False)) for condition in marks.values()]
+    rows = changes.select(names.spark(kind), *marked, *map(names.spark, key))
     few = rows.limit(FEW_KEYS + 1).collect()
     if len(few) > FEW_KEYS:
-        found = changes.groupBy(names.spark(kind)).agg(F.count(F.lit(1)), F.count_if(marked)).collect()
-        return changes, ChangeCounts({row[0]: row[1] for row in found}, None, sum(row[2] for row in found))
-    values = [] if len(key) > 1 else sorted({row[2] for row in few if row[2] is not None}, key=str)
+        found = changes.groupBy(names.spark(kind)).agg(F.count(F.lit(1)), *map(F.count_if, marked)).collect()
+        sums = {name: sum(row[at] for row in found) for at, name in enumerate(marks, 2)}
+        return changes, ChangeCounts({row[0]: row[1] for row in found}, None, sums)
+    values = [] if len(key) > 1 else sorted({row[-1] for row in few if row[-1] is not None}, key=str)
     plain = all(isinstance(value, int | str) for value in values)
     counts = dict(Counter(row[0] for row in few))
-    return changes, ChangeCounts(counts, values if plain else None, sum(row[1] for row in few))
+    sums = {name: sum(row[at] for row in few) for at, name in enumerate(marks, 1)}
+    return changes, ChangeCounts(counts, values if plain else None, sums)

@@ -121,19 +121,16 @@ def _changes(
 
 def _written(landed: DataFrame, current: DataFrame, key: Sequence[str], small: bool) -> DataFrame:
     """Landed rows that are new here or differ, with ``_op``; a small delta is never shuffled against a large mirror."""
-    columns = [names.spark(name) for name in landed.columns if name in current.columns]
+    whole = names.spark_struct(name for name in landed.columns if name in current.columns)
     before = current
     if small:
         before = current.join(F.broadcast(landed.select(*map(names.spark, key))), list(key), "left_semi")
-    old = before.select(
-        *(F.col(names.spark(name)).alias(f"_old_{name}") for name in key), F.struct(*columns).alias("_old")
-    )
-    on = [F.col(names.spark(name)) == F.col(names.spark(f"_old_{name}")) for name in key]
+    old_key = {name: names.spark(f"_old_{name}") for name in key}
+    old = before.selectExpr(*(f"{names.spark(name)} AS {old}" for name, old in old_key.items()), f"{whole} AS _old")
+    on = F.expr(" AND ".join(f"{names.spark(name)} = {old}" for name, old in old_key.items()))
     joined = landed.join(F.broadcast(old) if small else old, on, "left")
-    op = F.when(F.col("_old").isNull(), F.lit("insert")).when(
-        ~F.struct(*columns).eqNullSafe(F.col("_old")), F.lit("update")
-    )
-    return joined.select(*map(names.spark, landed.columns), op.alias("_op")).where(F.col("_op").isNotNull())
+    op = F.expr(f"CASE WHEN _old IS NULL THEN 'insert' WHEN NOT {whole} <=> _old THEN 'update' END AS _op")
+    return joined.select(*map(names.spark, landed.columns), op).where("_op IS NOT NULL")
 
 
 def _alive(

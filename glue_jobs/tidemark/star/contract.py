@@ -15,7 +15,7 @@ from tidemark.base.errors import ModelError
 from tidemark.lake import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame
@@ -49,17 +49,22 @@ def check_contract(found: DataFrame, table: StarTable, unknown: Collection[str] 
         That of ``_updated_at``, if it is a wall clock.
     """
     kinds = dict(found.dtypes)
-    cast = {column.name: _cast(column, column.name, kinds[column.name]) for column in table.columns}
+    raw = {column.name: F.col(names.spark(column.name)) for column in table.columns}
+    cast = {column.name: _cast(column, raw[column.name], kinds[column.name]) for column in table.columns}
     required = {column.name for column in table.columns if not column.nullable or column.name in table.key}
     required.difference_update(unknown)
-    problems = [_problem(column, cast[column.name], column.name in required) for column in table.columns]
+    problems = [
+        problem
+        for column in table.columns
+        for problem in _problems(column, raw[column.name], cast[column.name], column.name in required)
+    ]
     reason = F.nullif(F.concat_ws("; ", *problems), F.lit(""))
-    raw = F.to_json(F.struct(*(F.col(names.spark(name)) for name in found.columns if name != UPDATED)))
+    whole = F.to_json(F.struct(*(names.spark(name) for name in found.columns if name != UPDATED)))
     updated = moment(F.col(UPDATED), kinds[UPDATED], zone) if UPDATED in kinds else F.lit(None).cast("timestamp")
     return found.select(
         *(expression.alias(name) for name, expression in cast.items()),
         reason.alias(REASON),
-        F.when(reason.isNotNull(), raw).alias(RAW),
+        F.when(reason.isNotNull(), whole).alias(RAW),
         key_text(found, table, table.key).alias(KEY_TEXT),
         updated.alias(UPDATED),
     )
@@ -98,7 +103,8 @@ def keys_in_star(frame: DataFrame, table: StarTable, key: Sequence[str]) -> list
 
 def _in_star(frame: DataFrame, table: StarTable, key: Sequence[str]) -> list[SparkColumn]:
     kinds = dict(frame.dtypes)
-    return [_cast(table.column(own), name, kinds[name]) for own, name in zip(table.key, key, strict=True)]
+    pairs = zip(table.key, key, strict=True)
+    return [_cast(table.column(own), F.col(names.spark(name)), kinds[name]) for own, name in pairs]
 
 
 def check_keys_are_the_drivers(rows: DataFrame, table: StarTable, driver: DataFrame) -> None:
@@ -121,8 +127,8 @@ def check_keys_are_the_drivers(rows: DataFrame, table: StarTable, driver: DataFr
         )
 
 
-def _cast(column: Column, name: str, kind: str) -> SparkColumn:
-    raw = F.col(names.spark(name))
+def _cast(column: Column, raw: SparkColumn, kind: str) -> SparkColumn:
+    """Return a value in its declared type, NULL if it does not fit; ``raw`` itself if each value of its kind does."""
     base, digits = column.type.base, column.type.args[0] if column.type.args else _MICROSECONDS
     if base == "date" and kind == "string":
         return F.when(raw.rlike(ISO_DATE), raw.try_cast("date"))
@@ -156,10 +162,11 @@ def _rounded_time(text: SparkColumn, digits: int) -> SparkColumn:
     return F.when(fits, text).when(rounded.cast("date") == day.cast("date"), short).otherwise("24:00:00")
 
 
-def _problem(column: Column, cast: SparkColumn, required: bool) -> SparkColumn:
-    """What is wrong with one value, or NULL; a key is required whatever the model says of it."""
-    raw = F.col(names.spark(column.name))
-    shown = F.substring(raw.cast("string"), 1, _LONGEST_VALUE)
-    unfit = F.concat(F.lit(f"{column.name}: '"), shown, F.lit(f"' is not a valid {column.type}"))
-    problem = F.when(raw.isNotNull() & cast.isNull(), unfit)
-    return problem.when(raw.isNull(), F.lit(f"{column.name} is NULL")) if required else problem
+def _problems(column: Column, raw: SparkColumn, cast: SparkColumn, required: bool) -> Iterator[SparkColumn]:
+    """Say what may be wrong with a value, or NULL; a key is required whatever the model says of it."""
+    if cast is not raw:
+        shown = F.substring(raw.cast("string"), 1, _LONGEST_VALUE)
+        unfit = F.concat(F.lit(f"{column.name}: '"), shown, F.lit(f"' is not a valid {column.type}"))
+        yield F.when(raw.isNotNull() & cast.isNull(), unfit)
+    if required:
+        yield F.when(raw.isNull(), F.lit(f"{column.name} is NULL"))

@@ -33,26 +33,21 @@ def decide(
     """Decide for every key in scope: a new row, a change, a deletion, a rejection, or nothing."""
     columns = [column.name for column in table.columns]
     here = lake.spark.table(lake.star(table.name))
-    whole = F.struct(*(F.col(names.spark(name)) for name in here.columns)).alias("last")
+    whole = F.expr(f"{names.spark_struct(here.columns)} AS last")
     own = keys.key_names(table.key)
     old = here.select(*keys.as_key(table.key), whole)
     if not scope.everything:
         changed = F.broadcast(rows.select(*keys.lookup_key(table.key)))
         old = F.broadcast(scope.prune(old, own).join(changed, keys.matches_lookup(own), "left_semi"))
     joined = rows.alias("c").join(old, keys.keys_equal(table.key, own, ("c.", "")), "left")
-    now = F.struct(*(F.col(f"c.{names.spark(name)}") for name in columns))
-    then = F.struct(*(F.col(f"last.{names.spark(name)}").alias(name) for name in columns))
-    stale = ~now.eqNullSafe(then) | F.col("last.is_deleted") | F.col("last.is_inferred")
+    same = F.expr(f"{names.spark_struct(columns, 'c.')} <=> {names.spark_struct(columns, 'last.')}")
+    stale = ~same | F.col("last.is_deleted") | F.col("last.is_inferred")
     decision = (
         F.when(F.col(f"c.{contract.REASON}").isNotNull(), F.lit(versions.REJECTED))
         .when(F.col("last").isNull(), F.lit(versions.NEW))
         .when(stale, F.lit(versions.CHANGED))
     )
-    kept = [
-        F.col(f"c.{names.spark(name)}").alias(name)
-        for name in (*columns, contract.REASON, contract.RAW, contract.KEY_TEXT)
-    ]
-    decided = joined.select(*kept, *keys.as_key(table.key, "c."), F.col("last"), decision.alias(versions.DECISION))
+    decided = joined.select("c.*", *keys.as_key(table.key, "c."), "last", decision.alias(versions.DECISION))
     decided = decided.where(F.col(versions.DECISION).isNotNull())
     if scope.may_have_deletes:
         lost = lost_rows(lake, table, manifest, rows, here.where(present_rows(table)), scope)
@@ -69,13 +64,11 @@ def write(lake: Lake, table: Dimension, manifest: Manifest, decided: DataFrame, 
 
 
 def _rows(decided: DataFrame, columns: list[str], batch: int) -> DataFrame:
-    deleted = F.col(versions.DECISION) == versions.DELETED
-    return decided.where(F.col(versions.DECISION) != versions.REJECTED).select(
-        *(
-            F.when(deleted, F.col(f"last.{names.spark(name)}")).otherwise(F.col(names.spark(name))).alias(name)
-            for name in columns
-        ),
-        deleted.alias("is_deleted"),
-        F.lit(False).alias("is_inferred"),
-        F.lit(batch).cast("bigint").alias("recorded_batch"),
+    deleted = f"{versions.DECISION} = '{versions.DELETED}'"
+    quoted = map(names.spark, columns)
+    return decided.where(F.col(versions.DECISION) != versions.REJECTED).selectExpr(
+        *(f"if({deleted}, last.{name}, {name}) AS {name}" for name in quoted),
+        f"{deleted} AS is_deleted",
+        "false AS is_inferred",
+        f"{batch}L AS recorded_batch",
     )

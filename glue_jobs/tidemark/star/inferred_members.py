@@ -13,11 +13,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
+from tidemark.lake.changeset import FEW_KEYS
 from tidemark.model.definition import UNKNOWN_TEXT
 from tidemark.star.calendar import add_years
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from pyspark.sql import Column as SparkColumn
 
@@ -32,12 +33,8 @@ def add_missing(lake: Lake, new_versions: Mapping[str, DataFrame], batch: int) -
     references = _references(lake, new_versions)
     if references is None:
         return {}
-    known = _known(lake)
-    missing = references.join(known, [_DIMENSION, _REFERENCE], "left_anti") if known is not None else references
     added: dict[str, int] = {}
-    wanted: dict[str, list[str]] = {}
-    for row in missing.groupBy(_DIMENSION).agg(F.collect_set(_REFERENCE).alias("keys")).collect():
-        wanted[row[_DIMENSION]] = sorted(row["keys"])
+    wanted = _missing(lake, references)
     for name, keys in wanted.items():
         if name == lake.model.date_dimension:
             added[name] = add_years(lake, name, sorted({int(key) for key in keys}), batch)
@@ -46,8 +43,29 @@ def add_missing(lake: Lake, new_versions: Mapping[str, DataFrame], batch: int) -
     return added
 
 
+def _missing(lake: Lake, references: DataFrame) -> dict[str, list[str]]:
+    """Keys per dimension that are referred to and not there; what the lake has is only looked up if they are few."""
+    few = [(row[_DIMENSION], row[_REFERENCE]) for row in references.limit(FEW_KEYS + 1).collect()]
+    if len(few) <= FEW_KEYS:
+        known = _known(lake, _by_dimension(few))
+        there = {(row[_DIMENSION], row[_REFERENCE]) for row in known.collect()} if known is not None else set()
+        return {name: sorted(keys) for name, keys in _by_dimension(set(few) - there).items()}
+    known = _known(lake)
+    distinct = references.distinct()
+    missing = distinct.join(known, [_DIMENSION, _REFERENCE], "left_anti") if known is not None else distinct
+    found = missing.groupBy(_DIMENSION).agg(F.collect_set(_REFERENCE).alias("keys")).collect()
+    return {row[_DIMENSION]: sorted(row["keys"]) for row in found}
+
+
+def _by_dimension(references: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    result: dict[str, set[str]] = {}
+    for dimension, key in references:
+        result.setdefault(dimension, set()).add(key)
+    return result
+
+
 def _references(lake: Lake, new_versions: Mapping[str, DataFrame]) -> DataFrame | None:
-    """Distinct (dimension, key as text) that the new versions point at; for days, the year instead of the day."""
+    """Return (dimension, key as text) that the new versions point at; for days, the year instead of the day."""
     parts = []
     for fact, rows in new_versions.items():
         pairs = [
@@ -58,7 +76,7 @@ def _references(lake: Lake, new_versions: Mapping[str, DataFrame]) -> DataFrame 
             parts.append(rows.select(F.explode(F.array(*pairs)).alias("r")).select("r.*"))
     if not parts:
         return None
-    return reduce(DataFrame.unionAll, parts).where(F.col(_REFERENCE).isNotNull()).distinct()
+    return reduce(DataFrame.unionAll, parts).where(F.col(_REFERENCE).isNotNull())
 
 
 def _as_reference(lake: Lake, column: Column) -> SparkColumn:
@@ -68,17 +86,29 @@ def _as_reference(lake: Lake, column: Column) -> SparkColumn:
     return value.cast("string")
 
 
-def _known(lake: Lake) -> DataFrame | None:
+def _known(lake: Lake, asked: Mapping[str, Collection[str]] | None = None) -> DataFrame | None:
+    """Return the members that there are, as (dimension, key as text); with ``asked``, those of them."""
     parts = []
     for name, dimension in lake.model.dimensions.items():
-        if len(dimension.key) == 1 and lake.exists(lake.star(name)):  # nothing refers to several columns
-            key = F.col(names.spark(dimension.key[0])).cast("string")
-            parts.append(lake.spark.table(lake.star(name)).select(F.lit(name).alias(_DIMENSION), key.alias(_REFERENCE)))
+        # Nothing refers to several columns.
+        if (asked is None or name in asked) and len(dimension.key) == 1 and lake.exists(lake.star(name)):
+            key, rows = dimension.column(dimension.key[0]), lake.spark.table(lake.star(name))
+            rows = rows if asked is None else rows.where(_is_one_of(key, asked[name]))
+            as_text = F.col(names.spark(key.name)).cast("string").alias(_REFERENCE)
+            parts.append(rows.select(F.lit(name).alias(_DIMENSION), as_text))
     dates = lake.model.date_dimension
-    if dates is not None and lake.exists(lake.star(dates)):
+    if dates is not None and (asked is None or dates in asked) and lake.exists(lake.star(dates)):
         first_days = lake.spark.table(lake.star(dates)).where("month = 1 AND day = 1")
         parts.append(first_days.select(F.lit(dates).alias(_DIMENSION), F.col("year").cast("string").alias(_REFERENCE)))
     return reduce(DataFrame.unionAll, parts) if parts else None
+
+
+def _is_one_of(key: Column, texts: Collection[str]) -> SparkColumn:
+    """Whether a key is one of some, given as text; Iceberg skips files by integers and texts."""
+    own = F.col(names.spark(key.name))
+    if key.type.is_integer and all(text.lstrip("-").isdecimal() for text in texts):
+        return own.isin([int(text) for text in texts])
+    return own.cast("string").isin(list(texts))
 
 
 def _infer(lake: Lake, dimension: Dimension, keys: list[str], batch: int) -> int:

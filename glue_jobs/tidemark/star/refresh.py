@@ -25,12 +25,14 @@ from tidemark.star.scope import EVERYTHING, Scope, not_landed, read_inputs, rest
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from tidemark.lake.mirror import MirrorChange
     from tidemark.lake.tables import Lake
     from tidemark.landing.manifest import Manifest
     from tidemark.star.lineage import Lineage
+
+_AHEAD, _REFERS_ANEW = "ahead", "refers anew"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,8 @@ class StarChange:
     """What happened to one star table: ``done``, and frames for what follows.
 
     ``rejected`` and ``evaluated_keys`` (keys as text, None: all) are kept for the quarantine, ``new_versions`` (a
-    fact's) for inferred members and the calendar. ``unknown`` are the columns of which nothing is known yet.
+    fact's, if they refer to anything that those before them did not) for inferred members and the calendar. ``unknown``
+    are the columns of which nothing is known yet.
     """
 
     done: TableChange
@@ -92,12 +95,12 @@ def refresh(
         )
         _check_keys(rows, table, lineage, frames[table.driver])
         decided = _decide(lake, table, manifest, rows, scope, backfill)
-        cut = F.lit(manifest.cut.time).cast("timestamp")
-        ahead = versions.ahead(cut) if contract.UPDATED in lineage.columns else None
-        decided, seen = compute(decided, versions.DECISION, keys.key_names(table.key), ahead)
+        marks = _marks(table, lineage, manifest)
+        decided, seen = compute(decided, versions.DECISION, keys.key_names(table.key), marks)
     evaluated_keys = None if scope.everything else _keys(lake, table, manifest, decided)
     done = _done(seen)
-    new_versions = _write(lake, table, manifest, decided, seen, backfill) if done.written else None
+    written = _write(lake, table, manifest, decided, seen, backfill) if done.written else None
+    new_versions = written if seen.marked.get(_REFERS_ANEW) else None
     rejected = _rejected(decided) if done.rejected else None
     return StarChange(
         done=done, rejected=rejected, evaluated_keys=evaluated_keys, new_versions=new_versions, unknown=unknown
@@ -110,6 +113,16 @@ def _decide(
     if isinstance(table, Fact):
         return facts.decide(lake, table, manifest, rows, scope, backfill)
     return dimensions.decide(lake, table, manifest, rows, scope)
+
+
+def _marks(table: Dimension | Fact, lineage: Lineage, manifest: Manifest) -> dict[str, Column]:
+    """Return what to count of the decided rows, besides their kinds."""
+    marks = {}
+    if contract.UPDATED in lineage.columns:
+        marks[_AHEAD] = versions.ahead(F.lit(manifest.cut.time).cast("timestamp"))
+    if isinstance(table, Fact) and table.references:
+        marks[_REFERS_ANEW] = versions.refers_anew([column.name for column in table.references])
+    return marks
 
 
 def _write(
@@ -132,7 +145,12 @@ def _done(seen: ChangeCounts) -> TableChange:
     kinds = (versions.NEW, versions.CHANGED, versions.DELETED, versions.REJECTED, versions.BACKFILLED)
     new, changed, deleted, rejected, backfilled = (seen.counts.get(kind, 0) for kind in kinds)
     return TableChange(
-        new=new, changed=changed, deleted=deleted, rejected=rejected, backfilled=backfilled, ahead=seen.marked
+        new=new,
+        changed=changed,
+        deleted=deleted,
+        rejected=rejected,
+        backfilled=backfilled,
+        ahead=seen.marked.get(_AHEAD, 0),
     )
 
 

@@ -27,10 +27,10 @@ from pyspark.sql import functions as F  # noqa: N812
 from tidemark.base import quoting as names
 from tidemark.lake import keys
 from tidemark.model.added_columns import FACT_COLUMNS
-from tidemark.star.contract import KEY_TEXT, RAW, REASON, UPDATED
+from tidemark.star.contract import REASON, UPDATED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
 
@@ -38,13 +38,14 @@ DECISION: Final = "_decision"
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 NEW, CHANGED, DELETED, REJECTED, BACKFILLED = "new", "changed", "gone", "bad", "filled"
 _TOLERANCE: Final = "INTERVAL '5' MINUTE"
+_BEGIN, _CUT = "_begin", "_cut"
 _MICROSECOND: Final = "INTERVAL '0.000001' SECOND"
 
 
 def latest_versions(fact: DataFrame, key: Sequence[str]) -> DataFrame:
     """Return the last version of every key: its columns (``_key0`` …) and ``last`` (a struct of all columns)."""
-    whole = F.struct(*(F.col(names.spark(name)) for name in fact.columns))
-    return fact.groupBy(*keys.as_key(key)).agg(F.max_by(whole, F.col("version")).alias("last"))
+    last = F.expr(f"max_by({names.spark_struct(fact.columns)}, version) AS last")
+    return fact.groupBy(*keys.as_key(key)).agg(last)
 
 
 def decide(
@@ -86,8 +87,7 @@ def decide(
     )
     if backfill:
         decision = decision.when(_differs(list(backfill)), F.lit(BACKFILLED))
-    kept = [F.col(f"c.{names.spark(name)}").alias(name) for name in (*columns, UPDATED, REASON, RAW, KEY_TEXT)]
-    decided = joined.select(*kept, *keys.as_key(key, "c."), F.col("l.last"), decision.alias(DECISION))
+    decided = joined.select("c.*", *keys.as_key(key, "c."), "l.last", decision.alias(DECISION))
     decided = decided.where(F.col(DECISION).isNotNull())
     return decided.unionByName(backfill_rejected_rows(decided, columns, backfill)) if backfill else decided
 
@@ -111,9 +111,7 @@ def backfill_rejected_rows(decided: DataFrame, columns: Sequence[str], backfill:
 
 def _differs(columns: Sequence[str]) -> Column:
     """Whether a candidate and the last version of its key differ in some columns."""
-    now = F.struct(*(F.col(f"c.{names.spark(name)}") for name in columns))
-    before = F.struct(*(F.col(f"l.last.{names.spark(name)}").alias(name) for name in columns))
-    return ~now.eqNullSafe(before)
+    return F.expr(f"NOT {names.spark_struct(columns, 'c.')} <=> {names.spark_struct(columns, 'l.last.')}")
 
 
 def gone(latest: DataFrame, like: DataFrame) -> DataFrame:
@@ -139,6 +137,12 @@ def ahead(cut: Column) -> Column:
     return F.col(DECISION).isin(NEW, CHANGED) & (F.col(UPDATED) > cut + F.expr(_TOLERANCE))
 
 
+def refers_anew(columns: Collection[str]) -> Column:
+    """Condition of rows to write that refer, by some of ``columns``, to what the key's last version did not."""
+    same = F.expr(f"{names.spark_struct(columns)} <=> {names.spark_struct(columns, 'last.')}")
+    return F.col(DECISION).isin(NEW, CHANGED, BACKFILLED) & (F.col("last").isNull() | ~same)
+
+
 def valid_from_of(cut: Column) -> Column:
     """``valid_from`` of a new or changed key, from the rules at the top of this module."""
     updated, last = F.col(UPDATED), F.col("last")
@@ -154,40 +158,37 @@ def to_write(decided: DataFrame, columns: Sequence[str], cut: Column, batch: int
 
     A row whose ``(key, version)`` exists is the closed, or filled, form of that version; any other is a new version.
     """
-    number = F.lit(batch).cast("bigint")
-    opened = decided.where(F.col(DECISION).isin(NEW, CHANGED)).select(
-        *(F.col(names.spark(name)) for name in columns),
-        (F.coalesce(F.col("last.version"), F.lit(0)) + 1).cast("int").alias("version"),
-        valid_from_of(cut).alias("valid_from"),
-        F.lit(None).cast("timestamp").alias("valid_to"),
-        F.lit(True).alias("is_current"),
-        F.lit(False).alias("is_deleted"),
-        number.alias("recorded_batch"),
-        F.lit(None).cast("bigint").alias("closed_batch"),
-        F.col(UPDATED),
+    begins = decided.withColumns({_BEGIN: valid_from_of(cut), _CUT: cut})
+    opened = begins.where(F.col(DECISION).isin(NEW, CHANGED)).selectExpr(
+        *map(names.spark, columns),
+        "coalesce(last.version, 0) + 1 AS version",
+        f"{_BEGIN} AS valid_from",
+        "CAST(NULL AS timestamp) AS valid_to",
+        "true AS is_current",
+        "false AS is_deleted",
+        f"{batch}L AS recorded_batch",
+        "CAST(NULL AS bigint) AS closed_batch",
+        UPDATED,
     )
-    deleted = F.col(DECISION) == DELETED
-    end = F.when(deleted, F.greatest(cut, F.col("last.valid_from") + F.expr(_MICROSECOND))).otherwise(
-        valid_from_of(cut)
-    )
-    closed = decided.where(F.col(DECISION).isin(DELETED, CHANGED)).select(
-        *(F.col(f"last.{names.spark(name)}") for name in columns),
-        F.col("last.version"),
-        F.col("last.valid_from"),
-        end.alias("valid_to"),
-        F.lit(False).alias("is_current"),
-        deleted.alias("is_deleted"),
-        F.col("last.recorded_batch"),
-        number.alias("closed_batch"),
-        F.col(f"last.{UPDATED}"),
+    deleted = f"{DECISION} = '{DELETED}'"
+    closed = begins.where(F.col(DECISION).isin(DELETED, CHANGED)).selectExpr(
+        *(f"last.{names.spark(name)}" for name in columns),
+        "last.version",
+        "last.valid_from",
+        f"if({deleted}, greatest({_CUT}, last.valid_from + {_MICROSECOND}), {_BEGIN}) AS valid_to",
+        "false AS is_current",
+        f"{deleted} AS is_deleted",
+        "last.recorded_batch",
+        f"{batch}L AS closed_batch",
+        f"last.{UPDATED}",
     )
     return opened.unionByName(closed).unionByName(_filled(decided, columns))
 
 
 def _filled(decided: DataFrame, columns: Sequence[str]) -> DataFrame:
     """Current versions with the values of columns that are new to the fact; nothing else of them changes."""
-    own = [F.col(f"last.{column.name}") for column in FACT_COLUMNS]
-    return decided.where(F.col(DECISION) == BACKFILLED).select(*(F.col(names.spark(name)) for name in columns), *own)
+    own = [f"last.{column.name}" for column in FACT_COLUMNS]
+    return decided.where(F.col(DECISION) == BACKFILLED).selectExpr(*map(names.spark, columns), *own)
 
 
 def column_names(columns: Sequence[str]) -> list[str]:

@@ -257,11 +257,25 @@ def test_what_says_that_it_changed_after_the_cut_is_counted(spark: SparkSession)
         "never": Row("a", None), "bad": Row("x", NOW + HOUR, bad=True), "past": A,
     }  # fmt: skip
     decided = decide(spark, state, source)
-    ahead = versions.ahead(F.timestamp_micros(F.lit(NOW)))
-    assert compute(decided, versions.DECISION, ["_key0"], ahead)[1].marked == 1
-    assert compute(decided.where("_key0 <> 'new'"), versions.DECISION, ["_key0"], ahead)[1].marked == 0
-    many = decided.crossJoin(spark.range(FEW_KEYS // 2))
-    assert compute(many, versions.DECISION, ["_key0"], ahead)[1].marked == FEW_KEYS // 2
+    marks = {"ahead": versions.ahead(F.timestamp_micros(F.lit(NOW)))}
+
+    def counted(frame: DataFrame) -> int:
+        return compute(frame, versions.DECISION, ["_key0"], marks)[1].marked["ahead"]
+
+    assert counted(decided) == 1
+    assert counted(decided.where("_key0 <> 'new'")) == 0
+    assert counted(decided.crossJoin(spark.range(FEW_KEYS // 2))) == FEW_KEYS // 2
+
+
+def test_only_rows_that_refer_to_something_else_than_before_are_looked_up(spark: SparkSession) -> None:
+    state: State = {}
+    tick(spark, state, {"same": A, "other": A, "gone": A, "back": A, "back otherwise": A}, NOW - 2 * HOUR, 1)
+    tick(spark, state, {"same": A, "other": A, "gone": A}, NOW - HOUR, 2)
+    source = {"new": A, "same": A, "other": B, "back": A, "back otherwise": B, "bad": Row("x", NOW, bad=True)}
+    decided = decide(spark, state, source)
+    found = decided.where(versions.refers_anew(["v"])).select("_key0").collect()
+    assert sorted(row[0] for row in found) == ["back otherwise", "new", "other"]
+    assert decided.where(versions.refers_anew(["k"])).count() == 1, "of what was there, none has another key"
 
 
 def chain_of(state: State, key: str) -> list[Version]:
