@@ -131,16 +131,15 @@ class Lake:
         return self.spark.catalog.tableExists(name)
 
     def snapshot_id(self, name: str) -> int | None:
-        """Return the id of the table's current Iceberg snapshot, or None while it never had data."""
+        """Return the id of the table's snapshot as this process has left it, or None while it never had data."""
         snapshot = self._iceberg(name).currentSnapshot()
         return None if snapshot is None else int(snapshot.snapshotId())
 
     def _iceberg(self, name: str) -> Any:
+        """Return Iceberg's table, as this process has read or written it last."""
         # Iceberg has no Python side in Spark. By its whole name: or Java looks for classes org, org.apache, ...
         java: Any = getattr(self.spark._jvm, "org.apache.iceberg.spark.Spark3Util")  # noqa: SLF001
-        table = java.loadIcebergTable(self.spark._jsparkSession, name)  # noqa: SLF001
-        table.refresh()
-        return table
+        return java.loadIcebergTable(self.spark._jsparkSession, name)  # noqa: SLF001
 
     def roll_back(self, name: str, snapshot: int | None) -> bool:
         """Undo what was written to a table since one of its snapshots (None: it had no data); return whether it was.
@@ -174,16 +173,19 @@ class Lake:
         return there
 
     def _is_at(self, name: str, snapshot: int | None) -> bool:
-        """Whether a table's rows are those of one of its snapshots."""
+        """Whether a table's rows are those of one of its snapshots, whoever wrote to it meanwhile."""
         table = self._iceberg(name)
+        table.refresh()
         found = table.currentSnapshot()
         while found is not None and found.snapshotId() != snapshot and found.operation() == "replace":
             found = None if found.parentId() is None else table.snapshot(found.parentId())
         return (None if found is None else int(found.snapshotId())) == snapshot
 
     def is_empty(self, name: str) -> bool:
-        """Whether the table never had data."""
-        return self.snapshot_id(name) is None
+        """Whether the table never had data, whoever wrote to it."""
+        table = self._iceberg(name)
+        table.refresh()
+        return table.currentSnapshot() is None
 
     def append(self, frame: DataFrame, name: str) -> None:
         """Append a frame, columns by name, as one commit."""
