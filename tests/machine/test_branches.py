@@ -29,6 +29,9 @@ START_UP_ERRORS = (
     "OperationTimeoutException",
     "AWSGlueException",
 )
+# How often, and after which pauses, a job's start is tried again is the definition's to say.
+(START_UP,) = json.loads(STATE_MACHINE_FILE.read_text())["States"]["ExtractSource"]["Retry"]
+TRIES = START_UP["MaxAttempts"]
 
 
 def names(execution: Any) -> list[str]:
@@ -159,7 +162,7 @@ def test_a_run_that_meets_another_is_skipped(pipeline: Pipeline, key: str) -> No
     assert wait(pipeline.states, first, timeout=30).status == "FAILED"
 
 
-@pytest.mark.parametrize("errors", [START_UP_ERRORS[:3], START_UP_ERRORS[3:]])
+@pytest.mark.parametrize("errors", [START_UP_ERRORS[at : at + TRIES] for at in range(0, len(START_UP_ERRORS), TRIES)])
 def test_start_up_errors_are_tried_again(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, errors: tuple[str, ...]
 ) -> None:
@@ -170,7 +173,9 @@ def test_start_up_errors_are_tried_again(
     assert execution.final_state == "Published"
     assert {state.status for state in execution.states} == {"SUCCEEDED"}
     assert len(pipeline.delays) == len(errors)
-    assert all(0 <= pause <= most for pause, most in zip(pipeline.delays, (5, 10, 20), strict=False))
+    pauses = [START_UP["IntervalSeconds"] * START_UP["BackoffRate"] ** at for at in range(len(errors))]
+    longest = [min(pause, START_UP["MaxDelaySeconds"]) for pause in pauses]
+    assert all(0 <= pause <= most for pause, most in zip(pipeline.delays, longest, strict=True))
 
 
 def test_a_start_that_was_answered_too_late_is_met_by_the_next_try(
@@ -196,10 +201,10 @@ def test_a_start_that_was_answered_too_late_is_met_by_the_next_try(
 
 def test_start_up_errors_that_last_are_reported(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline.provision()
-    fail_start(pipeline, monkeypatch, ["ThrottlingException"] * 4)
+    fail_start(pipeline, monkeypatch, ["ThrottlingException"] * (TRIES + 1))
     execution = pipeline.run()
     assert execution.status == "FAILED"
-    assert len(pipeline.delays) == 3
+    assert len(pipeline.delays) == TRIES
     assert "\nGlue.ThrottlingException: Glue is not well today\n" in pipeline.notification(execution).message
 
 
