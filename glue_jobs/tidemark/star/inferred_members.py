@@ -44,7 +44,7 @@ def add_missing(lake: Lake, new_versions: Mapping[str, DataFrame], batch: int) -
 
 
 def _missing(lake: Lake, references: DataFrame) -> dict[str, list[str]]:
-    """Keys per dimension that are referred to and not there; what the lake has is only looked up if they are few."""
+    """Return the keys per dimension that are referred to and not there; few are looked up, many are joined."""
     few = [(row[_DIMENSION], row[_REFERENCE]) for row in references.limit(FEW_KEYS + 1).collect()]
     if len(few) <= FEW_KEYS:
         known = _known(lake, _by_dimension(few))
