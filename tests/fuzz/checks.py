@@ -69,6 +69,7 @@ class Published:
         self.versions: dict[int, dict[str, Any]] = {}
         self.fingerprints: dict[int, Row] = {}
         self.checked = 0
+        self._lake_tables: dict[tuple[str, str], tuple[list[str], list[dict[str, Any]]]] = {}
 
     def check(self, oracle: Oracle, loaded: Model = BASE) -> None:
         """Check all invariants against what the oracle expects.
@@ -79,6 +80,7 @@ class Published:
             The optional columns of all models that were loaded so far: once there, a column stays in the warehouse.
         """
         assert oracle.state is not None
+        self._lake_tables.clear()
         run = self._reader.last_batch()
         assert run is not None
         assert run.batch == oracle.batch, f"the lake is at {run.batch}, the last cut is {oracle.batch}"
@@ -139,13 +141,19 @@ class Published:
 
     def _lake(self, name: str, columns: tuple[str, ...], *, source: bool = False) -> list[Row]:
         model = self._reader.model
-        table = self._reader._table(model.source_database if source else model.star_database, name)
-        assert table is not None, name
-        there = [column for column in columns if column in table.schema().column_names or column not in OPTIONAL]
-        rows = table.scan(selected_fields=tuple(there)).to_arrow().to_pylist()
+        there, rows = self._whole(model.source_database if source else model.star_database, name)
         # A fact has an optional column from the first model on that declares it; a mirror must have it where it is asked.
-        assert not source or len(there) == len(columns), f"(1) mirror {name} lacks one of {columns}"
+        lacking = [column for column in columns if column not in there and (source or column not in OPTIONAL)]
+        assert not lacking, f"(1) {name} lacks {lacking}"
         return [tuple(plain(row.get(column)) for column in columns) for row in rows]
+
+    def _whole(self, database: str, name: str) -> tuple[list[str], list[dict[str, Any]]]:
+        """All columns and rows of a table of the lake, which is read once for a check."""
+        if (database, name) not in self._lake_tables:
+            table = self._reader._table(database, name)
+            assert table is not None, name
+            self._lake_tables[database, name] = table.schema().column_names, table.scan().to_arrow().to_pylist()
+        return self._lake_tables[database, name]
 
 
 def fingerprint(connection: psycopg.Connection, star: str) -> tuple[int, Row] | None:
