@@ -47,8 +47,8 @@ def former(text: str) -> str:
 
 def plant(tree: Path, fault: Fault) -> tuple[Path, str] | None:
     """Break a rule in a tree; return the file and its text before, or None if the rule is not there in these words."""
-    for words in (lambda text: text, former):
-        old, new = words(fault.old), words(fault.new)
+    asked = [(fault.old, fault.new), (former(fault.old), former(fault.new))]
+    for old, new in [*asked, *([fault.once] if fault.once else [])]:
         found = [file for file in (tree / "glue_jobs").rglob("*.py") if old in file.read_text(encoding="utf-8")]
         if len(found) == 1 and found[0].read_text(encoding="utf-8").count(old) == 1:
             text = found[0].read_text(encoding="utf-8")

@@ -22,12 +22,15 @@ class Fault:
         The code, and what it is changed to.
     tests
         Names of the test files that are asked, the cheapest first.
+    once
+        ``old`` and ``new`` as they were in a tree of before, where other words alone do not make them the same.
     """
 
     rule: str
     old: str
     new: str
     tests: tuple[str, ...]
+    once: tuple[str, str] | None = None
 
 
 FAULTS: Final[tuple[Fault, ...]] = (
@@ -99,9 +102,10 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         "1: equal rows are not written to a mirror",
-        '~F.struct(*columns).eqNullSafe(F.col("_old")), F.lit("update")',
-        'F.lit(True), F.lit("update")',
+        "WHEN NOT {whole} <=> _old THEN 'update'",
+        "WHEN true THEN 'update'",
         ("test_transform.py",),
+        ('~F.struct(*columns).eqNullSafe(F.col("_old")), F.lit("update")', 'F.lit(True), F.lit("update")'),
     ),
     Fault(
         "1: lost keys leave the mirror",
@@ -147,15 +151,35 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         "2: a reference finds a row",
-        'missing = references.join(known, [_DIMENSION, _REFERENCE], "left_anti") if known is not None else references',
-        "missing = references.where(F.lit(False)) if known is not None else references",
+        "_by_dimension(set(few) - there).items()",
+        "_by_dimension(set()).items()",
         ("test_quarantine.py", "test_transform.py"),
+        (
+            'references.join(known, [_DIMENSION, _REFERENCE], "left_anti") if known is not None',
+            "references.where(F.lit(False)) if known is not None",
+        ),
+    ),
+    Fault(
+        "2: what a changed row refers to is looked up",
+        'isin(NEW, CHANGED, BACKFILLED) & (F.col("last").isNull() | ~same)',
+        'isin(NEW) & F.col("last").isNull()',
+        ("test_versions.py",),
+    ),
+    Fault(
+        "2: a join that can find several rows is checked",
+        "return bool(found.key) and found.key <= fixed",
+        "return bool(fixed)",
+        ("test_lineage.py",),
     ),
     Fault(
         "2: a deleted dimension row is flagged",
-        '        deleted.alias("is_deleted"),\n        F.lit(False).alias("is_inferred"),',
-        '        F.lit(False).alias("is_deleted"),\n        F.lit(False).alias("is_inferred"),',
+        'f"{deleted} AS is_deleted",\n        "false AS is_inferred",',
+        '"false AS is_deleted",\n        "false AS is_inferred",',
         ("test_transform.py",),
+        (
+            '        deleted.alias("is_deleted"),\n        F.lit(False).alias("is_inferred"),',
+            '        F.lit(False).alias("is_deleted"),\n        F.lit(False).alias("is_inferred"),',
+        ),
     ),
     Fault(
         "2: no commit unless the counts agree",
@@ -201,9 +225,14 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         "3: NULL is a value like another",
-        "    return ~now.eqNullSafe(before)\n",
-        "    return now != before\n",
+        """F.expr(f"NOT {names.spark_struct(columns, 'c.')} <=> {names.spark_struct(columns, 'l.last.')}")""",
+        """F.expr(" OR ".join(f"c.{names.spark(name)} != l.last.{names.spark(name)}" for name in columns))""",
         ("test_versions.py",),
+        (
+            "    return ~now.eqNullSafe(before)\n",
+            "    pairs = ((F.col(f'c.{names.spark(n)}'), F.col(f'l.last.{names.spark(n)}')) for n in columns)\n"
+            "    return reduce(lambda one, other: one | other, (now != before for now, before in pairs))\n",
+        ),
     ),
     Fault(
         "4: the load takes what was closed, too",
