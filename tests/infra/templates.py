@@ -22,7 +22,7 @@ from cdk_app.settings import REPO, Settings, check
 from cdk_app.stage import Stage, build, hold_to_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 CONTEXT: Final[dict[str, Any]] = json.loads((REPO / "cdk.json").read_text(encoding="utf-8"))["context"]
 EXAMPLE: Final[dict[str, Any]] = json.loads((REPO / "settings.example.json").read_text(encoding="utf-8"))
@@ -200,3 +200,22 @@ def _zips(out: Path, stack: str) -> dict[str, frozenset[str]]:
             files = frozenset(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
             found |= {place["objectKey"]: files for place in asset["destinations"].values()}
     return found
+
+
+def longest_pauses(retry: Mapping[str, Any]) -> list[float]:
+    """The pauses before the tries of a step's retrier, each at its longest, whatever its ``MaxDelaySeconds``."""
+    rate = retry.get("BackoffRate", 2)
+    return [retry["IntervalSeconds"] * rate**at for at in range(retry["MaxAttempts"])]
+
+
+def seconds_at_most(definition: dict[str, Any]) -> float:
+    """How long an execution can take: every step at its limit, every retry used, every pause at its longest."""
+    total = 0.0
+    for name, state in definition["States"].items():
+        if state["Type"] == "Task":
+            total += state["TimeoutSeconds"]
+            for retry in state.get("Retry", []):
+                total += sum(longest_pauses(retry))
+                # A start that failed has not used up its step's time; a message that was not sent may have.
+                total += state["TimeoutSeconds"] * retry["MaxAttempts"] if name == "NotifyFailure" else 0
+    return total

@@ -13,7 +13,7 @@ from tidemark.jobs.time_limits import step_seconds
 from cdk_app.pipeline.schedule import _every, _nightly
 from cdk_app.pipeline.state_machine import ASL_FILE
 from cdk_app.settings import _INTERVALS
-from tests.infra.templates import Synthesis, arn
+from tests.infra.templates import Synthesis, arn, seconds_at_most
 
 FILE: Final = ASL_FILE.read_text(encoding="utf-8")
 
@@ -28,20 +28,6 @@ def without_limits(definition: dict[str, Any]) -> dict[str, Any]:
         for name, state in definition["States"].items()
     }
     return {key: value for key, value in definition.items() if key != "TimeoutSeconds"} | {"States": states}
-
-
-def seconds_at_most(definition: dict[str, Any]) -> float:
-    """How long an execution can take: every step at its limit, every retry used, every pause at its longest."""
-    total = 0.0
-    for name, state in definition["States"].items():
-        if state["Type"] == "Task":
-            total += state["TimeoutSeconds"]
-            for retry in state.get("Retry", []):
-                rate, tries = retry.get("BackoffRate", 2), retry["MaxAttempts"]
-                total += sum(retry["IntervalSeconds"] * rate**at for at in range(tries))
-                # A start that failed has not used up its step's time; a message that was not sent may have.
-                total += state["TimeoutSeconds"] * tries if name == "NotifyFailure" else 0
-    return total
 
 
 def test_the_template_has_the_file_that_the_laptop_runs(stage: Synthesis) -> None:
