@@ -28,6 +28,7 @@ _FORMER: Final = {
     "batch": "seq",
     "closed_batch": "closed_seq",
     "delta.after": "after",
+    "differs": "_differs",
     "evaluated_keys": "looked_at",
     "not a valid": "no",
     "per_row": "row_wise",

@@ -161,8 +161,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         "2: what a changed row refers to is looked up",
-        'isin(NEW, CHANGED, BACKFILLED) & (F.col("last").isNull() | ~same)',
-        'isin(NEW) & F.col("last").isNull()',
+        'isin(NEW, CHANGED, BACKFILLED) & differs(columns, now="")',
+        'isin(NEW) & differs(columns, now="")',
         ("test_versions.py",),
     ),
     Fault(
@@ -225,8 +225,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         "3: NULL is a value like another",
-        """F.expr(f"NOT {names.spark_struct(columns, 'c.')} <=> {names.spark_struct(columns, 'l.last.')}")""",
-        """F.expr(" OR ".join(f"c.{names.spark(name)} != l.last.{names.spark(name)}" for name in columns))""",
+        'F.expr(f"NOT {names.spark_struct(columns, now)} <=> {names.spark_struct(columns, before)}")',
+        'F.expr(" OR ".join(f"{now}{names.spark(name)} != {before}{names.spark(name)}" for name in columns))',
         ("test_versions.py",),
         (
             "    return ~now.eqNullSafe(before)\n",
@@ -266,8 +266,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         "5: a new column does not change a version that has it",
-        'changed |= _differs([name]) & (F.col("l.last.recorded_batch") <= batch)',
-        "changed |= _differs([name])",
+        'changed |= differs([name]) & (F.col("l.last.recorded_batch") <= batch)',
+        "changed |= differs([name])",
         ("test_versions.py", "test_model_changes.py"),
     ),
     Fault(

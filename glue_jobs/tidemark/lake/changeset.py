@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from pyspark.sql import functions as F  # noqa: N812 - the usual name
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 FEW_KEYS: Final = 1000
-_NONE: Final[Mapping[str, Column]] = MappingProxyType({})
 
 
 def checkpoint(frame: DataFrame) -> DataFrame:
@@ -51,7 +49,7 @@ class ChangeCounts:
 
 
 def compute(
-    changes: DataFrame, kind: str, key: Sequence[str], marks: Mapping[str, Column] = _NONE
+    changes: DataFrame, kind: str, key: Sequence[str], marks: Mapping[str, Column]
 ) -> tuple[DataFrame, ChangeCounts]:
     """Compute a frame once, like :func:`checkpoint`, by counting it by its column ``kind``.
 

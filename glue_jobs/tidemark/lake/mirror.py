@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
-from tidemark.lake import merge
+from tidemark.lake import keys, merge
 from tidemark.lake.changeset import compute
 from tidemark.landing import files as landing_format
 from tidemark.model.added_columns import MIRROR_COLUMNS
@@ -75,7 +75,7 @@ def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
         lake.append(landed.withColumn("_batch", F.lit(manifest.batch).cast("bigint")), target)
         return MirrorChange(entry.rows, 0)
     current = lake.spark.table(target)
-    changes, found = compute(_changes(lake, entry.key, entry, landed, current, manifest), "_op", entry.key)
+    changes, found = compute(_changes(lake, entry.key, entry, landed, current, manifest), "_op", entry.key, {})
     inserted, updated, deleted = (found.counts.get(kind, 0) for kind in ("insert", "update", "delete"))
     if updated or deleted:
         merge.merge_into(
@@ -125,10 +125,8 @@ def _written(landed: DataFrame, current: DataFrame, key: Sequence[str], small: b
     before = current
     if small:
         before = current.join(F.broadcast(landed.select(*map(names.spark, key))), list(key), "left_semi")
-    old_key = {name: names.spark(f"_old_{name}") for name in key}
-    old = before.selectExpr(*(f"{names.spark(name)} AS {old}" for name, old in old_key.items()), f"{whole} AS _old")
-    on = F.expr(" AND ".join(f"{names.spark(name)} = {old}" for name, old in old_key.items()))
-    joined = landed.join(F.broadcast(old) if small else old, on, "left")
+    old = before.select(*keys.lookup_key(key), F.expr(f"{whole} AS _old"))
+    joined = landed.join(F.broadcast(old) if small else old, keys.matches_lookup(key), "left")
     op = F.expr(f"CASE WHEN _old IS NULL THEN 'insert' WHEN NOT {whole} <=> _old THEN 'update' END AS _op")
     return joined.select(*map(names.spark, landed.columns), op).where("_op IS NOT NULL")
 

@@ -40,8 +40,7 @@ def decide(
         changed = F.broadcast(rows.select(*keys.lookup_key(table.key)))
         old = F.broadcast(scope.prune(old, own).join(changed, keys.matches_lookup(own), "left_semi"))
     joined = rows.alias("c").join(old, keys.keys_equal(table.key, own, ("c.", "")), "left")
-    same = F.expr(f"{names.spark_struct(columns, 'c.')} <=> {names.spark_struct(columns, 'last.')}")
-    stale = ~same | F.col("last.is_deleted") | F.col("last.is_inferred")
+    stale = versions.differs(columns) | F.col("last.is_deleted") | F.col("last.is_inferred")
     decision = (
         F.when(F.col(f"c.{contract.REASON}").isNotNull(), F.lit(versions.REJECTED))
         .when(F.col("last").isNull(), F.lit(versions.NEW))

@@ -77,16 +77,16 @@ def decide(
     """
     on = keys.keys_equal(key, keys.key_names(key), ("c.", "l."))
     joined = candidates.alias("c").join(latest.alias("l"), on, "left")
-    changed = _differs([name for name in columns if name not in backfill])
+    changed = differs([name for name in columns if name not in backfill])
     for name, batch in backfill.items():
-        changed |= _differs([name]) & (F.col("l.last.recorded_batch") <= batch)
+        changed |= differs([name]) & (F.col("l.last.recorded_batch") <= batch)
     decision = (
         F.when(F.col(f"c.{REASON}").isNotNull(), F.lit(REJECTED))
         .when(F.col("l.last").isNull() | ~F.col("l.last.is_current"), F.lit(NEW))
         .when(changed, F.lit(CHANGED))
     )
     if backfill:
-        decision = decision.when(_differs(list(backfill)), F.lit(BACKFILLED))
+        decision = decision.when(differs(backfill), F.lit(BACKFILLED))
     decided = joined.select("c.*", *keys.as_key(key, "c."), "l.last", decision.alias(DECISION))
     decided = decided.where(F.col(DECISION).isNotNull())
     return decided.unionByName(backfill_rejected_rows(decided, columns, backfill)) if backfill else decided
@@ -102,16 +102,16 @@ def backfill_rejected_rows(decided: DataFrame, columns: Sequence[str], backfill:
         )
         for name, batch in backfill.items()
     }
-    differs = reduce(lambda one, other: one | other, (~now[name].eqNullSafe(then[name]) for name in backfill))
+    filled = reduce(lambda one, other: one | other, (~now[name].eqNullSafe(then[name]) for name in backfill))
     values = {**then, **now, DECISION: F.lit(BACKFILLED), REASON: F.lit(None).cast("string")}
-    return bad.where(differs).select(
+    return bad.where(filled).select(
         *(values[name].alias(name) if name in values else names.spark(name) for name in bad.columns)
     )
 
 
-def _differs(columns: Sequence[str]) -> Column:
-    """Whether a candidate and the last version of its key differ in some columns."""
-    return F.expr(f"NOT {names.spark_struct(columns, 'c.')} <=> {names.spark_struct(columns, 'l.last.')}")
+def differs(columns: Collection[str], now: str = "c.", before: str = "last.") -> Column:
+    """Whether a candidate and what there is of its key differ in some columns; NULL is a value like another."""
+    return F.expr(f"NOT {names.spark_struct(columns, now)} <=> {names.spark_struct(columns, before)}")
 
 
 def gone(latest: DataFrame, like: DataFrame) -> DataFrame:
@@ -139,8 +139,7 @@ def ahead(cut: Column) -> Column:
 
 def refers_anew(columns: Collection[str]) -> Column:
     """Condition of rows to write that refer, by some of ``columns``, to what the key's last version did not."""
-    same = F.expr(f"{names.spark_struct(columns)} <=> {names.spark_struct(columns, 'last.')}")
-    return F.col(DECISION).isin(NEW, CHANGED, BACKFILLED) & (F.col("last").isNull() | ~same)
+    return F.col(DECISION).isin(NEW, CHANGED, BACKFILLED) & differs(columns, now="")
 
 
 def valid_from_of(cut: Column) -> Column:
