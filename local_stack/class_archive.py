@@ -37,7 +37,8 @@ def build(target: Path) -> None:
         stack = lifecycle.up(state_dir, lifecycle.UpOptions(), lambda _: None)
         try:
             settings = replace(
-                RunnerSettings(state_dir=state_dir, endpoint=stack.aws.endpoint), class_archive=state_dir / "none"
+                RunnerSettings(state_dir=state_dir, endpoint=stack.aws.endpoint, store=stack.aws.store),
+                class_archive=state_dir / "none",
             )
             environment = job_environment(settings, os.environ)
             draft = target.with_suffix(".new")

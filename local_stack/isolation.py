@@ -22,6 +22,9 @@ from tidemark.base import aws
 REGION: Final = "eu-west-2"
 # The port "discard": nothing listens there.
 NOWHERE: Final = "http://127.0.0.1:9"
+# moto asks for none, the store for these; both answer on this machine alone.
+ACCESS_KEY: Final = "local"
+SECRET_KEY: Final = "local"  # noqa: S105 # nosec B105
 _OF_THE_USER: Final = ("AWS_", "BOTO", "FSSPEC", "PYICEBERG_", "MOTO_")
 # What libpq takes from the environment and our connections always say themselves, or what leads to a password.
 _LOOKED_UP: Final = (
@@ -30,13 +33,14 @@ _LOOKED_UP: Final = (
 )
 
 
-def variables(endpoint: str = NOWHERE) -> dict[str, str]:
-    """Give the variables of a process that knows the local AWS at `endpoint` and no other."""
+def variables(endpoint: str = NOWHERE, store: str = "") -> dict[str, str]:
+    """Give the variables of a process that knows the local AWS at `endpoint`, S3 at `store`, and no other."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ENDPOINT_URL_S3": store or endpoint,
         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",  # nosec B105 # moto wants some value
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -62,11 +66,11 @@ def _is_the_users(name: str) -> bool:
     )
 
 
-def enter(endpoint: str = NOWHERE) -> None:
-    """Isolate this process; may be called again, with another endpoint."""
+def enter(endpoint: str = NOWHERE, store: str = "") -> None:
+    """Isolate this process; may be called again, with other endpoints."""
     for name in os.environ.keys() - without_the_users(os.environ).keys():
         del os.environ[name]
-    os.environ.update(variables(endpoint))
+    os.environ.update(variables(endpoint, store))
     # What was made or read before knows the user's own settings.
     boto3.DEFAULT_SESSION = None
     aws.forget()

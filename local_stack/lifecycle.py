@@ -3,8 +3,8 @@
 Promises: whatever fails in :func:`up`, nothing that it started stays behind; leftovers of a crashed stack are removed
 before a new one starts; of two at once, the second waits.
 
-The lake lives in the daemon's memory. So the embedded databases live as long as the daemon and no longer: a warehouse
-without its lake, or the other way round, would be of no use.
+The lake's catalogue lives in the daemon's memory. So the lake's files and the embedded databases live as long as the
+daemon and no longer: a warehouse without its lake, or the other way round, would be of no use.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from local_stack import databases as own_databases
 from local_stack import isolation
 from local_stack.aws.client import REPO, LocalAws, LocalStackError
 from local_stack.aws.provisioning import provision
+from local_stack.aws.server import LAKE_DIR
 from local_stack.databases import DatabaseRef
 from local_stack.postgres.directory import ServerDirectory
 from local_stack.postgres.server import EmbeddedPostgres
@@ -129,6 +130,7 @@ def _start(state_dir: Path, wanted: UpOptions, model: Model, say: Report) -> Sta
         places, source, warehouse = own_databases.open_all(state_dir, wanted.source, wanted.warehouse, say)
         aws = deployed.result()
     say(f"local AWS:          {aws.endpoint}")
+    say(f"local S3:           {aws.about_store}")
     record = Record(
         model_dir=model_dir,
         model_name=model.name,
@@ -187,7 +189,8 @@ def _clean(state_dir: Path) -> bool:
     if (state_dir / RECORD_FILE).exists():
         (state_dir / RECORD_FILE).unlink()
         found = True
-    shutil.rmtree(state_dir / "tmp", ignore_errors=True)
+    for folder in ("tmp", LAKE_DIR):
+        shutil.rmtree(state_dir / folder, ignore_errors=True)
     return found
 
 

@@ -93,7 +93,7 @@ class Stack:
     def __init__(self, aws: LocalAws, record: Record) -> None:
         self.aws, self.record = aws, record
         self.state_dir, self.deployment = aws.state_dir, record.deployment()
-        isolation.enter(aws.endpoint)
+        isolation.enter(aws.endpoint, aws.store)
 
     @classmethod
     def attach(cls, state_dir: Path) -> Stack:
@@ -128,6 +128,7 @@ class Stack:
             notifications=self.aws.notifications,
             about={
                 "local AWS": f"{self.aws.endpoint}, process {self.aws.pid}",
+                "local S3": self.aws.about_store,
                 "model": f"{record.model_name} ({record.model_dir}), landing {record.landing_format}",
                 "source": source,
                 "warehouse": warehouse,

@@ -10,7 +10,6 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
@@ -19,10 +18,13 @@ from tidemark.base.aws import forget
 from local_stack import isolation
 from local_stack.aws.job_environment import RunnerSettings, job_environment
 from local_stack.aws.moto_patches import services_listed_once
+from local_stack.aws.object_store import ObjectStore, program
+from local_stack.aws.sdk import client
 from local_stack.isolation import REGION
 from local_stack.postgres.server import Credentials, EmbeddedPostgres
 from local_stack.simulator.day import create_schema, seed_history
 from tests import servers
+from tests.store_proxy import StoreProxy
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -76,7 +78,7 @@ def seeded(postgres: EmbeddedPostgres) -> Credentials:
 
 @pytest.fixture(scope="session")
 def job_variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of a job process, bound to a moto server of this session with one bucket, ``lake``.
+    """The environment of a job process, bound to a moto server and a store of this session with one bucket, ``lake``.
 
     It is only given, not set: most tests must not see it.
     """
@@ -84,15 +86,15 @@ def job_variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
-    settings = RunnerSettings(state_dir=tmp_path_factory.mktemp("jobs"), endpoint=f"http://127.0.0.1:{port}")
+    state_dir = tmp_path_factory.mktemp("jobs")
+    endpoint, store = f"http://127.0.0.1:{port}", ObjectStore(state_dir / "lake", state_dir / "s3.log")
+    if program():
+        store.start()
+    proxy = StoreProxy(store.endpoint or endpoint)
+    settings = RunnerSettings(state_dir=state_dir, endpoint=endpoint, store=proxy.endpoint)
     variables = job_environment(settings, os.environ)
-    boto3.client(
-        "s3",
-        endpoint_url=settings.endpoint,
-        region_name=REGION,
-        aws_access_key_id="local",
-        aws_secret_access_key="local",
-    ).create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+    place = {"LocationConstraint": REGION}
+    client("s3", settings.store).create_bucket(Bucket="lake", CreateBucketConfiguration=place)  # type: ignore[arg-type]
     answer = DomainDispatcherApplication.__call__
 
     def untraced(self: DomainDispatcherApplication, environ: dict[str, Any], start_response: Any) -> Any:
@@ -103,6 +105,8 @@ def job_variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
     with pytest.MonkeyPatch.context() as patch, services_listed_once():
         patch.setattr(DomainDispatcherApplication, "__call__", untraced)
         yield variables
+    proxy.stop()
+    store.stop()
     server.stop()
 
 

@@ -1,6 +1,6 @@
 """The local AWS from outside: start and stop the daemon, and talk to it.
 
-Owns the one place where boto3 clients of the local stack are made. Promises that nothing here can reach the real AWS
+Promises that nothing here can reach the real AWS
 (starting and attaching isolate the process; endpoint and dummy credentials are explicit), and that
 :meth:`LocalAws.stop` ends the daemon of this state directory or nothing at all.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import json
 import os
 import signal
@@ -21,13 +20,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
-from botocore.config import Config
-from tidemark.base import aws
 from tidemark.operations.executions import Notification
 
 from local_stack import isolation
-from local_stack.aws.server import LOCK_FILE, LOG_FILE, NOTIFICATIONS_FILE, STACK_FILE
-from local_stack.isolation import REGION
+from local_stack.aws import sdk
+from local_stack.aws.server import LAKE_DIR, LOCK_FILE, LOG_FILE, NOTIFICATIONS_FILE, STACK_FILE
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
@@ -43,8 +40,6 @@ _NOT_FOR_THE_DAEMON: Final = ("PG", "TIDEMARK_")
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 20.0
 
-Service = Literal["s3", "glue", "sns", "stepfunctions", "secretsmanager", "cloudwatch"]
-
 
 class LocalStackError(RuntimeError):
     """The local stack is not in the state that was asked for; the message says what to do."""
@@ -59,13 +54,16 @@ class LocalAws:
     state_dir
         Directory of the stack, absolute.
     endpoint
-        URL that answers for every service.
+        URL that answers for every service but S3.
+    store
+        URL of S3.
     pid
         Process id of the daemon.
     """
 
     state_dir: Path
     endpoint: str
+    store: str
     pid: int
 
     @classmethod
@@ -118,8 +116,8 @@ class LocalAws:
         with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
             found = json.loads((state_dir / STACK_FILE).read_text())
             if _is_running(state_dir):
-                isolation.enter(found["endpoint"])
-                return cls(state_dir, found["endpoint"], found["pid"])
+                isolation.enter(found["endpoint"], found["store"])
+                return cls(state_dir, found["endpoint"], found["store"], found["pid"])
         raise LocalStackError(
             f"no local stack is running in {state_dir}; start it with: tidemark up --state {state_dir}"
         )
@@ -149,9 +147,16 @@ class LocalAws:
     @overload
     def client(self, service: Literal["cloudwatch"]) -> CloudWatchClient: ...
 
-    def client(self, service: Service) -> Any:
+    def client(self, service: sdk.Service) -> Any:
         """Give a boto3 client that talks to this stack and, whatever the user's settings, to nothing else."""
-        return _client(service, self.endpoint)
+        return sdk.client(service, self.store if service == "s3" else self.endpoint)
+
+    @property
+    def about_store(self) -> str:
+        """Where S3 is, for people."""
+        if self.store == self.endpoint:
+            return "in the local AWS's memory, by moto: there is no SeaweedFS for this machine"
+        return f"{self.store}, SeaweedFS in {self.state_dir / LAKE_DIR}"
 
     def state_machine(self) -> str:
         """Look up the ARN of the one state machine.
@@ -184,19 +189,6 @@ class LocalAws:
         return [
             Notification(datetime.fromisoformat(line["time"]), line["subject"] or "", line["message"]) for line in lines
         ]
-
-
-@functools.cache
-def _client(service: Service, endpoint: str) -> Any:
-    """Make a client once: that takes longer than most calls."""
-    return aws.session().client(
-        service,
-        endpoint_url=endpoint,
-        region_name=REGION,
-        aws_access_key_id="local",
-        aws_secret_access_key="local",  # noqa: S106 # nosec B106 # moto wants some value
-        config=Config(proxies={"http": None}, s3={"addressing_style": "path"}),  # type: ignore[dict-item]
-    )
 
 
 def _is_running(state_dir: Path) -> bool:

@@ -108,6 +108,10 @@ class GlueRunner:
             kill_group(run.process)
             run.done.wait(2 * _GRACE_SECONDS)
 
+    def has_ended(self, run_id: str, within: float) -> bool:
+        """Whether a run ends within some seconds; returns as soon as it does."""
+        return self._runs[run_id].done.wait(within)
+
     def stop_all(self) -> None:
         """Stop every run that is still going, and every Java that waits for one."""
         for run_id in list(self._runs):

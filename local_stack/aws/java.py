@@ -100,7 +100,7 @@ class WarmJava:
 
     def __init__(self, settings: RunnerSettings) -> None:
         self._settings = settings
-        self._home = settings.state_dir / "tmp" / "spark-home"
+        self._home = settings.tmp_dir / "spark-home"
         self._token = secrets.token_hex(32)
         self._lock = threading.Lock()
         self._idle: list[Java] = []

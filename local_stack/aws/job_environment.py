@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from local_stack.isolation import variables
+from local_stack.isolation import ACCESS_KEY, SECRET_KEY, variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,8 +33,8 @@ class RunnerSettings:
     ----------
     state_dir
         Logs and temporary files go below it.
-    endpoint
-        URL of the local AWS.
+    endpoint, store
+        URLs of the local AWS and of its S3; the same if `store` is not given.
     library_dir, jars_dir
         Folders of the ``tidemark`` package (becomes PYTHONPATH) and of Spark's additional jars.
     class_archive
@@ -53,6 +53,7 @@ class RunnerSettings:
 
     state_dir: Path
     endpoint: str
+    store: str = ""
     library_dir: Path = Path(__file__).resolve().parents[2] / "glue_jobs"
     jars_dir: Path = Path(sys.prefix) / "jars"
     class_archive: Path = Path(sys.prefix) / "spark.jsa"
@@ -62,44 +63,31 @@ class RunnerSettings:
     insists_on_spark: bool = False
     keep_java_seconds: float = 1500.0
 
+    @property
+    def tmp_dir(self) -> Path:
+        """Where Spark's scratch files, Java's temporary files and Spark's own (unused) warehouse folder are."""
+        return self.state_dir / "tmp"
+
 
 def job_environment(settings: RunnerSettings, outer: Mapping[str, str]) -> dict[str, str]:
     """Build the whole environment of a job process; a few harmless variables of `outer`, the daemon's, are kept."""
-    tmp = settings.state_dir / "tmp"
-    tmp.mkdir(parents=True, exist_ok=True)
-    archive = settings.class_archive if settings.class_archive.exists() else None
-    submit = spark_submit_args(
-        settings.endpoint, settings.jars_dir, settings.cores, settings.driver_memory, tmp, archive
-    )
+    settings.tmp_dir.mkdir(parents=True, exist_ok=True)
     passed_on = {name: value for name, value in outer.items() if name in _PASSED_ON or name.startswith("COVERAGE_")}
     return passed_on | {
-        **variables(settings.endpoint),
+        **variables(settings.endpoint, settings.store),
         "PYTHONPATH": str(settings.library_dir),
         "PYTHONUNBUFFERED": "1",
         "PYSPARK_PYTHON": sys.executable,
-        "PYSPARK_SUBMIT_ARGS": submit,
+        "PYSPARK_SUBMIT_ARGS": spark_submit_args(settings),
         "SPARK_LAUNCHER_OPTS": _FAST_START,
         "SPARK_LOCAL_IP": "127.0.0.1",
-        "TMPDIR": str(tmp),
+        "TMPDIR": str(settings.tmp_dir),
     }
 
 
-def spark_submit_args(
-    endpoint: str, jars_dir: Path, cores: int, driver_memory: str, tmp_dir: Path, class_archive: Path | None = None
-) -> str:
-    """Put all that Spark must know because it runs here and not in Glue into ``PYSPARK_SUBMIT_ARGS``.
-
-    Parameters
-    ----------
-    endpoint, cores, driver_memory
-        URL of the local AWS, and the size of the session.
-    jars_dir
-        Folder of the additional jars; a class path with a wildcard costs no copying, unlike ``--jars``.
-    tmp_dir
-        For Spark's scratch files, Java's temporary files and Spark's own (unused) warehouse folder.
-    class_archive
-        Java's archive of preloaded classes, if there is one.
-    """
+def spark_submit_args(settings: RunnerSettings) -> str:
+    """Put all that Spark must know because it runs here and not in Glue into ``PYSPARK_SUBMIT_ARGS``."""
+    cores, store, scratch = str(settings.cores), settings.store or settings.endpoint, settings.tmp_dir
     conf = {
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -107,7 +95,7 @@ def spark_submit_args(
         "spark.ui.liveUpdate.period": "-1",
         "spark.sql.ui.explainMode": "simple",
         # A few thousand rows on two cores: generating and compiling code for them costs more than it saves.
-        "spark.sql.shuffle.partitions": str(cores),
+        "spark.sql.shuffle.partitions": cores,
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
@@ -115,22 +103,24 @@ def spark_submit_args(
         "spark.sql.optimizer.runtime.rowLevelOperationGroupFilter.enabled": "false",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
-        "spark.local.dir": str(tmp_dir),
-        "spark.sql.warehouse.dir": str(tmp_dir / "spark-warehouse"),
-        "spark.hadoop.fs.s3a.endpoint": endpoint,
+        "spark.local.dir": str(scratch),
+        "spark.sql.warehouse.dir": str(scratch / "spark-warehouse"),
+        "spark.hadoop.fs.s3a.endpoint": store,
         "spark.hadoop.fs.s3a.path.style.access": "true",
         "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
         "spark.hadoop.fs.s3a.aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
-        "spark.hadoop.fs.s3a.access.key": "local",
-        "spark.hadoop.fs.s3a.secret.key": "local",
-        "spark.sql.catalog.lake.glue.endpoint": endpoint,
-        "spark.sql.catalog.lake.s3.endpoint": endpoint,
+        "spark.hadoop.fs.s3a.access.key": ACCESS_KEY,
+        "spark.hadoop.fs.s3a.secret.key": SECRET_KEY,
+        "spark.sql.catalog.lake.glue.endpoint": settings.endpoint,
+        "spark.sql.catalog.lake.s3.endpoint": store,
         "spark.sql.catalog.lake.s3.path-style-access": "true",
     }
-    words = ["--master", f"local[{cores}]", "--driver-memory", driver_memory]
-    words += ["--driver-class-path", str(jars_dir / "*")]
-    java = [*_FAST_START.split(), *_ROOM, f"-Djava.io.tmpdir={tmp_dir}"]
-    java += [f"-XX:SharedArchiveFile={class_archive}"] if class_archive else []
+    # A class path with a wildcard costs no copying, unlike --jars.
+    words = ["--master", f"local[{cores}]", "--driver-memory", settings.driver_memory]
+    words += ["--driver-class-path", str(settings.jars_dir / "*")]
+    java = [*_FAST_START.split(), *_ROOM, f"-Djava.io.tmpdir={scratch}"]
+    if settings.class_archive.exists():
+        java.append(f"-XX:SharedArchiveFile={settings.class_archive}")
     words += ["--driver-java-options", shlex.join(java)]
     words += [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
     return shlex.join([*words, "pyspark-shell"])

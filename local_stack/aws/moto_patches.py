@@ -22,14 +22,20 @@ from moto.glue import models as glue_models
 from moto.glue.exceptions import EntityNotFoundException
 from moto.glue.responses import GlueResponse
 from moto.sns.models import Topic
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_callback
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_aws_sdk,
+    state_task_service_callback,
+)
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceCondition
+from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
 
 from local_stack.aws.glue_runner import GlueRunner, JobRun
+from local_stack.aws.sdk import client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# How often a task that waits for its job looks whether it is still wanted.
 _POLL_SECONDS: Final = 0.2
 
 
@@ -38,6 +44,17 @@ def services_listed_once() -> Iterator[None]:
     """Let moto remember which services it has."""
     known = frozenset(backends.list_of_moto_modules())
     with patch.object(backends, "list_of_moto_modules", lambda: known):
+        yield
+
+
+@contextlib.contextmanager
+def s3_is_elsewhere(store: str) -> Iterator[None]:
+    """Let the state machine ask the store for objects; moto asks itself for every service."""
+
+    def client_for(region: str, service: str, state_credentials: Any = None) -> Any:
+        return client("s3", store) if service == "s3" else boto_client_for(region, service, state_credentials)
+
+    with patch.object(state_task_service_aws_sdk, "boto_client_for", client_for):
         yield
 
 
@@ -111,7 +128,10 @@ def glue_runs_scripts(runner: GlueRunner) -> Iterator[None]:
 
 @contextlib.contextmanager
 def sync_tasks(runner: GlueRunner) -> Iterator[None]:
-    """Make ``glue:startJobRun.sync`` work, and stop the job when its task or its execution ends before it does."""
+    """Make ``glue:startJobRun.sync`` work, and stop the job when its task or its execution ends before it does.
+
+    moto would ask itself again and again; the runner knows when the job has ended, so moto asks once.
+    """
     task = glue_task.StateTaskServiceGlue
     sync_to_start_job_run, eval_sync = task._sync_to_start_job_run, task._eval_sync  # noqa: SLF001
     waiting: dict[int, str] = {}
@@ -120,17 +140,21 @@ def sync_tasks(runner: GlueRunner) -> Iterator[None]:
         waiting[id(env)] = env.stack[-1]["JobRunId"]
         return sync_to_start_job_run(self, env, *args, **kwargs)
 
-    def wait(self: glue_task.StateTaskServiceGlue, env: Any, *args: Any, **kwargs: Any) -> Any:
-        run_id = waiting.pop(id(env))
+    def wait(self: glue_task.StateTaskServiceGlue, env: Any, **kwargs: Any) -> Any:
+        run_id, look = waiting.pop(id(env)), kwargs.pop("sync_resolver")
+
+        def look_at_the_end() -> Any:
+            return look() if runner.has_ended(run_id, _POLL_SECONDS) else None
+
         try:
-            return eval_sync(self, env, *args, **kwargs)
+            return eval_sync(self, env, sync_resolver=look_at_the_end, **kwargs)
         finally:
             runner.stop(run_id)
 
     patterns = {ResourceCondition.Sync, ResourceCondition.WaitForTaskToken}
     with (
         patch.object(glue_task, "_SUPPORTED_INTEGRATION_PATTERNS", patterns),
-        patch.object(state_task_service_callback, "_DELAY_SECONDS_SYNC_CONDITION_CHECK", _POLL_SECONDS),
+        patch.object(state_task_service_callback, "_DELAY_SECONDS_SYNC_CONDITION_CHECK", 0),
         patch.object(task, "_sync_to_start_job_run", remember),
         patch.object(task, "_eval_sync", wait),
     ):

@@ -1,13 +1,14 @@
-"""The local AWS as one process: moto's server, executing the real state machine, with Glue played by the runner.
+"""The local AWS: moto's server, executing the real state machine, with Glue played by the runner and S3 by a store.
 
-Owns the binding between moto and :mod:`local_stack.aws.glue_runner`, and the daemon ``python -m
-local_stack.aws.server --state DIR``. The daemon promises that
+Owns the binding between moto, :mod:`local_stack.aws.glue_runner` and :mod:`local_stack.aws.object_store`, and the
+daemon ``python -m local_stack.aws.server --state DIR``. The daemon promises that
 
-- ``DIR/stack.json`` (endpoint, process id) exists only while the endpoint answers, and is written in one step;
+- ``DIR/stack.json`` (endpoints, process id) exists only while the endpoint answers, and is written in one step;
 - ``DIR/stack.lock`` is locked as long as the process lives, so that there is one per directory, and whoever wants to
   stop it can be sure that the process id is not somebody else's;
-- SIGTERM ends it together with every job process it started;
-- it writes no secret to disk: all of AWS is in its memory. Log: ``DIR/logs/aws.log``.
+- SIGTERM ends it together with every job process and the store that it started;
+- it writes no secret to disk: all of AWS but S3's objects (``DIR/lake``) is in its memory. Logs: ``DIR/logs/aws.log``
+  and ``DIR/logs/s3.log``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,14 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from local_stack.aws.glue_runner import GlueRunner
 from local_stack.aws.job_environment import RunnerSettings
-from local_stack.aws.moto_patches import glue_runs_scripts, notifications_kept, services_listed_once, sync_tasks
+from local_stack.aws.moto_patches import (
+    glue_runs_scripts,
+    notifications_kept,
+    s3_is_elsewhere,
+    services_listed_once,
+    sync_tasks,
+)
+from local_stack.aws.object_store import ObjectStore, ObjectStoreError, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +46,9 @@ STACK_FILE: Final = "stack.json"
 LOCK_FILE: Final = "stack.lock"
 NOTIFICATIONS_FILE: Final = "notifications.jsonl"
 LOG_FILE: Final = "logs/aws.log"
+STORE_LOG_FILE: Final = "logs/s3.log"
+LAKE_DIR: Final = "lake"
+"""Where the store keeps its objects, below the stack's directory."""
 KEEP_JAVA: Final = "TIDEMARK_KEEP_JAVA_SECONDS"
 """Environment variable: how long the daemon keeps an idle Java for the next job; 0: each job has one of its own."""
 
@@ -64,19 +75,31 @@ class LocalServer:
         self._seconds_per_minute, self._keep_java_seconds = seconds_per_minute, keep_java_seconds
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._patches = contextlib.ExitStack()
+        self._store = ObjectStore(self.state_dir / LAKE_DIR, self.state_dir / STORE_LOG_FILE) if program() else None
         self.runner: GlueRunner
         self.endpoint: str
+        self.store: str
 
     def start(self) -> None:
-        """Serve from a free port; returns when requests are answered."""
-        self.state_dir.mkdir(parents=True, exist_ok=True)
+        """Serve from a free port; returns when requests are answered.
+
+        Raises
+        ------
+        ObjectStoreError
+            If S3 does not start.
+        """
+        (self.state_dir / STORE_LOG_FILE).parent.mkdir(parents=True, exist_ok=True)
+        if self._store:
+            self._store.start()
         self._server.start()
         _, port = self._server.get_host_and_port()
         self.endpoint = f"http://127.0.0.1:{port}"
+        self.store = self._store.endpoint if self._store else self.endpoint
         self.runner = GlueRunner(
             RunnerSettings(
                 state_dir=self.state_dir,
                 endpoint=self.endpoint,
+                store=self.store,
                 seconds_per_minute=self._seconds_per_minute,
                 keep_java_seconds=self._keep_java_seconds,
             )
@@ -86,14 +109,17 @@ class LocalServer:
         self._patches.enter_context(patch.dict(os.environ, environment))
         self._patches.enter_context(patch.dict(default_user_config, {"stepfunctions": {"execute_state_machine": True}}))
         self._patches.enter_context(services_listed_once())
+        self._patches.enter_context(s3_is_elsewhere(self.store))
         self._patches.enter_context(glue_runs_scripts(self.runner))
         self._patches.enter_context(sync_tasks(self.runner))
         self._patches.enter_context(notifications_kept(self.state_dir / NOTIFICATIONS_FILE))
 
     def stop(self) -> None:
-        """Stop the jobs, then the server, and give moto back as it was."""
+        """Stop the jobs, then the servers, and give moto back as it was."""
         self.runner.stop_all()
         self._server.stop()
+        if self._store:
+            self._store.stop()
         self._patches.close()
 
 
@@ -123,9 +149,12 @@ def main(argv: list[str] | None = None) -> None:
     with _locked(state_dir):
         kept = float(os.environ.get(KEEP_JAVA) or RunnerSettings.keep_java_seconds)
         server = LocalServer(state_dir, keep_java_seconds=kept)
-        server.start()
+        try:
+            server.start()
+        except ObjectStoreError as failure:
+            raise SystemExit(str(failure)) from None
         draft = stack_file.with_suffix(".new")
-        draft.write_text(json.dumps({"endpoint": server.endpoint, "pid": os.getpid()}))
+        draft.write_text(json.dumps({"endpoint": server.endpoint, "store": server.store, "pid": os.getpid()}))
         draft.replace(stack_file)
         end.wait()
         stack_file.unlink(missing_ok=True)

@@ -24,6 +24,8 @@ from tidemark.lake.tables import Lake
 from tidemark.landing.area import Landing
 from tidemark.warehouse.postgres.load import PostgresLoad
 
+from tests.store_proxy import SORRY, StoreProxy
+
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
@@ -126,12 +128,6 @@ class Sabotage:
         return wrapped
 
 
-_SORRY: Final = (
-    b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>InternalError</Code><Message>We encountered an '
-    b"internal error. Please try again.</Message><RequestId>1</RequestId></Error>"
-)
-
-
 @dataclass
 class BadNetwork:
     """S3 and Glue that sometimes answer 500, answer late, or lose the answer to a request that they have fulfilled.
@@ -162,9 +158,10 @@ class BadNetwork:
     def armed(self) -> Iterator[BadNetwork]:
         """Stand between every client of this process' local AWS, the JVM included, and its answers."""
         original = DomainDispatcherApplication.__call__
+        spoil = self._choose
 
         def answer(application: Any, environ: dict[str, Any], start_response: Any) -> Any:
-            fault = self._choose(environ)
+            fault = spoil(environ["REQUEST_METHOD"], environ["PATH_INFO"])
             if fault == "slow":
                 time.sleep(0.3)
             if fault not in ("refused", "lost"):
@@ -174,13 +171,16 @@ class BadNetwork:
             else:
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response("500 Internal Server Error", [("Content-Type", "application/xml")])
-            return [_SORRY]
+            return [SORRY]
 
-        with mock.patch.object(DomainDispatcherApplication, "__call__", answer):
+        with (
+            mock.patch.object(DomainDispatcherApplication, "__call__", answer),
+            mock.patch.object(StoreProxy, "fault", lambda _, method, path: spoil(method, path)),
+        ):
             yield self
 
-    def _choose(self, environ: dict[str, Any]) -> str:
-        request = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
+    def _choose(self, method: str, path: str) -> str:
+        request = f"{method} {path}"
         with self._lock:
             spared = len(self.suffered) >= self.budget or self.rng.random() > self.share
             if spared or not re.match(self.requests, request):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pyiceberg.table import Table
-from tidemark.base import aws, storage
+from tidemark.base import storage
 from tidemark.base.credentials import Credentials
 from tidemark.base.metrics import Metrics
 from tidemark.jobs.extract import ExtractRequest, extract
@@ -40,10 +40,8 @@ _numbers = count(1)
 
 
 def new_landing(name: str) -> Landing:
-    """A landing area in a bucket of its own: to list a few of a bucket's objects, moto looks at all of them."""
-    name, place = name.replace("_", "-"), {"LocationConstraint": aws.region()}
-    aws.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=place)  # type: ignore[arg-type]
-    return Landing(f"s3://{name}/landing")
+    """A landing area of its own."""
+    return Landing(f"s3://lake/{name}")
 
 
 def credentials_of(database: Database, **changes: Any) -> Credentials:

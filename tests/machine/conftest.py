@@ -131,7 +131,7 @@ def new_deployment(name: str) -> Deployment:
 def new_pipeline(server: LocalServer, scripts: Path) -> Pipeline:
     """Make an unprovisioned deployment with names of its own."""
     deployment = new_deployment(f"m{next(_numbers)}")
-    aws = LocalAws(server.state_dir, server.endpoint, os.getpid())
+    aws = LocalAws(server.state_dir, server.endpoint, server.store, os.getpid())
     return Pipeline(aws, server, deployment, scripts)
 
 

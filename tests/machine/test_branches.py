@@ -329,8 +329,8 @@ def test_arguments_and_their_values_stay_out_of_the_logs(pipeline: Pipeline) -> 
     text = log.read_text()
     assert "started" in text
     assert "--accept_deletes" in text
-    everything = [path.read_text() for path in pipeline.server.state_dir.rglob("*") if path.is_file()]
-    assert not [text for text in everything if "hunter2-secret" in text]
+    everything = [path.read_bytes() for path in pipeline.server.state_dir.rglob("*") if path.is_file()]
+    assert not [content for content in everything if b"hunter2-secret" in content]
 
 
 def test_limits_add_up_to_less_than_a_tick() -> None:

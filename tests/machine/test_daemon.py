@@ -86,7 +86,7 @@ def test_a_stale_stack_file_is_not_believed(tmp_path: Path) -> None:
     (tmp_path / "stack.json").write_text(json.dumps({"endpoint": "http://127.0.0.1:1", "pid": bystander}))
     with pytest.raises(LocalStackError, match="no local stack is running"):
         LocalAws.attach(tmp_path)
-    LocalAws(tmp_path, "http://127.0.0.1:1", bystander).stop()
+    LocalAws(tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:1", bystander).stop()
     assert is_alive(bystander)
 
 

@@ -27,7 +27,7 @@ FAILS = "raise SystemExit('the source is closed today')"
 @pytest.fixture
 def dev(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
     """A stage of its own with the shop's model, as the template would have made it; this process has AWS settings only."""
-    for name, value in isolation.variables(pipeline.aws.endpoint).items():
+    for name, value in isolation.variables(pipeline.aws.endpoint, pipeline.aws.store).items():
         monkeypatch.setenv(name, value)
     aws.forget()
     stage = pipeline.deployment.model_name

@@ -48,9 +48,10 @@ def client(service: Service) -> Any:
     return _client(service)
 
 
-def endpoint() -> str | None:
-    """The endpoint of all AWS services if it is not AWS itself (the SDKs' own variable AWS_ENDPOINT_URL), else None."""
-    return os.environ.get("AWS_ENDPOINT_URL")
+def endpoint(service: Service | None = None) -> str | None:
+    """The endpoint of AWS, or of a service, as the SDKs' own variables name it; None if that is AWS's own."""
+    own = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") if service else None
+    return own or os.environ.get("AWS_ENDPOINT_URL")
 
 
 def region() -> str:

@@ -117,7 +117,7 @@ class _Catalog(GlueCatalog):
     """Glue's, whose tables share one file system: making one takes longer than reading a small table."""
 
     def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:  # noqa: ARG002
-        return _files(aws.region(), aws.endpoint())
+        return _files(aws.region(), aws.endpoint("s3"))
 
 
 @functools.cache

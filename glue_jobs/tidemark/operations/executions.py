@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 ExecutionStatus = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
 StateStatus = Literal["RUNNING", "SUCCEEDED", "FAILED"]
 
-_POLL_SECONDS: Final = 0.4
+# Asked again after a tenth of the time that an execution has taken, within these bounds.
+_POLL_SECONDS: Final = (0.1, 1.0)
 _FAILURES: Final = frozenset({"TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed", "FailStateEntered"})
 
 
@@ -126,7 +127,8 @@ def wait(
             return found
         if time.monotonic() > deadline:
             raise TimeoutError(f"execution {found.name} still runs after {timeout:.0f} s, in {found.final_state}")
-        time.sleep(_POLL_SECONDS)
+        shortest, longest = _POLL_SECONDS
+        time.sleep(min(max(found.seconds / 10, shortest), longest))
 
 
 def describe(states: SFNClient, arn: str) -> Execution:

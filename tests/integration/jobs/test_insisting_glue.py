@@ -55,7 +55,8 @@ class Glue:
 @pytest.fixture
 def runner(job_variables: dict[str, str], tmp_path: Path) -> Iterator[GlueRunner]:
     endpoint = job_variables["AWS_ENDPOINT_URL"]
-    runner = GlueRunner(RunnerSettings(state_dir=tmp_path, endpoint=endpoint, insists_on_spark=True))
+    store = job_variables["AWS_ENDPOINT_URL_S3"]
+    runner = GlueRunner(RunnerSettings(state_dir=tmp_path, endpoint=endpoint, store=store, insists_on_spark=True))
     yield runner
     runner.stop_all()
 

@@ -55,7 +55,9 @@ def deploy(shop: Harness, folder: Path) -> None:
         warehouse_secret=f"{name}-warehouse",
         start_spark=True,
     )
-    provision(LocalAws(folder, os.environ["AWS_ENDPOINT_URL"], os.getpid()), deployment)
+    provision(
+        LocalAws(folder, os.environ["AWS_ENDPOINT_URL"], os.environ["AWS_ENDPOINT_URL_S3"], os.getpid()), deployment
+    )
 
 
 def call(*arguments: str) -> Any:

@@ -150,7 +150,7 @@ def test_a_lake_follows_its_source_tick_by_tick(shop: Harness) -> None:
     storage.put(f"{shop.landing.uri}/manifests/0000000007.json", other.to_json())
     before = shop.snapshots()
     with pytest.raises(
-        LandingError, match=r"^manifest 7 in s3://landing-\d+/landing belongs to another landing area than"
+        LandingError, match=r"^manifest 7 in s3://lake/landing-\d+ belongs to another landing area than"
     ):
         shop.transform()
     assert changed(shop, before) == set()

@@ -142,8 +142,12 @@ def echo_in_place_of_java(folder: Path) -> Path:
 def test_odd_folder_names_reach_java_as_they_are(tmp_path: Path) -> None:
     """Quoted twice: pyspark takes the options apart, then Spark's launcher those for Java."""
     odd = tmp_path / ODD
+    odd.mkdir()
     archive, draft, tmp = odd / "spark.jsa", odd / "spark.new", odd / "tmp"
-    submit = spark_submit_args("http://127.0.0.1:1", odd / "jars", 2, "1g", tmp, archive)
+    archive.touch()
+    submit = spark_submit_args(
+        RunnerSettings(state_dir=odd, endpoint="http://127.0.0.1:1", jars_dir=odd / "jars", class_archive=archive)
+    )
     found = as_spark_reads(with_java_option(submit, f"-XX:ArchiveClassesAtExit={draft}"), tmp_path)
     assert f"-Djava.io.tmpdir={tmp}" in found["-D"]
     assert f"-XX:SharedArchiveFile={archive}" in found["-XX:"]
@@ -174,16 +178,23 @@ def test_a_class_archive_is_used_when_there_is_one(tmp_path: Path) -> None:
 
 
 def test_spark_submit_args(tmp_path: Path) -> None:
-    words = shlex.split(spark_submit_args("http://127.0.0.1:7", tmp_path / "a b", 2, "2g", tmp_path / "t t"))
+    settings = RunnerSettings(
+        state_dir=tmp_path / "s s",
+        endpoint="http://127.0.0.1:7",
+        store="http://127.0.0.1:8",
+        jars_dir=tmp_path / "a b",
+    )
+    words = shlex.split(spark_submit_args(settings))
     assert words[-1] == "pyspark-shell"
     assert words[words.index("--master") + 1] == "local[2]"
     assert words[words.index("--driver-class-path") + 1] == f"{tmp_path}/a b/*"
     conf = dict(words[at + 1].split("=", 1) for at, word in enumerate(words) if word == "--conf")
-    assert conf["spark.hadoop.fs.s3a.endpoint"] == "http://127.0.0.1:7"
+    assert conf["spark.hadoop.fs.s3a.endpoint"] == "http://127.0.0.1:8"
+    assert conf["spark.sql.catalog.lake.s3.endpoint"] == "http://127.0.0.1:8"
     assert conf["spark.sql.catalog.lake.glue.endpoint"] == "http://127.0.0.1:7"
     assert not [name for name in conf if "region" in name], "a session says it itself, here as on Glue"
     java = shlex.split(words[words.index("--driver-java-options") + 1])
-    assert f"-Djava.io.tmpdir={tmp_path}/t t" in java
+    assert f"-Djava.io.tmpdir={tmp_path}/s s/tmp" in java
 
 
 def run(tmp_path: Path, text: str, minutes: float = 1.0, run_id: str = "jr_1") -> tuple[GlueRunner, JobRun]:

@@ -23,10 +23,11 @@ from tidemark.base import storage
 from tidemark.lake import reader
 from local_stack import isolation
 
-isolation.enter(sys.argv[1])
+isolation.enter(sys.argv[1], sys.argv[2])
 assert storage.names("s3://lake/nothing-here") == []
 assert boto3.client("secretsmanager").list_secrets()["SecretList"] is not None
 assert boto3.client("glue").meta.endpoint_url == sys.argv[1]
+assert boto3.client("s3").meta.endpoint_url == sys.argv[2]
 config = boto3.client("s3").meta.config
 assert not config.use_fips_endpoint and not config.use_dualstack_endpoint
 assert boto3.Session().available_profiles == []
@@ -55,7 +56,7 @@ def test_every_sdk_of_a_command_finds_the_local_aws_and_no_other(
     environment = os.environ | hostile.environment(tmp_path, proxy)
     paths = os.pathsep.join([str(ROOT), str(ROOT / "glue_jobs")])
     done = subprocess.run(  # noqa: S603 - the text above
-        [sys.executable, "-c", CHILD, job_variables["AWS_ENDPOINT_URL"]],
+        [sys.executable, "-c", CHILD, job_variables["AWS_ENDPOINT_URL"], job_variables["AWS_ENDPOINT_URL_S3"]],
         env=environment | {"PYTHONPATH": paths},
         cwd=tmp_path,
         capture_output=True,
@@ -73,7 +74,8 @@ def test_a_password_can_still_be_looked_up() -> None:
 
 
 def test_a_client_without_an_endpoint_gets_nowhere() -> None:
-    assert isolation.variables()["AWS_ENDPOINT_URL"] == "http://127.0.0.1:9"
+    found = isolation.variables()
+    assert found["AWS_ENDPOINT_URL"] == found["AWS_ENDPOINT_URL_S3"] == "http://127.0.0.1:9"
 
 
 def test_jobs_read_no_file_of_the_user(tmp_path: Path, proxy: hostile.Proxy) -> None:
