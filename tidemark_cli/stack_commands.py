@@ -53,7 +53,7 @@ def up(
 ) -> None:
     """Start the local AWS and the databases, and deploy the pipeline there.
 
-    The lake lives in the memory of the local AWS: it lasts until `tidemark down` or a reboot, not longer.
+    The lake lasts until `tidemark down` or a reboot, not longer.
     """
     local_only(ctx)
     out = show.console()
@@ -121,7 +121,7 @@ def _days(connection: Any, days: int, seed: int) -> Iterator[Any]:
 def down(ctx: typer.Context, state: State = DEFAULT_STATE) -> None:
     """Stop everything and remove the embedded databases; the logs stay.
 
-    The lake was in the memory of the local AWS and is gone then. Your own databases keep what they have.
+    The lake is gone then. Your own databases keep what they have.
     """
     local_only(ctx)
     out = show.console()

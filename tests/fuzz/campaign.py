@@ -17,6 +17,7 @@ from tests.fuzz.models import SWITCHES, named
 from tests.fuzz.sabotage import BadNetwork, KilledError, Sabotage, When, terminator
 from tests.fuzz.scene import Scene
 from tests.fuzz.source_work import SourceWork
+from tests.integration.conftest import read_by_spark_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,7 @@ DEADLY: Final = (
 LEAVING: Final[tuple[tuple[str, When], ...]] = (("put manifests", "after"), ("append etl_batches", "before"))
 
 _COMPACTIONS: Final = 0.06
+_BY_SPARK: Final = 0.3
 
 
 class Campaign:
@@ -100,8 +102,9 @@ class Campaign:
         self.work.log.append(f"-- tick, {fault or 'no fault'}")
         full = self._random.random() < 0.1
         landing_format = self._random.choice(["parquet", "parquet", "csv"])
+        by_spark = read_by_spark_alone() if self._random.random() < _BY_SPARK else nullcontext()
         try:
-            with fault.armed() if fault else nullcontext():
+            with fault.armed() if fault else nullcontext(), by_spark:
                 self.scene.run_jobs(full=full, landing_format=landing_format)
         except (KilledError, Exception) as error:
             if fault is None or not fault.struck or isinstance(error, AssertionError):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 from pyiceberg.table import Table
@@ -25,6 +27,7 @@ from tidemark.landing.manifest import Manifest
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
 from tidemark.operations.compare_rows import Difference, compare_stars
+from tidemark.source import few_rows
 from tidemark.warehouse.kinds import DEFAULT_KIND, open_warehouse
 from tidemark.warehouse.protocol import Warehouse
 
@@ -196,6 +199,20 @@ class Harness:
                 snapshot = reader.catalog.load_table(identifier).current_snapshot()
                 result[".".join(identifier)[len(self.model.name) + 1 :]] = snapshot.snapshot_id if snapshot else None
         return result
+
+
+@contextmanager
+def read_by_spark_alone() -> Iterator[None]:
+    """Let Spark read the few rows of the tests, too."""
+    with mock.patch.object(few_rows, "is_of_few", return_value=False):
+        yield
+
+
+@pytest.fixture
+def by_spark() -> Iterator[None]:
+    """The tables are read as large ones are."""
+    with read_by_spark_alone():
+        yield
 
 
 @pytest.fixture(scope="session")

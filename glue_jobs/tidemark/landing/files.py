@@ -7,13 +7,18 @@ text comes back as it was. Decoding is sequential replacement; ``%25`` comes las
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Final
 
+import pyarrow.parquet as pq
+
+from tidemark.base import storage
 from tidemark.base.quoting import spark as quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 _CODES: Final = (("%", "%25"), ('"', "%22"), ("\\n", "%0A"), ("\\r", "%0D"))
@@ -32,6 +37,10 @@ _OPTIONS: Final[dict[str, str]] = {
 _LOOK_OFTEN: Final = {"parquet.block.size.row.check.min": "8", "parquet.page.size.row.check.min": "8"}
 
 
+# By this Spark knows that old days and moments stand in the calendar of today, not in one of its own earlier ones.
+_AS_SPARK_WRITES: Final = {"org.apache.spark.version": "4.1.1"}
+
+
 def write(frame: DataFrame, target: str, file_format: str) -> None:
     """Write a frame below ``target`` (``s3://…``) as ``parquet`` or ``csv``."""
     writer = frame.write.mode("overwrite")
@@ -41,6 +50,14 @@ def write(frame: DataFrame, target: str, file_format: str) -> None:
         writer.csv(target)
     else:
         writer.options(compression="zstd", **_LOOK_OFTEN).parquet(target)
+
+
+def write_few(rows: pa.Table, target: str) -> str:
+    """Write a few rows to one Parquet file below ``target``, as Spark would; return its name."""
+    content, name = io.BytesIO(), f"{target}/part-00000.zstd.parquet"
+    pq.write_table(rows.replace_schema_metadata(_AS_SPARK_WRITES), content, compression="zstd")
+    storage.put(name, content.getvalue())
+    return name
 
 
 def read(spark: SparkSession, files: Sequence[str], columns: Mapping[str, str], file_format: str) -> DataFrame:

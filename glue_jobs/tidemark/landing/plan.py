@@ -87,6 +87,7 @@ def _plan_difference(
     scan = snapshot.scan(table, changed)
     shift, groups = before.shift, before.groups
     listed: tuple[int, ...] | None = ()
+    now: dict[int, tuple[int, int, int, int]] = {}
     old = (before.count, int(before.key_hash))
     same_keys = (scan.count, scan.key_hash) == old
     if not same_keys:
@@ -102,7 +103,8 @@ def _plan_difference(
     if listed is None:
         reads.append(_keys(table, scan, (), scan.count))
     elif listed:
-        reads.append(_keys(table, scan, (sql.in_groups(table, shift, listed),), None))
+        there = sum(now[group][0] for group in listed if group in now)
+        reads.append(_keys(table, scan, (sql.in_groups(table, shift, listed),), there))
     entry = TableEntry(
         mode="delta" if reads else "none",
         why=_words(scan, before, bool(reads)),
@@ -120,7 +122,7 @@ def _rows(table: SourceTable, scan: Scan, conditions: tuple[str, ...], expected:
     return PlannedRead(table=table, conditions=conditions, expected_rows=expected, widest=scan.widest)
 
 
-def _keys(table: SourceTable, scan: Scan, conditions: tuple[str, ...], expected: int | None) -> PlannedRead:
+def _keys(table: SourceTable, scan: Scan, conditions: tuple[str, ...], expected: int) -> PlannedRead:
     widest = scan.widest_key
     return PlannedRead(table=table, keys_only=True, conditions=conditions, expected_rows=expected, widest=widest)
 

@@ -1,81 +1,87 @@
-"""From the readers' frames to files in the landing area.
+"""From the source's rows to files in the landing area: a few by this process alone, many by Spark.
 
 Promises: what is landed has exactly the rows that the scan on the same snapshot counted.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
-from pyspark.sql import Observation
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
-
-from tidemark.base import storage
 from tidemark.base.errors import SourceError
-from tidemark.landing import files
-from tidemark.source import queries, readers
+from tidemark.source import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pyspark.sql import SparkSession
 
     from tidemark.source.queries import PlannedRead
     from tidemark.source.snapshot import SourceSnapshot
 
-CONCURRENT_TABLES = 4
+Files = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Landed:
     """What a read left in the landing area."""
 
-    files: tuple[str, ...]
+    files: Files
     rows: int
     columns: dict[str, str]
 
 
 def read_all(
-    spark: SparkSession, snapshot: SourceSnapshot, reads: Sequence[PlannedRead], folder: str, file_format: str
+    spark: Callable[[], SparkSession],
+    snapshot: SourceSnapshot,
+    reads: Sequence[PlannedRead],
+    folder: str,
+    file_format: str,
 ) -> dict[tuple[str, bool], Landed]:
-    """Do all reads, a few at a time; return what each left, by its table's name and whether it read keys only.
+    """Do all reads; return what each left, by its table's name and whether it read keys only.
 
     Parameters
     ----------
+    spark
+        Gives the session, if one is needed.
     folder
         Where: each read has a folder of its name in it.
 
     Raises
     ------
     SourceError
-        If a reader failed, or landed another number of rows than the scan counted.
+        If a read failed, or landed another number of rows than the scan counted.
     """
-    if snapshot.credentials.ca_file:
-        # To the executors' working directories: there, as here, the driver finds it by its name.
-        spark.sparkContext.addFile(snapshot.credentials.ca_file)
-    with ThreadPoolExecutor(CONCURRENT_TABLES) as pool:
-        landed = pool.map(lambda read: _land(spark, snapshot, read, f"{folder}/{read.name}", file_format), reads)
-        return {(read.table.name, read.keys_only): found for read, found in zip(reads, landed, strict=True)}
+    from tidemark.source import few_rows  # noqa: PLC0415 - an idle tick needs no Arrow
+
+    few = [read for read in reads if file_format == "parquet" and few_rows.is_of_few(snapshot, read)]
+    many = [read for read in reads if read not in few]
+    left = _land_few(snapshot, few, folder)
+    if many:
+        from tidemark.landing.spark_writer import land_many  # noqa: PLC0415 - few rows need no Spark
+
+        left |= land_many(spark(), snapshot, many, folder, file_format)
+    return {(read.table.name, read.keys_only): _landed(snapshot, read, *left[read.name]) for read in reads}
 
 
-def _land(spark: SparkSession, snapshot: SourceSnapshot, read: PlannedRead, target: str, file_format: str) -> Landed:
-    counted = Observation()
-    try:
-        frame = readers.frame_of(spark, snapshot, read).observe(counted, F.count(F.lit(1)).alias("rows"))
-        files.write(frame, target, file_format)
-    except (PySparkException, Py4JError, OSError) as error:
-        raise readers.reading_failed(read.table, error) from None
-    rows = int(counted.get["rows"])
+def _land_few(snapshot: SourceSnapshot, reads: Sequence[PlannedRead], folder: str) -> dict[str, tuple[Files, int]]:
+    """Land tables one by one; return the files and the number of rows of each read, by its name."""
+    from tidemark.landing.files import write_few  # noqa: PLC0415 - as above
+    from tidemark.source.few_rows import fetch  # noqa: PLC0415
+
+    left: dict[str, tuple[Files, int]] = {}
+    for read in reads:
+        rows = fetch(snapshot, read)
+        left[read.name] = (write_few(rows, f"{folder}/{read.name}"),), rows.num_rows
+    return left
+
+
+def _landed(snapshot: SourceSnapshot, read: PlannedRead, parts: Files, rows: int) -> Landed:
     if read.expected_rows is not None and rows != read.expected_rows:
         raise SourceError(
             f"{queries.relation(read.table)}: {rows} rows were read where the same snapshot counted "
             f"{read.expected_rows}",
             do="nothing was landed; report this with the run's log",
         )
-    parts = tuple(f"{target}/{name}" for name in storage.names(target) if name.startswith("part-"))
     types = snapshot.tables[read.table.name].types
     return Landed(parts, rows, {name: types[name].spark for name in read.columns})

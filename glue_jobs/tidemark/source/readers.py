@@ -7,54 +7,24 @@ are.
 
 from __future__ import annotations
 
-import re
 from functools import reduce
 from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame, SparkSession
 
-from tidemark.base.errors import SourceError
 from tidemark.base.sessions import NO_TIMEOUTS, PIN, PIN_AT_START
 from tidemark.source import queries as sql
 from tidemark.source import snapshot as snapshots
+from tidemark.source.reading import rows_per_fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from tidemark.model.definition import SourceTable
-    from tidemark.model.types import PgType
     from tidemark.source.snapshot import SourceSnapshot
 
-MOST_ROWS = 5000
-FETCH_BYTES = 16 * 2**20
 _PAGE_BYTES = 8192
 _PARTITION_BYTES = 64 * 2**20
 _MAX_PARTITIONS = 16
-# What a reader's error says (in lower case), what was expected, and what to do.
-_ADVICE = (
-    (
-        ("infinity", "infinite", "nan", "bigint out of range"),
-        "finite values, before the year 294247, in columns of a date, time or numeric(p,s) type",
-        "declare the column as text in source.yml (docs/types.md)",
-    ),
-    (
-        ("invalid byte sequence",),
-        "text in the database's encoding (SQL_ASCII checks none)",
-        "fix the value in the source, or leave the column out of source.yml",
-    ),
-    (
-        ("snapshot identifier", 'snapshot "', "outside the exported snapshot"),
-        "every connection on one and the same server, with a session of its own",
-        "give the server's own address: no reader endpoint or load balancer, no pooler in transaction mode",
-    ),
-    (
-        ("outofmemory", "java heap space", "answer from java side is empty", "connection refused"),
-        "rows that fit the job's memory a few at a time",
-        "give the extract job workers with more memory, or leave its widest columns out of source.yml",
-    ),
-)
-_QUOTED_VALUE = re.compile(r': ".*"?$')
-_AGAIN = ("", "the next tick repeats")
 
 
 def frame_of(spark: SparkSession, snapshot: SourceSnapshot, read: sql.PlannedRead) -> DataFrame:
@@ -71,15 +41,6 @@ def frame_of(spark: SparkSession, snapshot: SourceSnapshot, read: sql.PlannedRea
     )
 
 
-def reading_failed(table: SourceTable, error: Exception) -> SourceError:
-    """Say what a reader's error means, with the server's own sentence."""
-    cause = _first_cause(error)
-    expected, do = next((told for words, *told in _ADVICE if any(word in cause.lower() for word in words)), _AGAIN)
-    return SourceError(
-        f"reading {sql.relation(table)} failed: {cause}", expected=expected, do=f"{do}; nothing was landed"
-    )
-
-
 def _partitions(snapshot: SourceSnapshot, read: sql.PlannedRead) -> list[list[str]]:
     """Split a large full read by physical position; the last part is open-ended, so that nothing can fall between."""
     found = snapshot.tables[read.table.name]
@@ -92,20 +53,6 @@ def _partitions(snapshot: SourceSnapshot, read: sql.PlannedRead) -> list[list[st
         part = [f"ctid >= '({low},0)'::tid"] if low else []
         parts.append(part + ([f"ctid < '({high},0)'::tid"] if high is not None else []))
     return parts
-
-
-def rows_per_fetch(types: Sequence[PgType], widest: int) -> int:
-    """How many rows a reader asks for at a time: as many as surely fit :data:`FETCH_BYTES`.
-
-    Parameters
-    ----------
-    types
-        The types, in the source, of the columns that are read.
-    widest
-        Bytes of the widest row, in the columns whose types do not bound them.
-    """
-    bounded = sum(kind.bounded_width or 0 for kind in types)
-    return max(1, min(MOST_ROWS, FETCH_BYTES // max(1, bounded + widest)))
 
 
 def _reader(spark: SparkSession, snapshot: SourceSnapshot, query: str, fetch_size: int) -> DataFrame:
@@ -134,12 +81,3 @@ def _reader(spark: SparkSession, snapshot: SourceSnapshot, query: str, fetch_siz
         predicates=[sql.in_snapshot(snapshot.text)],
         properties=dict(properties),
     )
-
-
-def _first_cause(error: Exception) -> str:
-    """PostgreSQL's own sentence inside Spark's long message."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = [line.split("PSQLException:", 1)[1].strip() for line in lines if "PSQLException:" in line]
-    first = (said or lines)[0][:300]
-    # What PostgreSQL quotes at the end is a value of a row; but our own proof's error is to be read.
-    return first if "outside the exported snapshot" in first else _QUOTED_VALUE.sub("", first)

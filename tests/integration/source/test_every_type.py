@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from tidemark.base.errors import SourceError
 from tidemark.model.types import PgType
 
-from tests.integration.conftest import Harness
+from tests.integration.conftest import Harness, read_by_spark_alone
 
 pytestmark = pytest.mark.servers
 
@@ -158,11 +159,18 @@ def with_everything(pipeline: Harness) -> None:
     (pipeline.folder / "dim_everything.sql").write_text(f"SELECT id, {', '.join(NAMES)} FROM everything\n")
 
 
-@pytest.mark.parametrize("file_format", ["parquet", "csv"])
-def test_every_value_arrives_as_it_was(new_pipeline: Callable[[], Harness], file_format: str) -> None:
+@pytest.mark.parametrize(
+    ("file_format", "by"),
+    [("parquet", nullcontext), ("parquet", read_by_spark_alone), ("csv", nullcontext)],
+    ids=["few rows", "spark", "csv"],
+)
+def test_every_value_arrives_as_it_was(
+    new_pipeline: Callable[[], Harness], file_format: str, by: Callable[[], AbstractContextManager[None]]
+) -> None:
     pipeline = new_pipeline()
     with_everything(pipeline)
-    pipeline.tick(landing_format=file_format)
+    with by():
+        pipeline.tick(landing_format=file_format)
     listed = ", ".join(f"{name}::text" for name in NAMES)
     expected = texts(pipeline, f"SELECT {listed} FROM everything ORDER BY id")
     found = texts(pipeline, f"SELECT {listed} FROM {pipeline.model.name}.dim_everything ORDER BY id", in_warehouse=True)
@@ -190,8 +198,9 @@ def texts(pipeline: Harness, query: str, *, in_warehouse: bool = False) -> list[
         ("numeric(10,2)", "'NaN'"),
     ],
 )
+@pytest.mark.parametrize("by", [nullcontext, read_by_spark_alone], ids=["few rows", "spark"])
 def test_what_has_no_native_form_is_told_with_the_way_out(
-    new_pipeline: Callable[[], Harness], kind: str, value: str
+    new_pipeline: Callable[[], Harness], kind: str, value: str, by: Callable[[], AbstractContextManager[None]]
 ) -> None:
     pipeline = new_pipeline()
     pipeline.execute(f"CREATE TABLE odd (id integer PRIMARY KEY, v {kind})", f"INSERT INTO odd VALUES (1, {value})")
@@ -199,7 +208,7 @@ def test_what_has_no_native_form_is_told_with_the_way_out(
     table = "  odd:\n    description: Odd\n    key: [id]\n    columns:\n"
     table += f"      id: {{type: integer, description: x}}\n      v: {{type: '{kind}', description: x}}\n"
     pipeline.edit("source.yml", "tables:\n", "tables:\n" + table)
-    with pytest.raises(SourceError, match=r'"public"\."odd" failed: .*declare the column as text in source\.yml'):
+    with by(), pytest.raises(SourceError, match=r'"public"\."odd" failed: .*declare the column as text in source\.yml'):
         pipeline.extract()
     assert not pipeline.pending()
 

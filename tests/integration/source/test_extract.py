@@ -17,7 +17,7 @@ from tidemark.jobs import extract as extraction
 from tidemark.landing import files as landing_format
 from tidemark.landing.area import Landing
 from tidemark.landing.manifest import Manifest
-from tidemark.source import readers, snapshot
+from tidemark.source import few_rows, readers, snapshot
 from tidemark.source.cut import Cut
 
 from tests.integration.conftest import Harness, credentials_of
@@ -376,6 +376,7 @@ def test_all_tables_are_one_cut(shop: Harness, monkeypatch: pytest.MonkeyPatch) 
     assert {row[1] for row in shop.landed(second, "customer")} == {"later"}
 
 
+@pytest.mark.usefixtures("by_spark")
 def test_a_reader_outside_the_snapshot_is_an_error(shop: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spark reads in autocommit when fetchsize is 0, and then the exported snapshot silently does not apply."""
     monkeypatch.setattr(readers, "rows_per_fetch", lambda *_: 0)
@@ -386,6 +387,7 @@ def test_a_reader_outside_the_snapshot_is_an_error(shop: Harness, monkeypatch: p
     assert shop.pending() == []
 
 
+@pytest.mark.usefixtures("by_spark")
 def test_more_rows_than_the_scan_counted_are_an_error(shop: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tidemark.source.queries.in_snapshot", lambda _: "true")
     monkeypatch.setattr(readers, "rows_per_fetch", lambda *_: 0)
@@ -393,6 +395,23 @@ def test_more_rows_than_the_scan_counted_are_an_error(shop: Harness, monkeypatch
     with pytest.raises(SourceError, match=r"\"orders\": 3001 rows were read where the same snapshot counted 3000"):
         shop.extract()
     assert shop.landing.latest() is None
+
+
+def test_fewer_of_few_rows_than_the_scan_counted_are_an_error(shop: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch = few_rows.fetch
+    monkeypatch.setattr(few_rows, "fetch", lambda *given: fetch(*given)[1:])
+    with pytest.raises(SourceError, match=r": \d+ rows were read where the same snapshot counted \d+; to do: nothing"):
+        shop.extract()
+    assert shop.landing.latest() is None
+
+
+def test_few_rows_are_read_without_spark(shop: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tidemark.jobs.extract.spark_session", lambda _: pytest.fail("nobody needs it"))
+    assert shop.must_extract().tables["orders"].rows == 3000
+    shop.execute("DELETE FROM orders WHERE order_id = 17", "UPDATE country SET label = 'x'")
+    manifest = shop.must_extract()
+    assert manifest.tables["orders"].keys is not None
+    assert manifest.tables["country"].rows == 2
 
 
 def test_of_two_extracts_that_race_one_commits_and_the_next_tick_reads_on(

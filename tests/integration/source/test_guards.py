@@ -35,6 +35,9 @@ from tests.integration.conftest import SHOP, Harness, credentials_of, new_landin
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+# By Spark: its sessions are what is tested here.
+pytestmark = pytest.mark.usefixtures("by_spark")
+
 _standbys = count(1)
 SETTINGS: dict[str, str | int] = {
     "fsync": "off",

@@ -19,6 +19,9 @@ from tidemark.base.sessions import open_session
 from tests import servers
 from tests.integration.conftest import SHOP, Harness, credentials_of
 
+# By Spark: its sessions are what is tested here.
+pytestmark = pytest.mark.usefixtures("by_spark")
+
 # What Amazon Aurora says, with rds.logical_replication = 0, its default.
 _AURORA = """
 DO $$DECLARE f text; BEGIN

@@ -29,7 +29,8 @@ from local_stack.postgres.server import Credentials as Database
 from local_stack.postgres.server import EmbeddedPostgres
 from tests.integration.conftest import Harness
 
-pytestmark = pytest.mark.servers
+# By Spark: its sessions are what is tested here.
+pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("by_spark")]
 HOLD_SECONDS = 20.0
 
 AT_THE_SOURCE = {

@@ -27,6 +27,9 @@ from local_stack.postgres.server import EmbeddedPostgres
 from tests.integration.forwarding import Forwarder, forward
 from tidemark_cli import main as cli
 
+# By Spark: its sessions are what is tested here.
+pytestmark = pytest.mark.usefixtures("by_spark")
+
 PGBOUNCER = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 needs_pgbouncer = pytest.mark.skipif(not Path(PGBOUNCER).exists(), reason="pgbouncer is not installed")
 NewDatabase = Callable[..., Credentials]

@@ -15,6 +15,9 @@ from tests.integration.conftest import SHOP, Harness, credentials_of, new_landin
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+# By Spark: its sessions are what is tested here.
+pytestmark = pytest.mark.usefixtures("by_spark")
+
 
 @pytest.fixture(params=servers.ALL, ids=lambda major: f"pg{major}")
 def shop(

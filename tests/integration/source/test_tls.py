@@ -27,6 +27,9 @@ from tests.integration.tls_proxy import Authority, TlsProxy
 if TYPE_CHECKING:
     from local_stack.postgres.server import EmbeddedPostgres
 
+# By Spark: its sessions are what is tested here.
+pytestmark = pytest.mark.usefixtures("by_spark")
+
 OURS = "localhost"
 WRONG = {
     "another authority": "certificate is not trusted",
@@ -69,7 +72,7 @@ def through(proxy: TlsProxy, credentials: Credentials, authority: Authority) -> 
 def read(shop: Harness, snapshot: SourceSnapshot) -> None:
     """Read one small table."""
     planned = PlannedRead(table=shop.model.tables["country"], expected_rows=2)
-    read_all(shop.spark, snapshot, [planned], shop.landing.data_uri("tls"), "parquet")
+    read_all(lambda: shop.spark, snapshot, [planned], shop.landing.data_uri("tls"), "parquet")
 
 
 def test_a_whole_tick_over_verified_tls(

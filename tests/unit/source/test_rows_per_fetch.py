@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tidemark.base.spark import spark_settings
 from tidemark.model.types import PgType
-from tidemark.source.readers import FETCH_BYTES, MOST_ROWS, rows_per_fetch
+from tidemark.source.reading import FETCH_BYTES, MOST_ROWS, rows_per_fetch
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ class TestUsage:
         assert "--state" in result.output
 
     def test_help_is_honest_about_the_lake(self) -> None:
-        assert "memory of the local AWS" in plain(call("up", "--help").output)
+        assert "The lake lasts until" in plain(call("up", "--help").output)
         assert "is gone" in plain(call("down", "--help").output)
 
     def test_help_never_shows_the_urls_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
