@@ -27,7 +27,7 @@ from local_stack import databases as own_databases
 from local_stack import isolation
 from local_stack.aws.client import REPO, LocalAws, LocalStackError
 from local_stack.aws.provisioning import provision
-from local_stack.aws.server import LAKE_DIR
+from local_stack.aws.state_dir import LAKE_DIR
 from local_stack.databases import DatabaseRef
 from local_stack.postgres.directory import ServerDirectory
 from local_stack.postgres.server import EmbeddedPostgres

@@ -24,7 +24,7 @@ from tidemark.operations.executions import Notification
 
 from local_stack import isolation
 from local_stack.aws import sdk
-from local_stack.aws.server import LAKE_DIR, LOCK_FILE, LOG_FILE, NOTIFICATIONS_FILE, STACK_FILE
+from local_stack.aws.state_dir import LAKE_DIR, LOCK_FILE, LOG_FILE, NOTIFICATIONS_FILE, STACK_FILE
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient

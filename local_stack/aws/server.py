@@ -38,17 +38,18 @@ from local_stack.aws.moto_patches import (
     sync_tasks,
 )
 from local_stack.aws.object_store import ObjectStore, ObjectStoreError, program
+from local_stack.aws.state_dir import (
+    LAKE_DIR,
+    LOCK_FILE,
+    LOG_FILE,
+    NOTIFICATIONS_FILE,
+    STACK_FILE,
+    STORE_LOG_FILE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STACK_FILE: Final = "stack.json"
-LOCK_FILE: Final = "stack.lock"
-NOTIFICATIONS_FILE: Final = "notifications.jsonl"
-LOG_FILE: Final = "logs/aws.log"
-STORE_LOG_FILE: Final = "logs/s3.log"
-LAKE_DIR: Final = "lake"
-"""Where the store keeps its objects, below the stack's directory."""
 KEEP_JAVA: Final = "TIDEMARK_KEEP_JAVA_SECONDS"
 """Environment variable: how long the daemon keeps an idle Java for the next job; 0: each job has one of its own."""
 

@@ -52,10 +52,12 @@ def read_all(
     SourceError
         If a read failed, or landed another number of rows than the scan counted.
     """
-    from tidemark.source import few_rows  # noqa: PLC0415 - an idle tick needs no Arrow
+    from tidemark.source.few_rows import is_of_few  # noqa: PLC0415 - an idle tick needs no Arrow
 
-    few = [read for read in reads if file_format == "parquet" and few_rows.is_of_few(snapshot, read)]
-    many = [read for read in reads if read not in few]
+    few: list[PlannedRead] = []
+    many: list[PlannedRead] = []
+    for read in reads:
+        (few if file_format == "parquet" and is_of_few(snapshot, read) else many).append(read)
     left = _land_few(snapshot, few, folder)
     if many:
         from tidemark.landing.spark_writer import land_many  # noqa: PLC0415 - few rows need no Spark
@@ -77,7 +79,7 @@ def _land_few(snapshot: SourceSnapshot, reads: Sequence[PlannedRead], folder: st
 
 
 def _landed(snapshot: SourceSnapshot, read: PlannedRead, parts: Files, rows: int) -> Landed:
-    if read.expected_rows is not None and rows != read.expected_rows:
+    if rows != read.expected_rows:
         raise SourceError(
             f"{queries.relation(read.table)}: {rows} rows were read where the same snapshot counted "
             f"{read.expected_rows}",

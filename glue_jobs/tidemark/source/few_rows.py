@@ -14,7 +14,7 @@ import pyarrow as pa
 from psycopg import errors as pg_errors
 
 from tidemark.source import queries as sql
-from tidemark.source.reading import reading_failed, rows_per_fetch
+from tidemark.source.reading import FETCH_BYTES, MOST_ROWS, reading_failed, widest_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,11 +42,10 @@ _OF_THE_SNAPSHOT: Final = ("08", "40", "55", "57")
 
 
 def is_of_few(snapshot: SourceSnapshot, read: PlannedRead) -> bool:
-    """Whether the scan promises that one fetch of a reader holds all that is read."""
-    if read.expected_rows is None:
-        return False
+    """Whether the scan promises that one fetch of a reader would hold all that is read."""
     found = snapshot.tables[read.table.name].found
-    return read.expected_rows <= rows_per_fetch([found[name] for name in read.columns], read.widest)
+    width = widest_row([found[name] for name in read.columns], read.widest)
+    return read.expected_rows <= MOST_ROWS and read.expected_rows * width <= FETCH_BYTES
 
 
 def fetch(snapshot: SourceSnapshot, read: PlannedRead) -> pa.Table:

@@ -31,9 +31,9 @@ class PlannedRead:
     """One read to do: rows or keys of a table, how many the scan promised, and how wide the widest is (bytes)."""
 
     table: SourceTable
+    expected_rows: int
     keys_only: bool = False
     conditions: tuple[str, ...] = ()
-    expected_rows: int | None = None
     widest: int = 0
 
     @property

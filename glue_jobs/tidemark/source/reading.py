@@ -53,8 +53,12 @@ def rows_per_fetch(types: Sequence[PgType], widest: int) -> int:
     widest
         Bytes of the widest row, in the columns whose types do not bound them.
     """
-    bounded = sum(kind.bounded_width or 0 for kind in types)
-    return max(1, min(MOST_ROWS, FETCH_BYTES // max(1, bounded + widest)))
+    return max(1, min(MOST_ROWS, FETCH_BYTES // widest_row(types, widest)))
+
+
+def widest_row(types: Sequence[PgType], widest: int) -> int:
+    """Bytes that a row needs at most; parameters as of :func:`rows_per_fetch`."""
+    return max(1, sum(kind.bounded_width or 0 for kind in types) + widest)
 
 
 def reading_failed(table: SourceTable, error: Exception) -> SourceError:

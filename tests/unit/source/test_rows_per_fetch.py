@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from tidemark.base.spark import spark_settings
+from tidemark.model.loader import load_model
 from tidemark.model.types import PgType
+from tidemark.source.few_rows import is_of_few
+from tidemark.source.queries import PlannedRead
 from tidemark.source.reading import FETCH_BYTES, MOST_ROWS, rows_per_fetch
+
+MODEL = Path(__file__).parents[2] / "integration" / "shop"
 
 
 @pytest.mark.parametrize(
@@ -44,3 +53,23 @@ def test_files_are_read_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) ->
     settings = spark_settings("s3://lake/processed")
     assert int(settings["spark.sql.parquet.columnarReaderBatchSize"]) <= 256
     assert int(settings["spark.sql.catalog.lake.table-default.read.parquet.vectorization.batch-size"]) <= 256
+
+
+@pytest.mark.parametrize(
+    ("rows", "widest", "few"),
+    [
+        (0, 0, True),
+        (MOST_ROWS, 0, True),
+        (MOST_ROWS + 1, 0, False),
+        (23, 700 * 1024, True),
+        (24, 700 * 1024, False),
+        (1, 900 * 2**20, False),
+    ],
+)
+def test_few_rows_are_those_that_one_fetch_holds(rows: int, widest: int, few: bool) -> None:
+    """One row of 900 MB is read by Spark, which holds it once."""
+    model = load_model(str(MODEL))
+    table = model.tables["orders"]
+    found = SimpleNamespace(found={column.name: column.type for column in table.columns})
+    snapshot: Any = SimpleNamespace(tables={"orders": found})
+    assert is_of_few(snapshot, PlannedRead(table=table, expected_rows=rows, widest=widest)) is few

@@ -1,0 +1,13 @@
+"""What the local AWS keeps in the directory of its stack: names that the daemon and those who look for it share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+STACK_FILE: Final = "stack.json"
+LOCK_FILE: Final = "stack.lock"
+NOTIFICATIONS_FILE: Final = "notifications.jsonl"
+LOG_FILE: Final = "logs/aws.log"
+STORE_LOG_FILE: Final = "logs/s3.log"
+LAKE_DIR: Final = "lake"
+"""Where the store keeps its objects."""
