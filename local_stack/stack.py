@@ -30,7 +30,6 @@ from local_stack.databases import DatabaseRef
 from local_stack.postgres.server import EmbeddedPostgres
 
 RECORD_FILE: Final = "tidemark.json"
-DEFAULT_STATE: Final = Path(".tidemark")
 
 
 @dataclass(frozen=True, kw_only=True)

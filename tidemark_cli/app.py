@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from tidemark.operations.pipeline import of_stage
 from typer.core import TyperGroup
 
-from local_stack.stack import DEFAULT_STATE, Stack
-from tidemark_cli import errors, show
+from local_stack.aws.state_dir import DEFAULT_STATE
 
 if TYPE_CHECKING:
     from tidemark.operations.pipeline import Pipeline
@@ -43,6 +41,8 @@ class Commands(TyperGroup):
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
+            from tidemark_cli import errors, show
+
             text = errors.sentence(error)
             if text is None:
                 raise
@@ -72,9 +72,13 @@ def pipeline_of(ctx: typer.Context, state: Path) -> Pipeline:
     """Find the pipeline that a command is for."""
     stage: Stage = ctx.obj or Stage()
     if not stage.name:
+        from local_stack.stack import Stack
+
         return Stack.attach(state).pipeline
     if state != DEFAULT_STATE:
         raise typer.BadParameter("give --stage or --state, not both", param_hint="'--state'")
+    from tidemark.operations.pipeline import of_stage
+
     return of_stage(stage.name, stage.model, stage.ca_file)
 
 

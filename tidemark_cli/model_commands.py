@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sized
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlencode
 
 import typer
 from rich.markup import escape
-from tidemark.base import database_url as connections
-from tidemark.base.errors import TidemarkError
-from tidemark.drafting.draft import Draft, draft_model
-from tidemark.model.loader import load_model
-from tidemark.operations.data_dictionary import markdown
 
-from tidemark_cli import show
+if TYPE_CHECKING:
+    from collections.abc import Sized
+
+    from tidemark.base.credentials import Credentials
+    from tidemark.drafting.draft import Draft
 
 _MOST_NOTES: Final = 40
 _IN_THE_ADDRESS: Final = ("host", "port", "dbname", "username", "password")
@@ -50,6 +48,11 @@ def init(
 
     Tables without a key are left out and listed, with what to do. The database is only read.
     """
+    from tidemark.base import database_url as connections
+    from tidemark.drafting.draft import draft_model
+
+    from tidemark_cli import show
+
     credentials = connections.resolve(database)
     made = draft_model(credentials, schemas=schema or (), name=name, output=output, force=force)
     _report(made)
@@ -62,6 +65,10 @@ def init(
 @app.command(epilog="Example: tidemark model check model/shop")
 def check(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Model folder.")]) -> None:
     """Read a model folder as every job does, and say what is in it; the SQL is only run by a tick."""
+    from tidemark.model.loader import load_model
+
+    from tidemark_cli import show
+
     model = load_model(str(folder))
     columns = sum(len(table.columns) for table in model.tables.values())
     show.console().print(
@@ -80,6 +87,10 @@ def dictionary(
     ] = False,
 ) -> None:
     """Write the data dictionary of a model: every table and column, as the model describes them."""
+    from tidemark.base.errors import TidemarkError
+    from tidemark.model.loader import load_model
+    from tidemark.operations.data_dictionary import markdown
+
     text = markdown(load_model(str(folder)))
     if output is None:
         typer.echo(text, nl=False)
@@ -91,7 +102,7 @@ def dictionary(
         )
 
 
-def _address(credentials: connections.Credentials) -> str:
+def _address(credentials: Credentials) -> str:
     """Return the database's URL with all that was chosen, without the password."""
     chosen = {name: value for name, value in credentials.secret().items() if name not in _IN_THE_ADDRESS}
     return f"{credentials}?{urlencode(chosen, safe='/')}" if chosen else str(credentials)
@@ -99,6 +110,8 @@ def _address(credentials: connections.Credentials) -> str:
 
 def _report(made: Draft) -> None:
     """Print what is read, and what is not."""
+    from tidemark_cli import show
+
     out = show.console()
     listed = show.table(
         f"Model {made.model.name}",

@@ -7,19 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from tidemark.operations import tick as ticks
-from tidemark.operations.compare_rows import compare_contents
-from tidemark.operations.history import find_fact, read_versions
-from tidemark.operations.rebuild import rebuild as make_anew
-from tidemark.operations.reconcile import reconcile as compare
-from tidemark.operations.status import read_status
 
-from local_stack.stack import DEFAULT_STATE
-from tidemark_cli import show
+from local_stack.aws.state_dir import DEFAULT_STATE
 from tidemark_cli.app import State, pipeline_of
 
 if TYPE_CHECKING:
     from tidemark.operations.pipeline import Pipeline
+    from tidemark.operations.tick import Tick
 
 _INTERRUPTED = 130
 
@@ -41,6 +35,10 @@ def tick(
 
 def _run(pipeline: Pipeline, *, full: bool = False, restored: bool = False, accept_deletes: str = "") -> None:
     """Run a tick and show what it did."""
+    from tidemark.operations import tick as ticks
+
+    from tidemark_cli import show
+
     out = show.console()
     try:
         with show.progress(out) as update:
@@ -68,6 +66,10 @@ def history(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Show all versions of one fact row, side by side, with what changed."""
+    from tidemark.operations.history import find_fact, read_versions
+
+    from tidemark_cli import show
+
     pipeline, out = pipeline_of(ctx, state), show.console()
     wanted = find_fact(pipeline.model, fact)
     with pipeline.warehouse.reader() as warehouse:
@@ -90,6 +92,11 @@ def reconcile(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Compare source, lake and warehouse, table by table; exit code 1 if anything differs."""
+    from tidemark.operations.compare_rows import compare_contents
+    from tidemark.operations.reconcile import reconcile as compare
+
+    from tidemark_cli import show
+
     pipeline, out = pipeline_of(ctx, state), show.console()
     found = compare(pipeline)
     out.print(show.reconciliation(found))
@@ -108,6 +115,8 @@ def redrive(ctx: typer.Context, state: State = DEFAULT_STATE) -> None:
     A change of the model or of the row does that by itself at the next tick; this is for all at once, and shows what
     is left.
     """
+    from tidemark_cli import show
+
     pipeline, out = pipeline_of(ctx, state), show.console()
     before = sum(pipeline.lake.open_quarantine().values())
     _run(pipeline, full=True)
@@ -126,6 +135,10 @@ def rebuild(
 
     The model's schema in the warehouse is dropped first, with everything that was added to it by hand.
     """
+    from tidemark.operations.rebuild import rebuild as make_anew
+
+    from tidemark_cli import show
+
     pipeline, out = pipeline_of(ctx, state), show.console()
     if not yes:
         typer.confirm(f"Drop schema {pipeline.model.name} of the warehouse and the whole lake?", abort=True)
@@ -137,11 +150,17 @@ def rebuild(
 
 def status(ctx: typer.Context, state: State = DEFAULT_STATE) -> None:
     """Show what runs, how fresh the warehouse is, what is pending and what went wrong."""
+    from tidemark.operations.status import read_status
+
+    from tidemark_cli import show
+
     pipeline, out = pipeline_of(ctx, state), show.console()
     out.print(show.status(pipeline, read_status(pipeline), datetime.now(UTC)))
 
 
-def _stop_if_failed(done: ticks.Tick) -> None:
+def _stop_if_failed(done: Tick) -> None:
+    from tidemark_cli import show
+
     if not done.succeeded:
         for line in show.failure(done):
             show.console(stderr=True).print(line, soft_wrap=True)

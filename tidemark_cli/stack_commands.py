@@ -6,21 +6,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
-from tidemark.base import database_url
-from tidemark.base.errors import WarehouseError
 
-from local_stack import lifecycle
-from local_stack.lifecycle import UpOptions
-from local_stack.simulator.day import BusinessDay, run
-from local_stack.stack import DEFAULT_STATE, Stack
-from local_stack.writer import open_writer
-from tidemark_cli import show
+from local_stack.aws.state_dir import DEFAULT_STATE
 from tidemark_cli.app import State, local_only
-from tidemark_cli.demo.story import run_demo
+
+if TYPE_CHECKING:
+    from local_stack.stack import Stack
 
 _AS_READER = "a role with SELECT only is enough"
 
@@ -56,8 +51,13 @@ def up(
     The lake lasts until `tidemark down` or a reboot, not longer.
     """
     local_only(ctx)
+    from tidemark.base import database_url
+
+    from local_stack import lifecycle
+    from tidemark_cli import show
+
     out = show.console()
-    wanted = UpOptions(
+    wanted = lifecycle.UpOptions(
         model_dir=model,
         landing_format=landing_format,
         source=database_url.resolve(source) if source else None,
@@ -71,6 +71,10 @@ def up(
 
 def _warn_of_foreign_lake(running: Stack) -> None:
     """Say at once what the load would refuse later."""
+    from tidemark.base.errors import WarehouseError
+
+    from tidemark_cli import show
+
     if running.record.warehouse.embedded or running.landing.published():
         return
     note, name = "", running.record.model_name
@@ -104,6 +108,11 @@ def simulate(
     local_only(ctx)
     if days is not None and events is not None:
         raise typer.BadParameter("give --days or --events, not both")
+    from local_stack.simulator.day import run
+    from local_stack.stack import Stack
+    from local_stack.writer import open_writer
+    from tidemark_cli import show
+
     running, out = Stack.attach(state), show.console()
     with closing(open_writer(running, writer)) as connection:
         happened = islice(run(connection, seed=seed), events) if events else _days(connection, days or 1, seed)
@@ -114,6 +123,8 @@ def simulate(
 
 
 def _days(connection: Any, days: int, seed: int) -> Iterator[Any]:
+    from local_stack.simulator.day import BusinessDay
+
     for _ in range(days):
         yield from BusinessDay(connection, seed=seed).work()
 
@@ -124,6 +135,9 @@ def down(ctx: typer.Context, state: State = DEFAULT_STATE) -> None:
     The lake is gone then. Your own databases keep what they have.
     """
     local_only(ctx)
+    from local_stack import lifecycle
+    from tidemark_cli import show
+
     out = show.console()
     record = lifecycle.down(state)
     if record is None:
@@ -158,5 +172,8 @@ def demo(
     Starts everything from scratch, needs about three minutes, stops and removes all that it started.
     """
     local_only(ctx)
+    from tidemark_cli import show
+    from tidemark_cli.demo.story import run_demo
+
     if not run_demo(state, json_file, show.console()):
         raise typer.Exit(1)

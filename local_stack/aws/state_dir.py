@@ -1,8 +1,11 @@
-"""What the local AWS keeps in the directory of its stack: names that the daemon and those who look for it share."""
+"""Where a stack is, and what its local AWS keeps there: names that the daemon and those who look for it share."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
+
+DEFAULT_STATE: Final = Path(".tidemark")
 
 STACK_FILE: Final = "stack.json"
 LOCK_FILE: Final = "stack.lock"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
@@ -19,6 +20,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
 from local_stack.aws import object_store
+from local_stack.aws.client import LocalAws
 from local_stack.aws.object_store import ObjectStore, ObjectStoreError
 from local_stack.aws.sdk import client
 from local_stack.isolation import REGION
@@ -166,3 +168,9 @@ def test_one_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.Monk
     expected = rf"^the local S3 \(SeaweedFS\) did not start; the end of {tmp_path}/s3\.log:\nno space left"
     with pytest.raises(ObjectStoreError, match=expected):
         ObjectStore(tmp_path / "lake", tmp_path / "s3.log").start()
+
+
+def test_a_stack_without_one_says_so(tmp_path: Path) -> None:
+    aws = LocalAws(tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:2", 1)
+    assert aws.about_store == f"http://127.0.0.1:2, SeaweedFS in {tmp_path / 'lake'}"
+    assert replace(aws, store=aws.endpoint).about_store.endswith("there is no SeaweedFS for this machine")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,6 +108,18 @@ class TestUsage:
         assert result.exit_code == 0
         assert f"Example: tidemark {command}" in plain(result.output)
         assert "--state" in result.output
+
+    def test_help_loads_nothing_that_it_does_not_need(self) -> None:
+        text = (
+            "import sys; sys.argv = ['tidemark', '--help']\n"
+            "from tidemark_cli.main import main\n"
+            "try: main()\n"
+            "except SystemExit: pass\n"
+            "heavy = {'boto3', 'moto', 'pyarrow', 'pyiceberg', 'pandas', 'pydantic', 'psycopg', 'pyspark', 'requests'}\n"
+            "print('loaded:', sorted(heavy & sys.modules.keys()))\n"
+        )
+        done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)  # noqa: S603 - the text above
+        assert done.stdout.endswith("loaded: []\n")
 
     def test_help_is_honest_about_the_lake(self) -> None:
         assert "The lake lasts until" in plain(call("up", "--help").output)
@@ -230,6 +244,7 @@ class FakeAws:
 
     def __init__(self, state_dir: Path) -> None:
         self.state_dir, self.endpoint, self.pid = state_dir, "http://127.0.0.1:1", 1
+        self.store, self.about_store = self.endpoint, "nowhere"
         self.secrets: dict[str, dict[str, str]] = {}
         self.running = True
         self.provisioned = 0
