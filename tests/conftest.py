@@ -36,6 +36,12 @@ NewDatabase = Callable[..., Credentials]
 _numbers = count(1)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the few unit tests that need Spark begin before the others: no worker is left alone with them at the end."""
+    items.sort(key=lambda item: "unit" in item.path.parts and "spark" not in getattr(item, "fixturenames", ()))
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what is marked ``servers`` on the oldest server version that we name too."""
     if "postgres" in metafunc.fixturenames and metafunc.definition.get_closest_marker("servers"):
