@@ -72,17 +72,20 @@ def fetch(snapshot: SourceSnapshot, read: PlannedRead) -> pa.Table:
             raise
         raise reading_failed(read.table, error) from None
     columns = zip(*rows, strict=True) if rows else [()] * len(read.columns)
-    try:
-        arrays = [_array(types[name], values) for name, values in zip(read.columns, columns, strict=True)]
-    except (pa.ArrowInvalid, ArithmeticError, ValueError) as error:
-        raise reading_failed(read.table, error) from None
-    return pa.table(dict(zip(read.columns, arrays, strict=True)))
+    arrays = {}
+    for name, values in zip(read.columns, columns, strict=True):
+        try:
+            arrays[name] = _array(types[name], values)
+        except (ArithmeticError, ValueError):  # Arrow's own sentence would show the value
+            cause = ValueError(f"column {name} holds NaN, or what else {types[name]} cannot")
+            raise reading_failed(read.table, cause) from None
+    return pa.table(arrays)
 
 
 def _array(kind: PgType, values: Sequence[Any]) -> pa.Array:
     if kind.precision_scale:
         if any(isinstance(value, Decimal) and not value.is_finite() for value in values):
-            raise ValueError("a numeric is NaN or infinite")
+            raise ValueError
         return pa.array(values, pa.decimal128(*kind.precision_scale))
     arrow, as_it_comes = _ARROW[kind.spark]
     return pa.array(values, as_it_comes).cast(arrow) if as_it_comes else pa.array(values, arrow)
