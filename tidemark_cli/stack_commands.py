@@ -50,7 +50,18 @@ def up(
 
     The lake lasts until `tidemark down` or a reboot, not longer.
     """
+    from tidemark_cli import show
+
     local_only(ctx)
+    _warn_of_foreign_lake(_bring_up(state, model, landing_format, source, warehouse))
+    option = "" if state == DEFAULT_STATE else f" --state {state}"
+    show.console().print(f"[green]ready[/]; next: tidemark tick{escape(option)}", soft_wrap=True)
+
+
+def _bring_up(
+    state: Path, model: Path | None, landing_format: str | None, source: str | None, warehouse: str | None
+) -> Stack:
+    """Start the stack, and say each thing that is done."""
     from tidemark.base import database_url
 
     from local_stack import lifecycle
@@ -63,10 +74,7 @@ def up(
         source=database_url.resolve(source) if source else None,
         warehouse=database_url.resolve(warehouse) if warehouse else None,
     )
-    running = lifecycle.up(state, wanted, lambda line: out.print(escape(line), soft_wrap=True))
-    _warn_of_foreign_lake(running)
-    option = "" if state == DEFAULT_STATE else f" --state {state}"
-    out.print(f"[green]ready[/]; next: tidemark tick{escape(option)}", soft_wrap=True)
+    return lifecycle.up(state, wanted, lambda line: out.print(escape(line), soft_wrap=True))
 
 
 def _warn_of_foreign_lake(running: Stack) -> None:
