@@ -19,7 +19,7 @@ from local_stack import isolation
 from local_stack.aws.job_environment import RunnerSettings, job_environment
 from local_stack.aws.moto_patches import services_listed_once
 from local_stack.aws.object_store import ObjectStore, program
-from local_stack.aws.sdk import client
+from local_stack.aws.sdk import s3
 from local_stack.isolation import REGION
 from local_stack.postgres.server import Credentials, EmbeddedPostgres
 from local_stack.simulator.day import create_schema, seed_history
@@ -100,7 +100,7 @@ def job_variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
     settings = RunnerSettings(state_dir=state_dir, endpoint=endpoint, store=proxy.endpoint)
     variables = job_environment(settings, os.environ)
     place = {"LocationConstraint": REGION}
-    client("s3", settings.store).create_bucket(Bucket="lake", CreateBucketConfiguration=place)  # type: ignore[arg-type]
+    s3(settings.store).create_bucket(Bucket="lake", CreateBucketConfiguration=place)  # type: ignore[arg-type]
     answer = DomainDispatcherApplication.__call__
 
     def untraced(self: DomainDispatcherApplication, environ: dict[str, Any], start_response: Any) -> Any:

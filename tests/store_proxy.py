@@ -17,7 +17,7 @@ _REQUEST: Final = re.compile(rb"([A-Z]+) (/\S*) HTTP/1\.1\r\n")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 _WAITS: Final = re.compile(rb"\r\nexpect: *100-continue\r\n", re.IGNORECASE)
 _GO_ON: Final = b"HTTP/1.1 100"
-_LATE_SECONDS: Final = 0.3
+LATE_SECONDS: Final = 0.3
 SORRY: Final = (
     b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>InternalError</Code><Message>We encountered an '
     b"internal error. Please try again.</Message><RequestId>1</RequestId></Error>"
@@ -88,7 +88,7 @@ class _Client(asyncio.Protocol):
         elif self._fault == "slow":
             self._fault = ""
             self.client.pause_reading()
-            self._proxy.loop.call_later(_LATE_SECONDS, self._pass_late, data)
+            self._proxy.loop.call_later(LATE_SECONDS, self._pass_late, data)
         else:
             self._pass(data)
 

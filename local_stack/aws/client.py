@@ -1,8 +1,7 @@
 """The local AWS from outside: start and stop the daemon, and talk to it.
 
-Promises that nothing here can reach the real AWS
-(starting and attaching isolate the process; endpoint and dummy credentials are explicit), and that
-:meth:`LocalAws.stop` ends the daemon of this state directory or nothing at all.
+Promises that nothing here can reach the real AWS (starting and attaching isolate the process; endpoint and dummy
+credentials are explicit), and that :meth:`LocalAws.stop` ends the daemon of this state directory or nothing at all.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceCondition
 from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
 
+from local_stack.aws import sdk
 from local_stack.aws.glue_runner import GlueRunner, JobRun
-from local_stack.aws.sdk import client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ def s3_is_elsewhere(store: str) -> Iterator[None]:
     """Let the state machine ask the store for objects; moto asks itself for every service."""
 
     def client_for(region: str, service: str, state_credentials: Any = None) -> Any:
-        return client("s3", store) if service == "s3" else boto_client_for(region, service, state_credentials)
+        return sdk.s3(store) if service == "s3" else boto_client_for(region, service, state_credentials)
 
     with patch.object(state_task_service_aws_sdk, "boto_client_for", client_for):
         yield

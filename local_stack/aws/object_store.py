@@ -22,7 +22,7 @@ from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_stack.aws.sdk import client
+from local_stack.aws import sdk
 from local_stack.isolation import ACCESS_KEY, SECRET_KEY
 
 _HOST: Final = "127.0.0.1"
@@ -75,7 +75,7 @@ class ObjectStore:
         self._ports: dict[str, int] = {}
         self._stopped = threading.Event()
         self._watch = threading.Thread(target=self._keep_running, daemon=True)
-        self.endpoint = ""
+        self.endpoint = ""  # until it is started
 
     def start(self) -> None:
         """Start it from free ports; returns when it answers.
@@ -117,7 +117,7 @@ class ObjectStore:
 
     def _answers(self) -> bool:
         """Wait until it does, or has ended."""
-        s3, deadline = client("s3", self.endpoint), time.monotonic() + _START_SECONDS
+        s3, deadline = sdk.s3(self.endpoint), time.monotonic() + _START_SECONDS
         while self._is_running() and not self._stopped.is_set() and time.monotonic() < deadline:
             with contextlib.suppress(BotoCoreError, ClientError):
                 s3.list_buckets()

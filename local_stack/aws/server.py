@@ -76,7 +76,7 @@ class LocalServer:
         self._seconds_per_minute, self._keep_java_seconds = seconds_per_minute, keep_java_seconds
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._patches = contextlib.ExitStack()
-        self._store = ObjectStore(self.state_dir / LAKE_DIR, self.state_dir / STORE_LOG_FILE) if program() else None
+        self._store = ObjectStore(self.state_dir / LAKE_DIR, self.state_dir / STORE_LOG_FILE)
         self.runner: GlueRunner
         self.endpoint: str
         self.store: str
@@ -90,12 +90,12 @@ class LocalServer:
             If S3 does not start.
         """
         (self.state_dir / STORE_LOG_FILE).parent.mkdir(parents=True, exist_ok=True)
-        if self._store:
+        if program():
             self._store.start()
         self._server.start()
         _, port = self._server.get_host_and_port()
         self.endpoint = f"http://127.0.0.1:{port}"
-        self.store = self._store.endpoint if self._store else self.endpoint
+        self.store = self._store.endpoint or self.endpoint
         self.runner = GlueRunner(
             RunnerSettings(
                 state_dir=self.state_dir,
@@ -119,8 +119,7 @@ class LocalServer:
         """Stop the jobs, then the servers, and give moto back as it was."""
         self.runner.stop_all()
         self._server.stop()
-        if self._store:
-            self._store.stop()
+        self._store.stop()
         self._patches.close()
 
 

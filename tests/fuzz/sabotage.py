@@ -24,7 +24,7 @@ from tidemark.lake.tables import Lake
 from tidemark.landing.area import Landing
 from tidemark.warehouse.postgres.load import PostgresLoad
 
-from tests.store_proxy import SORRY, StoreProxy
+from tests.store_proxy import LATE_SECONDS, SORRY, StoreProxy
 
 if TYPE_CHECKING:
     import random
@@ -163,7 +163,7 @@ class BadNetwork:
         def answer(application: Any, environ: dict[str, Any], start_response: Any) -> Any:
             fault = spoil(environ["REQUEST_METHOD"], environ["PATH_INFO"])
             if fault == "slow":
-                time.sleep(0.3)
+                time.sleep(LATE_SECONDS)
             if fault not in ("refused", "lost"):
                 return original(application, environ, start_response)
             if fault == "lost":

@@ -28,8 +28,6 @@ from tidemark.source.snapshot import SourceSnapshot, open_snapshot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyspark.sql import SparkSession
-
     from tidemark.base.credentials import Credentials
     from tidemark.model.definition import Fact, Model, SourceTable
 
@@ -221,7 +219,7 @@ def _land(
     landed: dict[tuple[str, bool], Landed] = {}
     if reads:
         folder = landing.data_uri(f"{request.execution}-{uuid.uuid4().hex[:8]}")
-        landed = read_all(_spark, snapshot, reads, folder, request.landing_format)
+        landed = read_all(lambda: spark_session("tidemark-extract"), snapshot, reads, folder, request.landing_format)
     tables = {
         name: _entry(model.tables[name], plan, landed.get((name, False)), landed.get((name, True)))
         for name, plan in plans.items()
@@ -239,10 +237,6 @@ def _land(
         cut=replace(snapshot.cut, visible_xids=snapshot.visible_xids(model)),
         tables=tables,
     )
-
-
-def _spark() -> SparkSession:
-    return spark_session("tidemark-extract")
 
 
 def _entry(table: SourceTable, plan: TablePlan, rows: Landed | None, keys: Landed | None) -> TableEntry:

@@ -19,10 +19,9 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
-from local_stack.aws import object_store
+from local_stack.aws import object_store, sdk
 from local_stack.aws.client import LocalAws
 from local_stack.aws.object_store import ObjectStore, ObjectStoreError
-from local_stack.aws.sdk import client
 from local_stack.isolation import REGION
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[], ObjectStore]]:
 
 
 def bucket_of(store: ObjectStore) -> S3Client:
-    s3 = client("s3", store.endpoint)
+    s3 = sdk.s3(store.endpoint)
     s3.create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": REGION})
     return s3
 
@@ -102,7 +101,7 @@ def test_what_was_acknowledged_survives_a_kill(start: Callable[[], ObjectStore])
         time.sleep(0.01)
     store.stop()
     writer.join()
-    again = client("s3", start().endpoint)
+    again = sdk.s3(start().endpoint)
     for number in kept:
         assert again.get_object(Bucket="lake", Key=f"object-{number}")["Body"].read() == f"{number}".encode() * 100
 
