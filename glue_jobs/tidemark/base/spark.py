@@ -8,7 +8,7 @@ imports no Spark.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tidemark.base import aws
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 CATALOG: Final = "lake"
 _ROWS_AT_A_TIME: Final = "256"
+_SHUFFLE_PARTITIONS: Final = "spark.sql.shuffle.partitions"
+_FOR_ONE_TASK: Final = 50_000
+# Classes that pyspark asks for by name hundreds of times a tick.
+_JAVA_CLASSES: Final = ("functions", "PythonUtils", "org.apache.spark.sql.functions")
 _EXTENSIONS: Final = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
 
 
@@ -77,7 +81,18 @@ def spark_session(name: str, processed_uri: str | None = None) -> SparkSession:
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
+    java: Any = spark._jvm  # noqa: SLF001 - pyspark has no other name for it
+    for class_name in _JAVA_CLASSES:
+        # As an attribute it is not asked for again: Java would look for it in every package and every jar.
+        setattr(java, class_name, getattr(java, class_name))
     return spark
+
+
+def fit_to(spark: SparkSession, rows: int) -> None:
+    """Set what depends on the work: ``rows`` are those of the largest table that a query may read."""
+    configured = spark.sparkContext.getConf().get(_SHUFFLE_PARTITIONS, "200")
+    # Tasks are not free: a few thousand rows in several parts take longer, and leave several files.
+    spark.conf.set(_SHUFFLE_PARTITIONS, "1" if rows <= _FOR_ONE_TASK else configured)
 
 
 @contextlib.contextmanager

@@ -40,6 +40,10 @@ class ChangeCounts:
     keys: list[Any] | None
     marked: dict[str, int]
 
+    def packed(self, rows: DataFrame) -> DataFrame:
+        """Return rows that are made of the changes; few of them in one piece: so they become one file."""
+        return rows.coalesce(1) if sum(self.counts.values()) <= FEW_KEYS else rows
+
     def pruning(self, target: str, key: str) -> str:
         """SQL condition that lets a merge open only the files of ``target`` that can hold one of the keys."""
         if not self.keys:

@@ -33,12 +33,14 @@ if TYPE_CHECKING:
 class MirrorChange:
     """Rows that a manifest wrote to and removed from a mirror, and their keys if they are one column's and few.
 
-    An attempt that finds the mirror as the manifest wants it (it was killed after that commit) knows no keys.
+    ``rows`` are those that were written, as they stand in the mirror now, where they need not be looked for there.
+    An attempt that finds the mirror as the manifest wants it (it was killed after that commit) knows neither.
     """
 
     written: int
     deleted: int
     keys: list[Any] | None = None
+    rows: DataFrame | None = None
 
 
 def ensure(lake: Lake, name: str, manifest: Manifest) -> None:
@@ -76,6 +78,7 @@ def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
         return MirrorChange(entry.rows, 0)
     current = lake.spark.table(target)
     changes, found = compute(_changes(lake, entry.key, entry, landed, current, manifest), "_op", entry.key, {})
+    changes = found.packed(changes)
     inserted, updated, deleted = (found.counts.get(kind, 0) for kind in ("insert", "update", "delete"))
     if updated or deleted:
         merge.merge_into(
@@ -89,7 +92,24 @@ def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
         )
     elif inserted:
         lake.append(changes.drop("_op"), target)
-    return MirrorChange(inserted + updated, deleted, found.keys or None)
+    rows = _written_rows(changes, current) if inserted or updated else None
+    return MirrorChange(inserted + updated, deleted, found.keys or None, rows)
+
+
+def changed_rows(lake: Lake, name: str, batch: int, change: MirrorChange | None) -> DataFrame:
+    """Return the rows of a mirror that a batch changed, as it holds them; ``change`` is what this attempt did."""
+    if change is not None and change.rows is not None:
+        return change.rows
+    return lake.spark.table(lake.mirror(name)).where(F.col("_batch") == batch)
+
+
+def _written_rows(changes: DataFrame, mirror: DataFrame) -> DataFrame | None:
+    """Return the rows that are written because of ``changes``; None if the mirror holds more of them than these say."""
+    kinds, own = dict(changes.dtypes), dict(mirror.dtypes)
+    if set(own) - set(kinds):
+        return None
+    whole = (F.col(names.spark(name)).cast(own[name]).alias(name) for name in mirror.columns)
+    return changes.where(F.col("_op") != "delete").select(*whole)
 
 
 def landed_rows(lake: Lake, entry: TableEntry, file_format: str) -> DataFrame | None:

@@ -43,6 +43,8 @@ _PROPERTIES: Final = {
     "write.distribution-mode": "none",
     "write.merge.distribution-mode": "none",
     "write.spark.fanout.enabled": "true",
+    # Each commit adds a manifest, and whoever reads the table reads them all.
+    "commit.manifest.min-count-to-merge": "8",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "50",
 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow.parquet as pq
 
 from tidemark.base import storage
+from tidemark.base.errors import LandingError
 from tidemark.base.quoting import spark as quoted
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ _OPTIONS: Final[dict[str, str]] = {
 _LOOK_OFTEN: Final = {"parquet.block.size.row.check.min": "8", "parquet.page.size.row.check.min": "8"}
 
 
+# The name of a file of a few rows; Spark's own files have longer ones.
+_FEW: Final = "part-00000.zstd.parquet"
+# Up to this size, a file of a few rows becomes part of the query. A larger one is Spark's to read, with bounded memory.
+_PART_OF_A_QUERY: Final = 2**20
+
+
 # By this Spark knows that old days and moments stand in the calendar of today, not in one of its own earlier ones.
 _AS_SPARK_WRITES: Final = {"org.apache.spark.version": "4.1.1"}
 
@@ -54,21 +61,44 @@ def write(frame: DataFrame, target: str, file_format: str) -> None:
 
 def write_few(rows: pa.Table, target: str) -> str:
     """Write a few rows to one Parquet file below ``target``, as Spark would; return its name."""
-    content, name = io.BytesIO(), f"{target}/part-00000.zstd.parquet"
+    content, name = io.BytesIO(), f"{target}/{_FEW}"
     pq.write_table(rows.replace_schema_metadata(_AS_SPARK_WRITES), content, compression="zstd")
     storage.put(name, content.getvalue())
     return name
 
 
 def read(spark: SparkSession, files: Sequence[str], columns: Mapping[str, str], file_format: str) -> DataFrame:
-    """Read landed files back in the manifest's schema (column -> Spark type)."""
+    """Read landed files back in the manifest's schema (column -> Spark type).
+
+    Raises
+    ------
+    LandingError
+        If a file of a few rows, which is read at once, is not there.
+    """
     if file_format == "csv":
         schema = ", ".join(f"{quoted(name)} string" for name in columns)
         options = {**_OPTIONS, "mode": "FAILFAST", "maxCharsPerColumn": "-1"}
         raw = spark.read.schema(schema).options(**options).csv(list(files))
         return raw.selectExpr(*(_decode(name, kind) for name, kind in columns.items()))
     schema = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
-    return spark.read.schema(schema).parquet(*files)
+    content = _few(files)
+    if content is None:
+        return spark.read.schema(schema).parquet(*files)
+    # With its rows in the plan, a query over them lists no folder and opens no file.
+    return spark.createDataFrame(pq.read_table(io.BytesIO(content)).select(list(columns)), schema)
+
+
+def _few(files: Sequence[str]) -> bytes | None:
+    """Return the content of a small file that :func:`write_few` wrote, or None if this is not one."""
+    if len(files) != 1 or not files[0].endswith(f"/{_FEW}"):
+        return None
+    content = storage.get(files[0])
+    if content is None:
+        raise LandingError(
+            f"the landing file {files[0]} is not there, and a manifest names it",
+            do="restore the object from its bucket's versions",
+        )
+    return content if len(content) <= _PART_OF_A_QUERY else None
 
 
 def _encode(name: str, kind: str) -> str:

@@ -62,7 +62,7 @@ def store(
     lake: Lake, table: Fact | Dimension, rows: DataFrame, key: Sequence[str], updated: Sequence[str], seen: ChangeCounts
 ) -> None:
     """Write rows as one commit; rows that are all new need no merge."""
-    target = lake.star(table.name)
+    target, rows = lake.star(table.name), seen.packed(rows)
     if set(seen.counts) & {versions.CHANGED, versions.DELETED, versions.BACKFILLED}:
         merge.merge_into(target, rows, key, updated, prune=seen.pruning("t", table.key[0]))
     else:

@@ -78,7 +78,7 @@ def refresh(
     empty, inputs = lake.is_empty(target), read_inputs(lake, table)
     keys_landed = {name: manifest.tables[name].key for name in table.inputs if name in manifest.tables}
     with evaluate.values_that_fit(table):
-        lineage = lineage_of(lake.spark, table, restrict_inputs(inputs, table, manifest, EVERYTHING), keys_landed)
+        lineage = lineage_of(lake.spark, table, inputs, keys_landed)
     missing = not_landed(lake, table, manifest)
     unknown = frozenset(column.name for column in table.columns if lineage.columns[column.name] & missing)
     if lineage.rows & missing or unknown.intersection(table.key):
@@ -86,7 +86,7 @@ def refresh(
         return StarChange(done=TableChange(status="skipped"), unknown=everything_unknown)
     everything = empty or model_changed or not lineage.per_row
     scope = EVERYTHING if everything else scope_of(lake, table, manifest, mirrored)
-    frames = restrict_inputs(inputs, table, manifest, scope)
+    frames = restrict_inputs(lake, table, manifest, mirrored, scope, inputs)
     found = evaluate.evaluate(lake.spark, table, frames)
     with evaluate.values_that_fit(table):
         zone = _zone(lake, table, found, lineage)
@@ -97,7 +97,7 @@ def refresh(
         decided = _decide(lake, table, manifest, rows, scope, backfill)
         marks = _marks(table, lineage, manifest)
         decided, seen = compute(decided, versions.DECISION, keys.key_names(table.key), marks)
-    evaluated_keys = None if scope.everything else _keys(lake, table, manifest, decided)
+    evaluated_keys = None if scope.everything else _keys(table, frames[table.driver], decided)
     done = _done(seen)
     written = _write(lake, table, manifest, decided, seen, backfill) if done.written else None
     new_versions = written if seen.marked.get(_REFERS_ANEW) else None
@@ -200,9 +200,8 @@ def _rejected(decided: DataFrame) -> DataFrame:
     )
 
 
-def _keys(lake: Lake, table: Dimension | Fact, manifest: Manifest, decided: DataFrame) -> DataFrame:
+def _keys(table: Dimension | Fact, driver: DataFrame, decided: DataFrame) -> DataFrame:
     """Keys that were looked at: those of the changed driver rows, and those decided gone or to be so."""
-    driver = lake.spark.table(lake.mirror(table.driver)).where(F.col("_batch") == manifest.batch)
     changed = driver.select(contract.key_text(driver, table, table.from_key))
     own = F.coalesce(F.col(contract.KEY_TEXT), keys.key_text(keys.key_names(table.key)))
     return changed.unionAll(decided.select(own.alias("key")))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
+from tidemark.lake import mirror
 from tidemark.lake.changeset import FEW_KEYS
 
 if TYPE_CHECKING:
@@ -70,35 +71,41 @@ def _changed_keys(
     change = mirrored.get(table.driver)
     if change is not None and change.keys:
         return change.keys
-    changed = lake.spark.table(lake.mirror(table.driver)).where(F.col("_batch") == manifest.batch)
+    changed = mirror.changed_rows(lake, table.driver, manifest.batch, change)
     found = [row[0] for row in changed.select(names.spark(table.from_key[0])).limit(FEW_KEYS + 1).collect()]
     return found if len(found) <= FEW_KEYS else None
 
 
 def read_inputs(lake: Lake, table: StarTable) -> dict[str, DataFrame]:
     """Return the mirrors of a star table's inputs in the model's columns; what was never landed is NULL."""
-    result = {}
-    for name in table.inputs:
-        frame = lake.spark.table(lake.mirror(name))
-        here = set(frame.columns)
-        result[name] = frame.select(
-            *(
-                F.col(names.spark(c.name)) if c.name in here else F.lit(None).cast(c.type.spark).alias(c.name)
-                for c in lake.model.tables[name].columns
-            ),
-            "_batch",
-        )
-    return result
+    return {name: _as_modelled(lake, name, lake.spark.table(lake.mirror(name))) for name in table.inputs}
 
 
 def restrict_inputs(
-    inputs: Mapping[str, DataFrame], table: StarTable, manifest: Manifest, scope: Scope
+    lake: Lake,
+    table: StarTable,
+    manifest: Manifest,
+    mirrored: Mapping[str, MirrorChange],
+    scope: Scope,
+    inputs: Mapping[str, DataFrame],
 ) -> dict[str, DataFrame]:
-    """Narrow a star table's inputs to what is in scope; the bookkeeping column ``_batch`` is dropped."""
-    frames = dict(inputs)
-    if not scope.everything:
-        frames[table.driver] = frames[table.driver].where(F.col("_batch") == manifest.batch)
-    return {name: frame.drop("_batch") for name, frame in frames.items()}
+    """Narrow a star table's inputs (of :func:`read_inputs`) to what is in scope."""
+    if scope.everything:
+        return dict(inputs)
+    driver = table.driver
+    changed = mirror.changed_rows(lake, driver, manifest.batch, mirrored.get(driver))
+    return {**inputs, driver: _as_modelled(lake, driver, changed)}
+
+
+def _as_modelled(lake: Lake, name: str, rows: DataFrame) -> DataFrame:
+    """Return rows of a mirror in the columns that the model has; NULL in those that the mirror does not have."""
+    here = set(rows.columns)
+    return rows.select(
+        *(
+            F.col(names.spark(c.name)) if c.name in here else F.lit(None).cast(c.type.spark).alias(c.name)
+            for c in lake.model.tables[name].columns
+        )
+    )
 
 
 def not_landed(lake: Lake, table: StarTable, manifest: Manifest) -> frozenset[str]:
