@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from pyspark.sql import SparkSession
 from tidemark.base.errors import TidemarkError
-from tidemark.base.spark import spark_settings, spark_throughout
+from tidemark.base.spark import fit_to, spark_settings, spark_throughout
 
 from local_stack.aws.client import REPO
 
@@ -45,3 +46,10 @@ def test_the_load_imports_no_spark() -> None:
     command = [sys.executable, "-c", "import sys, load; sys.exit('pyspark' in sys.modules)"]
     run = subprocess.run(command, cwd=REPO / "glue_jobs", check=False)  # noqa: S603 - this Python
     assert run.returncode == 0
+
+
+def test_few_rows_are_shuffled_into_one_part_and_many_into_as_many_as_configured(spark: SparkSession) -> None:
+    configured = spark.sparkContext.getConf().get("spark.sql.shuffle.partitions")
+    for rows, partitions in ((0, "1"), (50_000, "1"), (50_001, configured), (10**9, configured), (1, "1")):
+        fit_to(spark, rows)
+        assert spark.conf.get("spark.sql.shuffle.partitions") == partitions
