@@ -50,6 +50,8 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
         "spark.sql.limit.initialNumPartitions": "100000",
         "spark.sql.sources.useV1SourceList": "parquet,csv",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        # Names of landing files are new, and nothing stands where their folders are to be: S3A need not look.
+        "spark.hadoop.fs.s3a.performance.flags": "*",
         # S3A would ask us-east-2 where a bucket is, which a network with endpoints of its own region cannot reach.
         "spark.hadoop.fs.s3a.endpoint.region": aws.region(),
         # A manifest, not a rename, makes files visible: the one-step committer loses nothing and is twice as fast.
