@@ -42,7 +42,7 @@ def start(state_dir: Path, major: int = NEWEST, settings: dict[str, str | int] |
 
 
 @contextmanager
-def clerk(connect: Callable[[], psycopg.Connection]) -> Iterator[None]:
+def clerk(connect: Callable[[], psycopg.Connection], pause: float = 0.01) -> Iterator[None]:
     """Somebody who saves, again and again, somewhere on the server: each time a transaction id is given out."""
     done = threading.Event()
 
@@ -51,7 +51,7 @@ def clerk(connect: Callable[[], psycopg.Connection]) -> Iterator[None]:
             try:
                 with connect() as connection:
                     connection.execute("CREATE TABLE IF NOT EXISTS clerk (n int)")
-                    while not done.wait(0.01):
+                    while not done.wait(pause):
                         connection.execute("INSERT INTO clerk VALUES (1)")
             except psycopg.Error:  # the server crashed, perhaps: it comes back
                 continue

@@ -2,8 +2,8 @@
 
 Half of the time in one process, with deaths at every boundary and S3 that fails; half of it on the real stack, with
 processes that are killed and a server that crashes. With ``--ticks`` and ``--kills`` it goes on until there were so many
-ticks in the former and so many jobs killed in the latter, on each server version of ``--servers``. A campaign has at
-most 250 ticks, the next begins with the next seed: every check reads the whole history, which grows.
+ticks in the former and so many jobs killed in the latter, on each server version of ``--servers``. After 50 ticks a
+campaign ends, and another begins, with the next seed and a new shop: every check reads the whole history, which grows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from local_stack.aws.server import KEEP_JAVA
 from tests import servers
 from tests.fuzz.siege import Siege
 
-_TICKS_OF_A_CAMPAIGN = 100
+_TICKS_OF_A_CAMPAIGN = 50
 
 
 def main() -> int:
@@ -45,14 +45,13 @@ def main() -> int:
 def _run(given: argparse.Namespace, major: int) -> int:
     share = given.seconds if given.only else given.seconds / 2
     if given.only != "siege":
-        rounds = math.ceil(given.ticks / _TICKS_OF_A_CAMPAIGN)
-        for number in range(rounds):
-            asked = {"SEED": given.seed + number, "SECONDS": share / rounds, "SERVER": major}
-            asked["TICKS"] = math.ceil(given.ticks / rounds)
-            environment = os.environ | {f"FUZZ_{name}": str(value) for name, value in asked.items()}
-            campaign = [sys.executable, "-m", "pytest", "-q", "-s", "-x", "tests/fuzz/test_fuzz.py"]
-            if code := subprocess.run(campaign, env=environment, check=False).returncode:  # noqa: S603 - our own
-                return code
+        number = math.ceil(given.ticks / _TICKS_OF_A_CAMPAIGN)
+        asked = {"SEED": given.seed, "CAMPAIGNS": number, "SECONDS": share / number, "SERVER": major}
+        asked["TICKS"] = math.ceil(given.ticks / number)
+        environment = os.environ | {f"FUZZ_{name}": str(value) for name, value in asked.items()}
+        campaigns = [sys.executable, "-m", "pytest", "-q", "-s", "-x", "tests/fuzz/test_fuzz.py"]
+        if code := subprocess.run(campaigns, env=environment, check=False).returncode:  # noqa: S603 - our own
+            return code
     if given.only != "campaign":
         siege = Siege(Path(tempfile.mkdtemp(prefix="tidemark-fuzz-")), given.seed, _say, major)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any, Final
@@ -61,10 +62,7 @@ class State:
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             tables = {
-                name: sorted(
-                    (tuple(row) for row in connection.execute(f"SELECT {', '.join(columns)} FROM {name}".encode())),
-                    key=repr,
-                )
+                name: connection.execute(f"SELECT {', '.join(columns)} FROM {name}".encode()).fetchall()
                 for name, columns in COLUMNS.items()
             }
             facts = connection.execute(_FACT.encode()).fetchall()
@@ -85,12 +83,12 @@ class State:
         with database.connect() as connection:
             return cls.take(connection)
 
-    def seen(self, model: Model) -> dict[str, list[Row]]:
+    def seen(self, model: Model) -> dict[str, Counter[Row]]:
         """The tables as far as a model's manifests tell of them."""
         result = {}
         for name, wanted in mirrored(model).items():
             places = [COLUMNS[name].index(column) for column in wanted]
-            result[name] = sorted((tuple(row[place] for place in places) for row in self.tables[name]), key=repr)
+            result[name] = Counter(tuple(row[place] for place in places) for row in self.tables[name])
         return result
 
     def fact(self, key: int, model: Model) -> Row:

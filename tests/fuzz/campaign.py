@@ -66,7 +66,7 @@ class Campaign:
         """Tick so often, and on for so long; then once without a fault. A failure carries seed, counts and log."""
         deadline = time.monotonic() + seconds
         try:
-            with self.watcher, servers.clerk(self.shop.new_database("clerks").connect):
+            with self.watcher, servers.clerk(self.shop.new_database("clerks").connect, 0.05):
                 while self.counts["ticks"] < ticks or time.monotonic() < deadline:
                     self.work.work(self._random.randint(8, 25))
                     self._change_model()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -36,21 +37,10 @@ def observe(oracle: Oracle, landing: Landing, source: Credentials, model: Model 
 
 def equal(found: Iterable[Row], wanted: Iterable[Row], what: str) -> None:
     """Compare rows; say which differ."""
-    here, there = sorted(found, key=repr), sorted(wanted, key=repr)
+    here, there = Counter(found), Counter(wanted)
     if here != there:
-        extra, missing = _without(here, there), _without(there, here)
+        extra, missing = (sorted(rows.elements(), key=repr) for rows in (here - there, there - here))
         raise AssertionError(f"{what}: found but not expected {extra[:5]}; expected but not found {missing[:5]}")
-
-
-def _without(rows: list[Row], others: list[Row]) -> list[Row]:
-    left = list(others)
-    result = []
-    for row in rows:
-        if row in left:
-            left.remove(row)
-        else:
-            result.append(row)
-    return result
 
 
 class Published:
@@ -197,7 +187,7 @@ class Watcher:
         while not self._stop.is_set():
             try:
                 with self._connect() as connection:
-                    while not self._stop.wait(0.25):  # it reads all of the star
+                    while not self._stop.wait(0.5):  # it reads all of the star
                         found = fingerprint(connection, self._star)
                         self.looks += 1
                         if found is not None:

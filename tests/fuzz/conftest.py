@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +17,8 @@ from tests.integration.conftest import SHOP, Harness, credentials_of, new_landin
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from local_stack.postgres.server import Credentials as Database
+
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
@@ -27,19 +29,30 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
 
 
 @pytest.fixture(scope="module")
-def grown_shop(
+def grow_shop(
     aws: None, spark: SparkSession, postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Harness]:
-    """A shop that no other module touches."""
-    folder = tmp_path_factory.mktemp("model") / "fuzz"
-    shutil.copytree(SHOP, folder)
-    text = (folder / "source.yml").read_text()
-    (folder / "source.yml").write_text(text.replace("name: shop\n", "name: fuzz\n"))
-    source, warehouse = postgres.create_database("fuzz_source"), postgres.create_database("fuzz_warehouse")
-    with source.connect() as connection:
-        connection.execute((SHOP / "schema.sql").read_bytes())
-        grow(connection, folder)
-    reader = credentials_of(postgres.create_reader("fuzz_source", "fuzz_reader"))
-    yield Harness(folder, source, reader, new_landing("landing-fuzz"), spark, postgres.create_database, warehouse)
-    postgres.drop_database("fuzz_source")
-    postgres.drop_database("fuzz_warehouse")
+) -> Iterator[Callable[[int], Harness]]:
+    """Give a function that makes the shop of a campaign, which no other touches."""
+    made: list[str] = []
+
+    def new_database(name: str) -> Database:
+        made.append(name)
+        return postgres.create_database(name)
+
+    def make(seed: int) -> Harness:
+        name = f"fuzz{seed}"
+        folder = tmp_path_factory.mktemp("model") / name
+        shutil.copytree(SHOP, folder)
+        text = (folder / "source.yml").read_text()
+        (folder / "source.yml").write_text(text.replace("name: shop\n", f"name: {name}\n"))
+        source, warehouse = new_database(f"{name}_source"), new_database(f"{name}_warehouse")
+        with source.connect() as connection:
+            connection.execute((SHOP / "schema.sql").read_bytes())
+            grow(connection, folder)
+        reader = credentials_of(postgres.create_reader(source.dbname, "fuzz_reader"))
+        landing = new_landing(f"landing-{name}")
+        return Harness(folder, source, reader, landing, spark, lambda what: new_database(f"{name}_{what}"), warehouse)
+
+    yield make
+    for database in made:
+        postgres.drop_database(database)

@@ -19,13 +19,16 @@ from tests.integration.conftest import Harness
 SEED = int(os.environ.get("FUZZ_SEED", "46131"))
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 TICKS = int(os.environ.get("FUZZ_TICKS", "4"))
+SEEDS = range(SEED, SEED + int(os.environ.get("FUZZ_CAMPAIGNS", "1")))
 
 
 @pytest.fixture(scope="module")
-def campaign(grown_shop: Harness) -> Campaign:
-    return Campaign(grown_shop, SEED, lambda line: print(line, flush=True))  # noqa: T201 - shown by pytest -s
+def campaign(request: pytest.FixtureRequest, grow_shop: Callable[[int], Harness]) -> Campaign:
+    seed: int = request.param
+    return Campaign(grow_shop(seed), seed, lambda line: print(line, flush=True))  # noqa: T201 - shown by pytest -s
 
 
+@pytest.mark.parametrize("campaign", SEEDS, indirect=True)
 def test_random_work_and_random_faults_leave_no_trace(campaign: Campaign) -> None:
     campaign.run(TICKS, SECONDS)
     print("", campaign.summary(), sep="\n")  # noqa: T201 - shown by pytest -s
@@ -35,6 +38,7 @@ def test_random_work_and_random_faults_leave_no_trace(campaign: Campaign) -> Non
     assert campaign.counts["ticks that applied what another model had read"] > 0
 
 
+@pytest.mark.parametrize("campaign", SEEDS[:1], indirect=True)
 def test_the_checks_notice_what_is_wrong(campaign: Campaign) -> None:
     scene = campaign.scene
     scene.tick()
