@@ -20,6 +20,7 @@ from tidemark.source.queries import PlannedRead
 
 if TYPE_CHECKING:
     from tidemark.model.definition import SourceTable
+    from tidemark.source.cut import Cut
     from tidemark.source.snapshot import Scan, SourceSnapshot
 
 
@@ -38,6 +39,14 @@ class TablePlan:
         return self.entry.changed
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """What a table is compared with: its entry in the last manifest, and that one's cut."""
+
+    entry: TableEntry
+    cut: Cut
+
+
 def plan_table(snapshot: SourceSnapshot, table: SourceTable, previous: Manifest | None, full_reason: str) -> TablePlan:
     """Scan one table and decide.
 
@@ -48,21 +57,27 @@ def plan_table(snapshot: SourceSnapshot, table: SourceTable, previous: Manifest 
     full_reason
         Why all tables are read in full this time, or an empty text.
     """
-    before = previous.tables.get(table.name) if previous else None
-    fingerprint = snapshot.tables[table.name].fingerprint
-    why = full_reason
-    if not why and (before is None or previous is None):
-        why = "new in the model"
-    elif not why and before is not None and before.fingerprint != fingerprint:
-        why = "its definition changed in the source"
+    base, why = _baseline(snapshot, table, previous, full_reason)
     if table.strategy != "snapshot":
-        return _plan_without_xmin(snapshot, table, None if why else before, why, fingerprint)
-    if why or before is None or previous is None:
-        return _plan_full(snapshot, table, why, fingerprint)
-    return _plan_difference(snapshot, table, before, sql.changed_since(previous.cut, snapshot.cut), fingerprint)
+        return _plan_without_xmin(snapshot, table, base, why)
+    return _plan_full(snapshot, table, why) if base is None else _plan_difference(snapshot, table, base)
 
 
-def _plan_full(snapshot: SourceSnapshot, table: SourceTable, why: str, fingerprint: str) -> TablePlan:
+def _baseline(
+    snapshot: SourceSnapshot, table: SourceTable, previous: Manifest | None, full_reason: str
+) -> tuple[Baseline | None, str]:
+    """Return what the table is compared with; None, and why, if it is to be read in full."""
+    if full_reason:
+        return None, full_reason
+    entry = previous.tables.get(table.name) if previous else None
+    if previous is None or entry is None:
+        return None, "new in the model"
+    if entry.fingerprint != snapshot.tables[table.name].fingerprint:
+        return None, "its definition changed in the source"
+    return Baseline(entry, previous.cut), ""
+
+
+def _plan_full(snapshot: SourceSnapshot, table: SourceTable, why: str) -> TablePlan:
     scan = snapshot.scan(table, "true")
     shift, groups = 0, None
     if table.integer_key:
@@ -73,7 +88,7 @@ def _plan_full(snapshot: SourceSnapshot, table: SourceTable, why: str, fingerpri
         why=why,
         rows=0,
         count=scan.count,
-        fingerprint=fingerprint,
+        fingerprint=snapshot.tables[table.name].fingerprint,
         key_hash=str(scan.key_hash),
         shift=shift,
         groups=groups,
@@ -81,9 +96,8 @@ def _plan_full(snapshot: SourceSnapshot, table: SourceTable, why: str, fingerpri
     return TablePlan(entry, scan, (_rows(table, scan, (), scan.count),))
 
 
-def _plan_difference(
-    snapshot: SourceSnapshot, table: SourceTable, before: TableEntry, changed: str, fingerprint: str
-) -> TablePlan:
+def _plan_difference(snapshot: SourceSnapshot, table: SourceTable, base: Baseline) -> TablePlan:
+    before, changed = base.entry, sql.changed_since(base.cut, snapshot.cut)
     scan = snapshot.scan(table, changed)
     shift, groups = before.shift, before.groups
     listed: tuple[int, ...] | None = ()
@@ -110,7 +124,7 @@ def _plan_difference(
         why=_words(scan, before, bool(reads)),
         rows=0,
         count=scan.count,
-        fingerprint=fingerprint,
+        fingerprint=snapshot.tables[table.name].fingerprint,
         key_hash=str(scan.key_hash),
         shift=shift,
         groups=groups,
@@ -151,10 +165,9 @@ def _unexplained(before: dict[str, tuple[int, str]], now: dict[int, tuple[int, i
     return tuple(sorted(result))
 
 
-def _plan_without_xmin(
-    snapshot: SourceSnapshot, table: SourceTable, before: TableEntry | None, why: str, fingerprint: str
-) -> TablePlan:
+def _plan_without_xmin(snapshot: SourceSnapshot, table: SourceTable, base: Baseline | None, why: str) -> TablePlan:
     """Plan a ``full`` or ``cursor`` table: contents' hash says whether anything changed."""
+    before = base.entry if base else None
     window = "true"
     if table.strategy == "cursor" and before is not None and before.cursor is not None:
         window = sql.since_cursor(table, before.cursor)
@@ -179,7 +192,7 @@ def _plan_without_xmin(
         why=why or ("contents as before" if unchanged else "contents changed"),
         rows=0,
         count=scan.count,
-        fingerprint=fingerprint,
+        fingerprint=snapshot.tables[table.name].fingerprint,
         key_hash=str(scan.key_hash),
         content_hash=ahead.content_hash,
         cursor=scan.cursor,
