@@ -28,9 +28,32 @@ _MARK: Final = "input"
 _TABLE: Final = "table"
 _NONE: Final[InputColumns] = frozenset()
 _CONSTANT_LEAVES: Final = frozenset({"LocalRelation", "OneRowRelation", "Range", "EmptyRelation"})
-_LEFT_STAYS: Final = ("LeftOuter", "LeftSingle", "ExistenceJoin")
-_LEFT_FILTERED: Final = ("Inner", "Cross", "LeftSemi", "LeftAnti")
-_FINDS_ONE: Final = ("LeftSingle", "ExistenceJoin", "LeftSemi", "LeftAnti")
+
+
+@dataclass(frozen=True)
+class _JoinKind:
+    """What a kind of join does to the rows of one side, for each of which it looks for rows of the other.
+
+    ``keeps`` says that a row stays whatever is found; otherwise what is found decides. ``finds_one`` says that one row
+    of the other side at most is taken to it. ``mirrored``: that one side is the right one.
+    """
+
+    keeps: bool
+    finds_one: bool = False
+    mirrored: bool = False
+
+
+_JOINS: Final = {
+    "Inner": _JoinKind(keeps=False),
+    "Cross": _JoinKind(keeps=False),
+    "LeftOuter": _JoinKind(keeps=True),
+    "RightOuter": _JoinKind(keeps=True, mirrored=True),
+    "LeftSemi": _JoinKind(keeps=False, finds_one=True),
+    "LeftAnti": _JoinKind(keeps=False, finds_one=True),
+    "LeftSingle": _JoinKind(keeps=True, finds_one=True),
+    "ExistenceJoin": _JoinKind(keeps=True, finds_one=True),
+}
+_UNKNOWN_JOIN: Final = _JoinKind(keeps=False)
 
 
 @dataclass(frozen=True)
@@ -237,18 +260,19 @@ class _Reader:
         return replace(child, depends=depends, rows=rows, passed_through=passed_through, apart=apart, key=key)
 
     def _join(self, plan: Any, left: _Flow, right: _Flow) -> _Flow:
-        kind = plan.joinType().toString()
+        name = plan.joinType().toString().partition("(")[0]  # ExistenceJoin(exists#5)
+        kind = _JOINS.get(name, _UNKNOWN_JOIN)
         both = _Flow({**left.depends, **right.depends}, passed_through={**left.passed_through, **right.passed_through})
         condition = both.of(_references(plan))
         drivers, apart = left.drivers + right.drivers, left.apart and right.apart
         multiplied = left.multiplied | right.multiplied
-        if kind == "RightOuter":
+        if kind.mirrored:
             left, right = right, left
-        finds_one = kind.startswith(_FINDS_ONE) or _fixes_key(plan, right)
+        finds_one = kind.finds_one or _fixes_key(plan, right)
         multiplies = left.multiplies or right.multiplies or bool(left.drivers and not finds_one)
         twice = set(left.passed_through.values()) & set(right.passed_through.values())  # whose column a key's is?
         key = left.key if finds_one and not twice else _NONE
-        if kind.startswith(_LEFT_STAYS) or kind == "RightOuter":
+        if kind.keeps:
             found = condition | right.rows
             depends = {**left.depends, **{name: marks | found for name, marks in right.depends.items()}}
             for attribute in _each(plan.output()):
@@ -256,8 +280,7 @@ class _Reader:
             passed_through = {**right.passed_through, **left.passed_through}
             stays = apart and not right.drivers
             return _Flow(depends, left.rows, multiplied | found, passed_through, drivers, stays, multiplies, key)
-        known = kind in _LEFT_FILTERED
-        safe = apart and known and not (right.drivers and kind.startswith("Left"))
+        safe = apart and name in _JOINS and not (right.drivers and kind.finds_one)
         multiplies |= bool(right.drivers and not _fixes_key(plan, left))
         rows = left.rows | right.rows | condition
         return _Flow(both.depends, rows, multiplied, both.passed_through, drivers, safe, multiplies, key)
