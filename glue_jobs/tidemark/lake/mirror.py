@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tidemark.lake.tables import Lake
     from tidemark.landing.manifest import KeyList, Manifest, TableEntry
+    from tidemark.model.definition import SourceTable
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,9 @@ class MirrorChange:
 
 
 def ensure(lake: Lake, name: str, manifest: Manifest) -> None:
-    """Create or evolve a mirror to the columns that the manifest has landed, as wide.
-
-    A column of the model that no manifest has landed yet (this one is older than the model) is not there: so the star
-    knows that nothing is known of it. If a column's type changes incompatibly, the mirror is recreated.
-    """
-    declared = lake.model.tables.get(name)
-    entry = manifest.tables.get(name)
-    landed = entry.columns if entry else {}
-    wanted = dict(landed)
-    if declared and manifest.model_digest == lake.model.digest:  # all were landed, now or before, or there are no rows
-        wanted = {column.name: column.type.spark for column in declared.columns} | wanted
+    """Create or evolve a mirror to :func:`columns_of` it. If a type changes incompatibly, the mirror is recreated."""
+    declared, entry = lake.model.tables.get(name), manifest.tables.get(name)
+    wanted = columns_of(declared, entry, of_this_model=manifest.model_digest == lake.model.digest)
     mirror, key = lake.mirror(name), entry.key if entry else declared.key if declared else ()
     if entry and entry.mode == "full":  # without rows, nothing is known of any column
         lake.drop_unless_it_fits(mirror, wanted, key)
@@ -63,6 +56,23 @@ def ensure(lake: Lake, name: str, manifest: Manifest) -> None:
         wanted = {column: declared.column(column).type.spark for column in declared.key} | wanted
     if wanted:
         lake.ensure_mirror(name, wanted, key)
+
+
+def columns_of(declared: SourceTable | None, entry: TableEntry | None, *, of_this_model: bool) -> dict[str, str]:
+    """Return the columns that a mirror gets because of a manifest, name -> Spark type, as wide as they were landed.
+
+    A column of the model that no manifest has landed yet (this one is older than the model) is not among them: so the
+    star knows that nothing is known of it.
+
+    Parameters
+    ----------
+    declared, entry
+        The table in the model and in the manifest, as far as they have it.
+    of_this_model
+        Whether the manifest is the model's own: then all columns were landed, now or before, or there are no rows.
+    """
+    modelled = {column.name: column.type.spark for column in declared.columns} if declared and of_this_model else {}
+    return modelled | (entry.columns if entry else {})
 
 
 def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:

@@ -1,14 +1,53 @@
-"""What a mirror's change tells the star: the rows that were written, as they stand in the mirror."""
+"""Which columns a mirror gets; and what its change tells the star: the written rows, as they stand in the mirror."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+import pytest
 from tidemark.lake import mirror
+from tidemark.landing.manifest import TableEntry
+from tidemark.model.definition import Column, SourceTable
+from tidemark.model.types import PgType
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from tidemark.lake.tables import Lake
+
+NAMES = ("id", "name")
+MODELLED = SourceTable(
+    name="t",
+    schema="public",
+    relation="t",
+    description="",
+    key=("id",),
+    columns=tuple(Column(name=n, type=PgType.parse("integer"), nullable=True, description="") for n in NAMES),
+)
+
+
+def landed(**columns: str) -> TableEntry:
+    return TableEntry(mode="delta", why="", rows=1, count=1, fingerprint="", columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("declared", "entry", "of_this_model", "columns"),
+    [
+        # The manifest is the model's own: all of its columns, those that were landed as wide as there.
+        (MODELLED, landed(id="bigint"), True, {"id": "bigint", "name": "int"}),
+        (MODELLED, None, True, {"id": "int", "name": "int"}),
+        # It is older: what it has landed, and nothing else is known.
+        (MODELLED, landed(id="int"), False, {"id": "int"}),
+        (MODELLED, None, False, {}),
+        # The model has lost the table, or a column: what was landed is mirrored all the same.
+        (None, landed(id="int", old="string"), True, {"id": "int", "old": "string"}),
+        (MODELLED, landed(old="string"), True, {"id": "int", "name": "int", "old": "string"}),
+        (None, None, False, {}),
+    ],
+)
+def test_a_mirror_gets_what_was_landed_and_what_must_have_been(
+    declared: SourceTable | None, entry: TableEntry | None, of_this_model: bool, columns: dict[str, str]
+) -> None:
+    assert mirror.columns_of(declared, entry, of_this_model=of_this_model) == columns
 
 
 def test_written_rows_have_the_mirrors_columns_and_types(spark: SparkSession) -> None:
