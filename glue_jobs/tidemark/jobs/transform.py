@@ -25,7 +25,7 @@ from tidemark.lake.tables import Lake, concurrently
 from tidemark.model.definition import Dimension, Fact
 from tidemark.star import inferred_members, quarantine
 from tidemark.star import refresh as star_tables
-from tidemark.star.backfill import columns_to_backfill, filled_through, new_versions
+from tidemark.star.backfill import FilledThrough
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +80,8 @@ def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, m
             mirror.ensure(lake, name, manifest)
     mirrored = _apply_to_mirrors(lake, manifest)
     changes = _apply_to_stars(lake, manifest, mirrored, model_changed, last)
-    added = inferred_members.add_missing(lake, new_versions(lake, changes, model_changed), manifest.batch)
+    new_versions = star_tables.new_versions(lake, changes, model_changed)
+    added = inferred_members.add_missing(lake, new_versions, manifest.batch)
     quarantined = quarantine.record(lake, changes, manifest.batch, last.open_quarantine)
     applied = AppliedBatch(
         batch=manifest.batch,
@@ -94,7 +95,7 @@ def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, m
         quarantined_rows=quarantine.quarantined_rows(lake) if quarantined else {},
         open_quarantine=sum(quarantined.values()),
         snapshots=present_snapshots(lake, last),
-        columns=filled_through(lake, changes, last, manifest.batch),
+        columns=_filled_through(lake, changes, last, manifest.batch),
     )
     commit_batch(lake, applied)
     metrics.rows(ROWS_CHANGED, {name: change.written for name, change in applied.changes.items()})
@@ -115,10 +116,11 @@ def _apply_to_mirrors(lake: Lake, manifest: Manifest) -> dict[str, MirrorChange]
 def _apply_to_stars(
     lake: Lake, manifest: Manifest, mirrored: Mapping[str, MirrorChange], model_changed: bool, last: AppliedBatch
 ) -> dict[str, StarChange]:
+    filled = FilledThrough(last)
     touched = [t for t in lake.model.star_tables if star_tables.is_touched(lake, t, manifest, model_changed)]
 
     def refresh(table: Dimension | Fact) -> StarChange:
-        return star_tables.refresh(lake, table, manifest, mirrored, model_changed, columns_to_backfill(table, last))
+        return star_tables.refresh(lake, table, manifest, mirrored, model_changed, filled.missing(table))
 
     changes = {table.name: change for table, change in zip(touched, concurrently(touched, refresh), strict=True)}
     for name, change in changes.items():
@@ -134,3 +136,12 @@ def _apply_to_stars(
             unknown = ", ".join(sorted(change.unknown))
             _log.info("%-22s manifest %d is older than the model, as before: %s", name, manifest.batch, unknown)
     return changes
+
+
+def _filled_through(
+    lake: Lake, changes: Mapping[str, StarChange], last: AppliedBatch, batch: int
+) -> dict[str, dict[str, int]]:
+    modelled = {table.name for table in lake.model.star_tables}
+    away = [name for name in last.columns if name not in modelled and lake.exists(lake.star(name))]
+    unknown = {name: change.unknown for name, change in changes.items()}
+    return FilledThrough(last).after(batch, lake.model.star_tables, unknown, away)

@@ -1,50 +1,59 @@
-"""Columns that did not hold what their SQL says: filled in stored rows."""
+"""Columns that do not hold what their SQL says in stored rows, and are to be filled in there.
+
+A column is in that state while the model that has it is newer than the manifests: it is new, or it was out of the model
+for a while. Owns ``columns`` of ``etl_batches``: per star table and column, the last batch up to which the stored
+values are filled (0: never).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidemark.lake.batches import AppliedBatch
-from tidemark.lake.tables import Lake
-from tidemark.model.definition import Dimension, Fact
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-    from pyspark.sql import DataFrame
-
-    from tidemark.star.refresh import StarChange
-
-
-def columns_to_backfill(table: Dimension | Fact, last: AppliedBatch) -> dict[str, int]:
-    """Columns to backfill, and the last batch up to which their stored values are filled (0: none)."""
-    held = last.columns.get(table.name)
-    if held is None:
-        return {}
-    batches = {column.name: held.get(column.name, 0) for column in table.columns}
-    return {name: batch for name, batch in batches.items() if batch != last.batch}
+    from tidemark.lake.batches import AppliedBatch
+    from tidemark.model.definition import Dimension, Fact
 
 
-def filled_through(
-    lake: Lake, changes: Mapping[str, StarChange], last: AppliedBatch, batch: int
-) -> dict[str, dict[str, int]]:
-    """Return the batch's ``columns``, also of tables that were taken out of the model."""
-    tables = {table.name: table for table in lake.model.star_tables}
-    away = [name for name in last.columns if name not in tables and lake.exists(lake.star(name))]
-    result = {name: dict(last.columns.get(name, {})) for name in (*tables, *away)}
-    for name, table in tables.items():
-        before = result[name]
-        if name in changes:
-            known = {column.name for column in table.columns} - changes[name].unknown
-        else:
-            known = {column.name for column in table.columns if before.get(column.name) == last.batch}
-        result[name] = before | dict.fromkeys(known, batch)
-    return result
+class FilledThrough:
+    """Up to which batch the stored values of each star column are filled, as the last batch left it."""
 
+    def __init__(self, last: AppliedBatch) -> None:
+        self._last = last
 
-def new_versions(lake: Lake, changes: dict[str, StarChange], model_changed: bool) -> dict[str, DataFrame]:
-    """New versions of every fact; all versions if the model may have made references of columns that were none."""
-    if model_changed:
-        there = [name for name in lake.model.facts if not lake.is_empty(lake.star(name))]
-        return {name: lake.spark.table(lake.star(name)) for name in there}
-    return {name: change.new_versions for name, change in changes.items() if change.new_versions is not None}
+    def missing(self, table: Dimension | Fact) -> dict[str, int]:
+        """Return the columns to backfill, and the batch up to which their stored values are filled (0: none)."""
+        held = self._last.columns.get(table.name)
+        if held is None:
+            return {}
+        batches = {column.name: held.get(column.name, 0) for column in table.columns}
+        return {name: batch for name, batch in batches.items() if batch != self._last.batch}
+
+    def after(
+        self,
+        batch: int,
+        tables: Collection[Dimension | Fact],
+        unknown: Mapping[str, Collection[str]],
+        away: Collection[str],
+    ) -> dict[str, dict[str, int]]:
+        """Return the same as ``batch`` leaves it.
+
+        Parameters
+        ----------
+        tables
+            The model's star tables.
+        unknown
+            Of those that the batch has looked at: the columns of which nothing is known yet.
+        away
+            Names of tables that were taken out of the model, and are still there: as they were.
+        """
+        result = {name: dict(self._last.columns.get(name, {})) for name in (*(table.name for table in tables), *away)}
+        for table in tables:
+            before = result[table.name]
+            if table.name in unknown:
+                known = {column.name for column in table.columns} - set(unknown[table.name])
+            else:
+                known = {column.name for column in table.columns if before.get(column.name) == self._last.batch}
+            result[table.name] = before | dict.fromkeys(known, batch)
+        return result

@@ -107,6 +107,14 @@ def refresh(
     )
 
 
+def new_versions(lake: Lake, changes: Mapping[str, StarChange], model_changed: bool) -> dict[str, DataFrame]:
+    """New versions of every fact; all versions if the model may have made references of columns that were none."""
+    if model_changed:
+        there = [name for name in lake.model.facts if not lake.is_empty(lake.star(name))]
+        return {name: lake.spark.table(lake.star(name)) for name in there}
+    return {name: change.new_versions for name, change in changes.items() if change.new_versions is not None}
+
+
 def _decide(
     lake: Lake, table: Dimension | Fact, manifest: Manifest, rows: DataFrame, scope: Scope, backfill: Mapping[str, int]
 ) -> DataFrame:
