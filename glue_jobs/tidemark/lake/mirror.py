@@ -102,7 +102,8 @@ def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
         )
     elif inserted:
         lake.append(changes.drop("_op"), target)
-    rows = _written_rows(changes, current) if inserted or updated else None
+    # After a full read, stars are evaluated as a whole: nobody asks for the rows, which may be millions.
+    rows = _written_rows(changes, current) if entry.mode == "delta" and inserted + updated else None
     return MirrorChange(inserted + updated, deleted, found.keys or None, rows)
 
 
