@@ -73,13 +73,14 @@ def transform(model: Model, landing: Landing, processed_uri: str, execution: str
 
 def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, metrics: Metrics) -> AppliedBatch:
     fit_to(lake.spark, max((entry.count for entry in manifest.tables.values()), default=0))
+    filled = FilledThrough(last)
     model_changed = last.model_digest != lake.model.digest
     if model_changed:
         lake.create_databases()
         for name in lake.model.tables:
             mirror.ensure(lake, name, manifest)
     mirrored = _apply_to_mirrors(lake, manifest)
-    changes = _apply_to_stars(lake, manifest, mirrored, model_changed, last)
+    changes = _apply_to_stars(lake, manifest, mirrored, model_changed, filled)
     new_versions = star_tables.new_versions(lake, changes, model_changed)
     added = inferred_members.add_missing(lake, new_versions, manifest.batch)
     quarantined = quarantine.record(lake, changes, manifest.batch, last.open_quarantine)
@@ -95,7 +96,12 @@ def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, m
         quarantined_rows=quarantine.quarantined_rows(lake) if quarantined else {},
         open_quarantine=sum(quarantined.values()),
         snapshots=present_snapshots(lake, last),
-        columns=_filled_through(lake, changes, last, manifest.batch),
+        columns=filled.after(
+            manifest.batch,
+            lake.model.star_tables,
+            {name: change.unknown for name, change in changes.items()},
+            _taken_out(lake, last),
+        ),
     )
     commit_batch(lake, applied)
     metrics.rows(ROWS_CHANGED, {name: change.written for name, change in applied.changes.items()})
@@ -114,9 +120,8 @@ def _apply_to_mirrors(lake: Lake, manifest: Manifest) -> dict[str, MirrorChange]
 
 
 def _apply_to_stars(
-    lake: Lake, manifest: Manifest, mirrored: Mapping[str, MirrorChange], model_changed: bool, last: AppliedBatch
+    lake: Lake, manifest: Manifest, mirrored: Mapping[str, MirrorChange], model_changed: bool, filled: FilledThrough
 ) -> dict[str, StarChange]:
-    filled = FilledThrough(last)
     touched = [t for t in lake.model.star_tables if star_tables.is_touched(lake, t, manifest, model_changed)]
 
     def refresh(table: Dimension | Fact) -> StarChange:
@@ -138,10 +143,7 @@ def _apply_to_stars(
     return changes
 
 
-def _filled_through(
-    lake: Lake, changes: Mapping[str, StarChange], last: AppliedBatch, batch: int
-) -> dict[str, dict[str, int]]:
+def _taken_out(lake: Lake, last: AppliedBatch) -> list[str]:
+    """Return the star tables that the last batch filled, and that are not in the model, but still there."""
     modelled = {table.name for table in lake.model.star_tables}
-    away = [name for name in last.columns if name not in modelled and lake.exists(lake.star(name))]
-    unknown = {name: change.unknown for name, change in changes.items()}
-    return FilledThrough(last).after(batch, lake.model.star_tables, unknown, away)
+    return [name for name in last.columns if name not in modelled and lake.exists(lake.star(name))]

@@ -88,10 +88,10 @@ def restrict_inputs(
     mirrored: Mapping[str, MirrorChange],
     scope: Scope,
     inputs: Mapping[str, DataFrame],
-) -> dict[str, DataFrame]:
+) -> Mapping[str, DataFrame]:
     """Narrow a star table's inputs (of :func:`read_inputs`) to what is in scope."""
     if scope.everything:
-        return dict(inputs)
+        return inputs
     driver = table.driver
     changed = mirror.changed_rows(lake, driver, manifest.batch, mirrored.get(driver))
     return {**inputs, driver: _as_modelled(lake, driver, changed)}
