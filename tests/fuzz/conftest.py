@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import pytest
 from local_stack.postgres.server import EmbeddedPostgres
 from tests import servers
 from tests.fuzz.shop import grow
-from tests.integration.conftest import SHOP, Harness, credentials_of, new_landing
+from tests.integration.conftest import SHOP, Harness, credentials_of, new_landing, shop_called
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -41,10 +40,7 @@ def grow_shop(
 
     def make(seed: int) -> Harness:
         name = f"fuzz{seed}"
-        folder = tmp_path_factory.mktemp("model") / name
-        shutil.copytree(SHOP, folder)
-        text = (folder / "source.yml").read_text()
-        (folder / "source.yml").write_text(text.replace("name: shop\n", f"name: {name}\n"))
+        folder = shop_called(name, tmp_path_factory.mktemp("model"))
         source, warehouse = new_database(f"{name}_source"), new_database(f"{name}_warehouse")
         with source.connect() as connection:
             connection.execute((SHOP / "schema.sql").read_bytes())

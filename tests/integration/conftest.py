@@ -42,6 +42,15 @@ PROCESSED = "s3://lake/processed"
 _numbers = count(1)
 
 
+def shop_called(name: str, parent: Path) -> Path:
+    """A copy of the shop's model folder, below ``parent``, with a name of its own."""
+    folder = parent / name
+    shutil.copytree(SHOP, folder)
+    text = (folder / "source.yml").read_text()
+    (folder / "source.yml").write_text(text.replace("name: shop\n", f"name: {name}\n"))
+    return folder
+
+
 def new_landing(name: str) -> Landing:
     """A landing area of its own."""
     return Landing(f"s3://lake/{name}")
@@ -241,10 +250,7 @@ def module_pipelines(
 
     def make() -> Harness:
         number = next(_numbers)
-        folder = tmp_path_factory.mktemp("model") / f"shop-{number}"
-        shutil.copytree(SHOP, folder)
-        text = (folder / "source.yml").read_text()
-        (folder / "source.yml").write_text(text.replace("name: shop\n", f"name: shop{number}\n"))
+        folder = shop_called(f"shop{number}", tmp_path_factory.mktemp("model"))
         source = new_database("source", template=shop_template)
         reader = credentials_of(postgres.create_reader(source.dbname, "shop_reader"))
         return Harness(folder, source, reader, new_landing(f"landing-{number}"), spark, new_database)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import pytest
 
 from local_stack.postgres.server import EmbeddedPostgres
 from tests import servers
-from tests.integration.conftest import SHOP, Harness, credentials_of, new_landing
+from tests.integration.conftest import SHOP, Harness, credentials_of, new_landing, shop_called
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -31,10 +30,7 @@ def shop(
         found = connection.execute("SHOW server_version_num").fetchone()
     assert found is not None
     assert int(found[0]) // 10000 == major
-    folder = tmp_path_factory.mktemp("model") / "shop"
-    shutil.copytree(SHOP, folder)
-    text = (folder / "source.yml").read_text()
-    (folder / "source.yml").write_text(text.replace("name: shop\n", f"name: shop_on_{major}\n"))
+    folder = shop_called(f"shop_on_{major}", tmp_path_factory.mktemp("model"))
     reader = credentials_of(server.create_reader("shop", "shop_reader"))
     landing = new_landing(f"landing-on-{major}")
     yield Harness(folder, source, reader, landing, spark, server.create_database)
