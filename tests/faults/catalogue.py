@@ -66,9 +66,13 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         "1: a table that was defined anew is compared whole",
-        "elif not why and before is not None and before.fingerprint != fingerprint:",
-        "elif before is previous and before is not None:",
+        "if entry.fingerprint != snapshot.tables[table.name].fingerprint:",
+        "if entry is previous:",
         ("test_plan.py", "test_extract.py"),
+        once=(
+            "elif not why and before is not None and before.fingerprint != fingerprint:",
+            "elif before is previous and before is not None:",
+        ),
     ),
     Fault(
         "1: a server that is behind is refused",
