@@ -252,9 +252,13 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         "4: what batches wrote in a column that the model has lost since comes with the next load",
-        "        self._taken_out = columns_taken_out(model, before, batches[-1])\n",
+        "        self._taken_out = columns_taken_out(model, later) if before else {}\n",
         "        self._taken_out: dict[str, set[str]] = {}\n",
         ("test_delta.py", "test_load.py"),
+        once=(
+            "        self._taken_out = columns_taken_out(model, before, batches[-1])\n",
+            "        self._taken_out: dict[str, set[str]] = {}\n",
+        ),
     ),
     Fault(
         "4: a name of the model never meets one of the program",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tidemark.lake.batches import AppliedBatch
     from tidemark.lake.reader import LakeReader
-    from tidemark.model.definition import Model
+    from tidemark.model.definition import Dimension, Fact, Model
     from tidemark.warehouse.protocol import Rows
 
 _log = logging.getLogger("tidemark.load")
@@ -42,8 +42,9 @@ class StarDelta:
         self.applied, self.after = batches[-1], after
         self._model, self._lake, self._empty = model, lake, empty
         before = next((applied for applied in batches if applied.batch == after), None)
-        self._taken_out = columns_taken_out(model, before, batches[-1])
-        self._whole = reasons_to_read_whole(model, batches, before, empty)
+        later = [applied for applied in batches if applied.batch > after]
+        self._taken_out = columns_taken_out(model, later) if before else {}
+        self._whole = reasons_to_read_whole(model, before, later, empty)
         changed = lake.changed(self.applied, before) if before else set()
         calendar = [model.date_dimension] if model.date_dimension else []
         names = [*calendar, *(table.name for table in model.star_tables)]
@@ -72,7 +73,7 @@ class StarDelta:
 
 
 def reasons_to_read_whole(
-    model: Model, batches: Sequence[AppliedBatch], before: AppliedBatch | None, empty: Collection[str]
+    model: Model, before: AppliedBatch | None, later: Sequence[AppliedBatch], empty: Collection[str]
 ) -> Mapping[str, str]:
     """Return the tables that have to be read whole, and why.
 
@@ -80,32 +81,35 @@ def reasons_to_read_whole(
     ----------
     before
         The batch that the warehouse is at; None if it is at none of the lake's.
+    later
+        Those that it lacks, oldest first.
     """
     if before is None:
         return _nothing_known(model)
-    later = [applied for applied in batches if applied.batch > before.batch]
     return {
-        **_calendar_of_another_model(model, before, batches[-1]),
-        **_lost_meanwhile(before, columns_taken_out(model, before, batches[-1])),
+        **_calendar_of_another_model(model, before, later[-1]),
+        **_lost_meanwhile(model, before, later[-1]),
         **_not_held(model, before),
         **_filled_in(model, later),
         **_without_rows(empty),
     }
 
 
-def columns_taken_out(model: Model, before: AppliedBatch | None, applied: AppliedBatch) -> dict[str, set[str]]:
-    """Columns that the model has lost, and that batches which the warehouse lacks have written.
+def columns_taken_out(model: Model, later: Sequence[AppliedBatch]) -> dict[str, set[str]]:
+    """Columns that the model has lost, and that batches which the warehouse lacks may have written.
 
-    Their models were never loaded, and no later one will tell the warehouse of these values: this load has to.
+    Their models were never loaded, and no later one will tell the warehouse of these values: this load has to. A batch
+    writes a column that its model has, also where its manifest says nothing of it: new versions keep what the key had.
     """
-    if before is None:
+    if all(applied.model_digest == later[-1].model_digest for applied in later):
         return {}
-    found = {}
-    for table in model.star_tables:
-        written = {name for name, batch in applied.columns.get(table.name, {}).items() if batch > before.batch}
-        if names := written - {column.name for column in table.columns}:
-            found[table.name] = names
-    return found
+    return {table.name: set(_lost(table, later[-1])) for table in model.star_tables}
+
+
+def _lost(table: Dimension | Fact, applied: AppliedBatch) -> dict[str, int]:
+    """Columns that a table once had, and the model has lost; with the last batch that filled them."""
+    now = {column.name for column in table.columns}
+    return {name: batch for name, batch in applied.columns.get(table.name, {}).items() if name not in now}
 
 
 def _nothing_known(model: Model) -> _Reasons:
@@ -144,13 +148,15 @@ def _not_held(model: Model, before: AppliedBatch) -> _Reasons:
     return lacking
 
 
-def _lost_meanwhile(before: AppliedBatch, taken_out: Mapping[str, Collection[str]]) -> _Reasons:
+def _lost_meanwhile(model: Model, before: AppliedBatch, applied: AppliedBatch) -> _Reasons:
     """Say it of tables that got a column after the batch that was loaded last, and lost it before this load."""
     lacking: _Reasons = {}
-    for table, names in taken_out.items():
-        held = before.columns.get(table, {})
-        if columns := sorted(name for name in names if held.get(name) != before.batch):
-            lacking[table] = f"later batches than {before.batch}, the last that was loaded, had {', '.join(columns)}"
+    for table in model.star_tables:
+        held = before.columns.get(table.name, {})
+        filled = {name for name, batch in _lost(table, applied).items() if batch > before.batch}
+        if columns := sorted(name for name in filled if held.get(name) != before.batch):
+            had = f"later batches than {before.batch}, the last that was loaded, had {', '.join(columns)}"
+            lacking[table.name] = had
     return lacking
 
 

@@ -446,6 +446,20 @@ class LoadSuite:
         assert self._stored_colours(shop, place) == self._stored_colours(shop)
         assert self._stored_colours(shop) == ["black", "blue", "green", "red", "white"], "blue is filled in"
 
+        # Landed without the column, applied with it, loaded without it: a version has what the one before it had.
+        shop.turn(*COLOUR[:3])
+        self.tick(shop, place)
+        shop.turn(*COLOUR[:3], back=True)
+        shop.execute("UPDATE orders SET note = 'z' WHERE order_id = 7")
+        shop.must_extract()
+        shop.turn(*COLOUR[:3])
+        shop.transform()
+        shop.turn(*COLOUR[:3], back=True)
+        shop.execute("UPDATE orders SET note = 'y' WHERE order_id = 7")
+        self.tick(shop, place)
+        assert self._stored_colours(shop, place) == self._stored_colours(shop)
+        assert self._stored_colours(shop) == ["black", "black", "blue", "green", "red", "white", None]
+
     def _two_batches_not_loaded(self, shop: Harness, *colours: str) -> None:
         for colour in colours:
             shop.execute(f"UPDATE orders SET colour = '{colour}' WHERE order_id = 7")

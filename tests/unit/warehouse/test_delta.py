@@ -122,17 +122,26 @@ OLDER = {name: columns for name, columns in run(4).columns.items() if name != "d
 def test_each_reason_to_read_a_table_whole(
     runs: list[AppliedBatch], empty: list[str], expected: dict[str, str]
 ) -> None:
-    assert reasons_to_read_whole(MODEL, runs, runs[0], empty) == expected
+    assert reasons_to_read_whole(MODEL, runs[0], runs[1:], empty) == expected
 
 
 def test_a_column_that_the_model_has_lost_comes_with_what_was_written_since_the_last_load() -> None:
     """Between two loads, a column came, or was there, and was taken out of the model: no later load would bring it."""
-    found = delta(Lake(PAYMENT), [replace(run(4), columns=HELD), replace(run(5), columns=LOST)], 4)
+    later = [replace(run(5), columns=LOST, model_digest="had it"), replace(run(6), columns=LOST)]
+    found = delta(Lake(PAYMENT), [replace(run(4), columns=HELD), *later], 4)
     rows = found.rows(PAYMENT)
     assert rows is not None
-    assert rows.read_all().to_pylist() == [{"version": 1, "lost": 2}]
+    assert rows.read_all().to_pylist() == [{"version": 1, "lost": 2, "lost before": 3}]
     assert not found.is_backfill(PAYMENT)
-    assert delta(Lake(PAYMENT), [run(4), replace(run(5), columns=LOST)], 4).is_backfill(PAYMENT)
+    assert delta(Lake(PAYMENT), [run(4), *later], 4).is_backfill(PAYMENT)
+
+
+def test_a_column_that_no_model_of_the_batches_had_stays_away() -> None:
+    """What the warehouse has of it is what the lake had when it was last written."""
+    later = [replace(run(5), columns=HELD), replace(run(6), columns=HELD)]
+    rows = delta(Lake(PAYMENT), [replace(run(4), columns=HELD, model_digest="had it"), *later], 4).rows(PAYMENT)
+    assert rows is not None
+    assert rows.read_all().to_pylist() == [{"version": 1}]
 
 
 def test_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
