@@ -45,7 +45,8 @@ class Scene:
     def compact(self) -> None:
         """Rewrite the files of each of the lake's tables into few."""
         spark, model = self.shop.spark, self.shop.model
-        for database in (model.source_database, model.star_database):
+        there = {row["namespace"] for row in spark.sql(f"SHOW NAMESPACES IN {CATALOG}").collect()}
+        for database in sorted(there.intersection([model.source_database, model.star_database])):
             for row in spark.sql(f"SHOW TABLES IN {quoted(CATALOG, database)}").collect():
                 name = spark_literal(f"{database}.{row['tableName']}")
                 spark.sql(f"CALL {CATALOG}.system.rewrite_data_files(table => {name}, options => {_FROM_TWO_FILES})")
