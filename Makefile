@@ -36,15 +36,7 @@ coverage: setup ## Run all tests, note which lines they run, the job processes' 
 	@.venv/bin/pytest $(ALL_TESTS) --cov --cov-report=term-missing:skip-covered
 
 check: setup ## Check format, lint, types, who imports whom, sizes, security, vulnerabilities, stray addresses
-	.venv/bin/ruff format --check .
-	.venv/bin/ruff check .
-	.venv/bin/mypy $(CODE) tests
-	PYTHONPATH=. .venv/bin/lint-imports --no-cache
-	@.venv/bin/python -m scripts.sizes $(CODE)
-	@# Low findings ("imports subprocess") are judged line by line by ruff's S rules already.
-	.venv/bin/bandit -q --severity-level medium -c pyproject.toml -r $(CODE)
-	@sh scripts/stray.sh
-	@.venv/bin/python scripts/audit.py
+	@sh scripts/check.sh $(CODE)
 
 fuzz: setup ## Let random work and random faults at it for SECONDS (default 600), all decided by SEED (default 1)
 	@.venv/bin/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED) --ticks $(TICKS) --kills $(KILLS) \
