@@ -19,7 +19,9 @@ _PASSED_ON: Final = ("PATH", "HOME", "JAVA_HOME", "LANG", "TZ")
 # The first compiler alone gets a code cache of 48 MB, which Spark fills in a minute; then Java only interprets.
 _FAST_START: Final = (
     "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -XX:CompileThresholdScaling=3 "
-    "-Xshare:auto -Xlog:disable -Xlog:all=error:stderr"
+    "-Xshare:auto -Xlog:disable -Xlog:all=error:stderr "
+    # The archive is mapped where it was made for: moved to a random place, all of its pages are touched at every start.
+    "-XX:+IgnoreUnrecognizedVMOptions -XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0"
 )
 # Room for what a small run throws away: a collection in the middle of it costs more than the memory.
 _ROOM: Final = ("-Xms1g", "-XX:NewSize=640m")
