@@ -30,9 +30,12 @@ from local_stack.aws import glue_launcher
 from local_stack.aws.glue_launcher import ScriptEnd, read_end
 from local_stack.aws.java import WarmJava
 from local_stack.aws.job_environment import RunnerSettings, job_environment
+from local_stack.aws.warm_python import WarmPython
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from local_stack.aws.warm_python import JobProcess
 
 JobState = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED"]
 
@@ -46,7 +49,7 @@ class JobRun:
 
     run_id: str
     log: Path
-    process: subprocess.Popen[bytes]
+    process: JobProcess
     state: JobState = "RUNNING"
     error: str = ""
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -61,6 +64,8 @@ class GlueRunner:
     def __init__(self, settings: RunnerSettings) -> None:
         self.settings = settings
         self._java = WarmJava(settings)
+        self._python = WarmPython(settings)
+        self._python.start()
         self._runs: dict[str, JobRun] = {}
 
     def start(self, run_id: str, script: str, arguments: Mapping[str, str], timeout_minutes: float) -> JobRun:
@@ -79,16 +84,7 @@ class GlueRunner:
         log.parent.mkdir(parents=True, exist_ok=True)
         end, told = os.pipe()
         try:
-            process = subprocess.Popen(  # noqa: S603 # nosec B603 # our own script, no shell
-                command_line(script, arguments, told),
-                env=job_environment(self.settings, os.environ) | self._java.environment(run_id, log),
-                cwd=self.settings.state_dir,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=(told,),
-            )
+            process = self._process(script, arguments, told, self._java.environment(run_id, log))
         except BaseException:
             os.close(end)
             self._java.release(run_id, keep=False)
@@ -99,6 +95,20 @@ class GlueRunner:
         limit = timeout_minutes * self.settings.seconds_per_minute
         threading.Thread(target=self._watch, args=(run, limit, sorted(arguments), end), daemon=True).start()
         return run
+
+    def _process(self, script: str, arguments: Mapping[str, str], told: int, java: dict[str, str]) -> JobProcess:
+        """Start a script's process: forked from a warm Python, or of its own."""
+        given = script_arguments(script, arguments)
+        return self._python.fork(given, java, told) or subprocess.Popen(  # noqa: S603 # nosec B603 # ours, no shell
+            [sys.executable, "-P", glue_launcher.__file__, str(told), *given],
+            env=job_environment(self.settings, os.environ) | java,
+            cwd=self.settings.state_dir,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=(told,),
+        )
 
     def stop(self, run_id: str) -> None:
         """Kill a run's process group and wait until the run has ended as STOPPED; nothing if it had ended before."""
@@ -113,10 +123,11 @@ class GlueRunner:
         return self._runs[run_id].done.wait(within)
 
     def stop_all(self) -> None:
-        """Stop every run that is still going, and every Java that waits for one."""
+        """Stop every run that is still going, and every process that waits for one."""
         for run_id in list(self._runs):
             self.stop(run_id)
         self._java.stop()
+        self._python.stop()
 
     def _watch(self, run: JobRun, limit: float, names: Sequence[str], end: int) -> None:
         """Keep a process's output until it ends or its time is up; then decide the run's state."""
@@ -138,7 +149,7 @@ class GlueRunner:
             told = read_end(end)
             self._java.release(run.run_id, keep=told.stopped)
             stopped, insists = run.stop_requested.is_set(), self.settings.insists_on_spark
-            state, run.error = outcome(process.returncode, told, timed_out, stopped, insists)
+            state, run.error = outcome(process.wait(), told, timed_out, stopped, insists)
             run.ended = datetime.now(UTC)
             seconds = (run.ended - run.started).total_seconds()
             _write(log, f"# job run {run.run_id} ended {run.ended:%Y-%m-%dT%H:%M:%SZ}, {state} after {seconds:.1f} s\n")
@@ -160,7 +171,7 @@ def _pump(stream: IO[bytes], log: IO[bytes]) -> None:
             log.flush()
 
 
-def kill_group(process: subprocess.Popen[bytes]) -> None:
+def kill_group(process: JobProcess) -> None:
     """End a process and its group: SIGTERM, a short grace, SIGKILL. Also sweeps up children of an ended process."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGTERM)
@@ -186,18 +197,15 @@ def outcome(code: int, end: ScriptEnd, timed_out: bool, stopped: bool, insists: 
     return "FAILED", end.error or f"The script ended with exit code {code} and said nothing."
 
 
-def command_line(script: str, arguments: Mapping[str, str], told: int) -> list[str]:
-    """Build the command of a job run: ``--name value …`` after the script, an empty value dropped, as Glue does.
+def script_arguments(script: str, arguments: Mapping[str, str]) -> list[str]:
+    """Build what the launcher is given: ``--name value …`` after the script, an empty value dropped, as Glue does.
 
     Parameters
     ----------
     script, arguments
         What to run.
-    told
-        File descriptor to which the launcher tells the script's end.
     """
-    given = (part for pair in arguments.items() for part in pair if part)
-    return [sys.executable, "-P", glue_launcher.__file__, str(told), script, *given]
+    return [script, *(part for pair in arguments.items() for part in pair if part)]
 
 
 def log_path(state_dir: Path, execution: str, script: str) -> Path:

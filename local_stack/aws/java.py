@@ -95,7 +95,7 @@ class WarmJava:
     Parameters
     ----------
     settings
-        Of the runner whose jobs these are; ``keep_java_seconds`` 0 leaves each job its own Java.
+        Of the runner whose jobs these are; ``keep_warm_seconds`` 0 leaves each job its own Java.
     """
 
     def __init__(self, settings: RunnerSettings) -> None:
@@ -112,7 +112,7 @@ class WarmJava:
 
     def environment(self, run_id: str, log: Path) -> dict[str, str]:
         """Return what a job's environment needs, so that its pyspark finds the way here."""
-        if not self._settings.keep_java_seconds:
+        if not self._settings.keep_warm_seconds:
             return {}
         with self._lock:
             self._server = self._server or self._open()
@@ -204,7 +204,7 @@ class WarmJava:
     def _let_go(self) -> None:
         """End what nobody has asked for in a while."""
         while not self._stopped.wait(_LOOK_SECONDS):
-            oldest = time.monotonic() - self._settings.keep_java_seconds
+            oldest = time.monotonic() - self._settings.keep_warm_seconds
             with self._lock:
                 ended = [java for java in self._idle if java.idle_since < oldest]
                 self._idle = [java for java in self._idle if java.idle_since >= oldest]

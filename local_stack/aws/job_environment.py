@@ -46,9 +46,11 @@ class RunnerSettings:
         Size of the Spark session.
     seconds_per_minute
         Length of a minute of a job's time limit; tests make it short.
-    keep_java_seconds
-        How long a Java process that no job uses is kept for the next one: longer than the schedule's interval. 0: each
-        job starts its own.
+    keep_warm_seconds
+        How long a process that no job uses is kept for the next one: longer than the schedule's interval. 0: each job
+        starts its own Java and its own Python.
+    imports
+        A script: what it imports, a job's Python has imported already. None: each starts as on Glue, with nothing.
     insists_on_spark
         Be as strict as YARN under Glue: a script that ends well without ever having started a SparkContext has failed.
     """
@@ -63,7 +65,8 @@ class RunnerSettings:
     driver_memory: str = "2g"
     seconds_per_minute: float = 60.0
     insists_on_spark: bool = False
-    keep_java_seconds: float = 1500.0
+    keep_warm_seconds: float = 1500.0
+    imports: Path | None = None
 
     @property
     def tmp_dir(self) -> Path:

@@ -50,8 +50,9 @@ from local_stack.aws.state_dir import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KEEP_JAVA: Final = "TIDEMARK_KEEP_JAVA_SECONDS"
-"""Environment variable: how long the daemon keeps an idle Java for the next job; 0: each job has one of its own."""
+_IMPORTS: Final = Path(__file__).with_name("job_imports.py")
+KEEP_WARM: Final = "TIDEMARK_KEEP_WARM_SECONDS"
+"""Environment variable: how long the daemon keeps idle processes for the next job; 0: each job starts its own."""
 
 
 class LocalServer:
@@ -61,7 +62,7 @@ class LocalServer:
     ----------
     state_dir
         Logs, temporary files and notifications go below it.
-    seconds_per_minute, keep_java_seconds
+    seconds_per_minute, keep_warm_seconds, imports
         Of the job runner.
     """
 
@@ -70,10 +71,12 @@ class LocalServer:
         state_dir: Path,
         *,
         seconds_per_minute: float = RunnerSettings.seconds_per_minute,
-        keep_java_seconds: float = RunnerSettings.keep_java_seconds,
+        keep_warm_seconds: float = RunnerSettings.keep_warm_seconds,
+        imports: Path | None = None,
     ) -> None:
         self.state_dir = state_dir.resolve()
-        self._seconds_per_minute, self._keep_java_seconds = seconds_per_minute, keep_java_seconds
+        self._seconds_per_minute, self._keep_warm_seconds = seconds_per_minute, keep_warm_seconds
+        self._imports = imports
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._patches = contextlib.ExitStack()
         self._store = ObjectStore(self.state_dir / LAKE_DIR, self.state_dir / STORE_LOG_FILE)
@@ -102,7 +105,8 @@ class LocalServer:
                 endpoint=self.endpoint,
                 store=self.store,
                 seconds_per_minute=self._seconds_per_minute,
-                keep_java_seconds=self._keep_java_seconds,
+                keep_warm_seconds=self._keep_warm_seconds,
+                imports=self._imports,
             )
         )
         # The state machine calls the other services at localhost:MOTO_PORT, which no proxy can reach.
@@ -147,8 +151,8 @@ def main(argv: list[str] | None = None) -> None:
         signal.signal(number, lambda *_: end.set())
     stack_file = state_dir / STACK_FILE
     with _locked(state_dir):
-        kept = float(os.environ.get(KEEP_JAVA) or RunnerSettings.keep_java_seconds)
-        server = LocalServer(state_dir, keep_java_seconds=kept)
+        kept = float(os.environ.get(KEEP_WARM) or RunnerSettings.keep_warm_seconds)
+        server = LocalServer(state_dir, keep_warm_seconds=kept, imports=_IMPORTS if kept else None)
         try:
             server.start()
         except ObjectStoreError as failure:

@@ -146,8 +146,8 @@ def test_nothing_is_left_running_and_no_database_behind(demo: Demo) -> None:
     place = str(demo.state_dir)
     left = [
         process
-        for process in psutil.process_iter(["pid", "cmdline"])
-        if any(place in word for word in process.info["cmdline"] or [])
+        for process in psutil.process_iter(["pid", "cmdline", "cwd"])
+        if process.info["cwd"] == place or any(place in word for word in process.info["cmdline"] or [])
     ]
     _, alive = psutil.wait_procs(left, timeout=10)  # the daemon has let go of everything; Python is still cleaning up
     assert alive == []

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from local_stack.aws.server import KEEP_JAVA
+from local_stack.aws.server import KEEP_WARM
 from tests import servers
 from tests.fuzz.siege import Siege
 
@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--only", choices=["campaign", "siege"])
     given = parser.parse_args()
     if given.cold:
-        os.environ[KEEP_JAVA] = "0"
+        os.environ[KEEP_WARM] = "0"
     for major in map(int, given.servers.split(",")):
         if code := _run(given, major):
             return code

@@ -218,14 +218,14 @@ class Siege:
         self._stack.put_secrets(self._server.credentials("shop", "shop_reader"), self._database("warehouse"))
 
     def _job(self, name: str) -> psutil.Process | None:
-        """Find the running process of a job: a child of the daemon, whose launcher is told the job's script."""
-        return next(self._children(f"glue_jobs/{name}.py"), None)
+        """Find the running process of a job: it has the script in its command, or its name if it was forked."""
+        return next(self._children(f"glue_jobs/{name}.py", name), None)
 
-    def _children(self, ending: str) -> Iterator[psutil.Process]:
-        """Find the daemon's children in whose command a word ends so."""
-        for process in psutil.Process(self._stack.aws.pid).children():
+    def _children(self, ending: str, name: str = "") -> Iterator[psutil.Process]:
+        """Find the daemon's processes that have such a name, or in whose command a word ends so."""
+        for process in psutil.Process(self._stack.aws.pid).children(recursive=True):
             with suppress(psutil.Error):
-                if any(word.endswith(ending) for word in process.cmdline()):
+                if process.name() == name or any(word.endswith(ending) for word in process.cmdline()):
                     yield process
 
     def _judge(self, fault: Fault, executions: list[Execution]) -> None:

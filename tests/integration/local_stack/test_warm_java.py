@@ -166,7 +166,7 @@ def test_a_java_is_replaced_after_a_number_of_runs(
 
 def test_an_idle_java_is_let_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(java, "_LOOK_SECONDS", 0.1)
-    settings = RunnerSettings(state_dir=folder, endpoint="http://127.0.0.1:1", keep_java_seconds=0.5)
+    settings = RunnerSettings(state_dir=folder, endpoint="http://127.0.0.1:1", keep_warm_seconds=0.5)
     runner = GlueRunner(settings)
     pid, _ = finished(runner.start("jr_1", str(folder / "job.py"), {"--end": "well"}, 2))
     assert is_gone(pid)
@@ -174,7 +174,7 @@ def test_an_idle_java_is_let_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_each_job_its_own_java_if_none_is_to_be_kept(folder: Path) -> None:
-    settings = RunnerSettings(state_dir=folder, endpoint="http://127.0.0.1:1", keep_java_seconds=0)
+    settings = RunnerSettings(state_dir=folder, endpoint="http://127.0.0.1:1", keep_warm_seconds=0)
     runner = GlueRunner(settings)
     assert java.WarmJava(settings).environment("jr_1", folder / "log") == {}
     pid, _ = finished(runner.start("jr_1", str(folder / "job.py"), {"--end": "well"}, 2))

@@ -1,4 +1,4 @@
-"""The rules of the Glue runner: environment, command, error lines, states; and its processes, with tiny scripts."""
+"""The rules of the Glue runner: environment, arguments, error lines, states."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import os
 import shlex
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pyspark
 import pytest
 
 from local_stack.aws.glue_launcher import ScriptEnd, describe
-from local_stack.aws.glue_runner import GlueRunner, JobRun, command_line, log_path, outcome
+from local_stack.aws.glue_runner import GlueRunner, log_path, outcome, script_arguments
 from local_stack.aws.job_environment import RunnerSettings, job_environment, spark_submit_args
 from local_stack.class_archive import with_java_option
-from tests.processes import is_gone
 
 
 class Odd(Exception):  # noqa: N818 - a name of its own
@@ -64,11 +62,10 @@ def test_a_runner_that_insists_fails_a_script_without_spark(spark: bool, insists
     assert ("spark context" in error) is (state == "FAILED")
 
 
-def test_command_line_is_glues() -> None:
+def test_the_arguments_are_glues() -> None:
     """Glue passes the name of an empty argument on and drops its value."""
     arguments = {"--execution": "r", "--accept_deletes": "", "--full_compare": "false"}
-    assert command_line("/jobs/extract.py", arguments, 7)[-7:] == [
-        "7",
+    assert script_arguments("/jobs/extract.py", arguments) == [
         "/jobs/extract.py",
         "--execution",
         "r",
@@ -195,86 +192,3 @@ def test_spark_submit_args(tmp_path: Path) -> None:
     assert not [name for name in conf if "region" in name], "a session says it itself, here as on Glue"
     java = shlex.split(words[words.index("--driver-java-options") + 1])
     assert f"-Djava.io.tmpdir={tmp_path}/s s/tmp" in java
-
-
-def run(tmp_path: Path, text: str, minutes: float = 1.0, run_id: str = "jr_1") -> tuple[GlueRunner, JobRun]:
-    script = tmp_path / "extract.py"
-    script.write_text(text, encoding="utf-8")
-    runner = GlueRunner(RunnerSettings(state_dir=tmp_path, endpoint="http://127.0.0.1:1", seconds_per_minute=20))
-    return runner, runner.start(run_id, str(script), {"--execution": "e1", "--password": "hunter2"}, minutes)
-
-
-def test_output_is_kept_and_argument_values_are_not(tmp_path: Path) -> None:
-    _, job_run = run(tmp_path, "import sys; print('out'); print('err', file=sys.stderr); sys.exit('why')")
-    assert job_run.done.wait(20)
-    assert (job_run.state, job_run.error) == ("FAILED", "SystemExit: why")
-    first, *lines, last = job_run.log.read_text().splitlines()
-    assert first.startswith("# job run jr_1 started 20")
-    assert first.endswith("arguments --execution --password")
-    assert set(lines) == {"out", "err", "why"}
-    assert "FAILED after" in last
-    assert "hunter2" not in job_run.log.read_text()
-
-
-def test_the_exception_is_the_message_whatever_else_is_written(tmp_path: Path) -> None:
-    text = """
-import atexit, sys
-atexit.register(sys.stderr.write, "Traceback (most recent call last):\\nOSError: JVM going down\\n")
-raise ValueError("the cause\\nsecond line")
-"""
-    _, job_run = run(tmp_path, text)
-    assert job_run.done.wait(20)
-    assert (job_run.state, job_run.error) == ("FAILED", "ValueError: the cause\nsecond line")
-    assert "OSError: JVM going down" in job_run.log.read_text()
-
-
-@pytest.mark.parametrize("code", ["", "0", "None"])
-def test_a_script_may_end_itself_well(tmp_path: Path, code: str) -> None:
-    _, job_run = run(tmp_path, f"import sys; sys.exit({code})")
-    assert job_run.done.wait(20)
-    assert (job_run.state, job_run.error) == ("SUCCEEDED", "")
-
-
-def test_a_script_is_the_main_program_and_finds_its_neighbours_only(tmp_path: Path) -> None:
-    (tmp_path / "neighbour.py").write_text("")
-    text = """
-import sys, neighbour
-assert __name__ == "__main__" and sys.argv == [__file__, "--execution", "e1", "--password", "hunter2"], sys.argv
-assert not [name for name in sys.path if name.endswith("local_stack")], sys.path
-"""
-    _, job_run = run(tmp_path, text)
-    assert job_run.done.wait(20)
-    assert (job_run.state, job_run.error) == ("SUCCEEDED", "")
-
-
-def test_a_script_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Path) -> None:
-    stubborn = """
-import signal, subprocess, sys, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-print(child.pid, flush=True)
-time.sleep(60)
-"""
-    runner, job_run = run(tmp_path, stubborn)
-    while len(job_run.log.read_text().splitlines() if job_run.log.exists() else []) < 2:
-        time.sleep(0.05)
-    runner.stop_all()
-    assert job_run.state == "STOPPED"
-    child = int(job_run.log.read_text().splitlines()[1])
-    assert is_gone(child)
-    runner.stop("jr_1")
-    assert job_run.state == "STOPPED"
-
-
-def test_time_limit(tmp_path: Path) -> None:
-    _, job_run = run(tmp_path, "import time; time.sleep(60)", minutes=0.02)
-    assert job_run.done.wait(20)
-    assert job_run.state == "TIMEOUT"
-
-
-def test_a_missing_script_fails_with_its_name(tmp_path: Path) -> None:
-    runner = GlueRunner(RunnerSettings(state_dir=tmp_path, endpoint="http://127.0.0.1:1"))
-    job_run = runner.start("jr_2", str(tmp_path / "nowhere.py"), {}, 1)
-    assert job_run.done.wait(20)
-    assert job_run.state == "FAILED"
-    assert "nowhere.py" in job_run.error
