@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidemark.jobs.deployment import Deployment
+from tidemark.jobs.time_limits import TimeLimits
 
 from cdk_app.storage.buckets import bucket_name
 
@@ -24,7 +25,7 @@ def deployment_of(settings: Settings, *, model_uri: str = "", ca_file: str = "sy
         warehouse_secret=settings.warehouse_secret_arn,
         landing_format=settings.landing_format,
         ca_file=ca_file,
-        interval_minutes=settings.interval_minutes,
+        time_limits=TimeLimits(**settings.time_limits.model_dump()),
         source_host=settings.source_host,
         source_port=settings.source_port,
         source_dbname=settings.source_dbname,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from tidemark.jobs.time_limits import TimeLimits
 
 if TYPE_CHECKING:
     import aws_cdk as cdk
@@ -25,6 +26,7 @@ _SECRET_ARN: Final = (
 )
 # A bucket has at most 63 characters, and the longest ends in -queryresults-01234567.
 _LONGEST_NAME: Final = 63 - 22
+_PER_JOB: Final = ("extract", "transform", "load")
 _INTERVALS: Final = (10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440)
 
 
@@ -68,6 +70,8 @@ DatabaseName = Annotated[
 ]
 SecurityGroupId = Annotated[str, _matching(r"sg-[0-9a-f]{8,17}", "the id of a security group, sg-0123456789abcdef0")]
 Workers = Annotated[int, Field(ge=2, le=100)]
+# Glue stops a job after seven days at the latest, and its own limit is a minute more than the step's.
+Minutes = Annotated[int, Field(ge=5, le=7 * 24 * 60 - 1)]
 
 
 class SettingsError(Exception):
@@ -82,6 +86,16 @@ class WorkerNumbers(BaseModel):
     extract: Workers = 2
     transform: Workers = 3
     load: Workers = 2
+
+
+class TimeLimitMinutes(BaseModel):
+    """A job that takes longer is stopped, and its execution fails: for what hangs, not for what is slow."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    extract: Minutes = TimeLimits.extract
+    transform: Minutes = TimeLimits.transform
+    load: Minutes = TimeLimits.load
 
 
 class Settings(BaseModel):
@@ -110,13 +124,15 @@ class Settings(BaseModel):
     warehouse
         Kind of the warehouse.
     interval_minutes
-        Time between two ticks; the steps' time limits are parts of it.
+        Time between two ticks.
     full_compare_hour
         Hour (UTC) of the nightly full compare.
     freshness_minutes
         The warehouse may be so old before the alarm fires; 0: the greater of 30 minutes and two intervals.
     workers
         Size of the jobs.
+    time_limits
+        Minutes after which a job is stopped.
     landing_format
         Of the landing files.
     retention_days
@@ -158,6 +174,7 @@ class Settings(BaseModel):
     full_compare_hour: int = Field(default=2, ge=0, le=23)
     freshness_minutes: int = Field(default=0, ge=0, le=7 * 24 * 60)
     workers: WorkerNumbers = WorkerNumbers()
+    time_limits: TimeLimitMinutes = TimeLimitMinutes()
     landing_format: Literal["parquet", "csv"] = "parquet"
     retention_days: int = Field(default=30, ge=1, le=3650)
     athena_scan_limit_gb: int = Field(default=10, ge=1, le=10_000)
@@ -255,7 +272,7 @@ def _sentence(values: dict[str, Any], error: dict[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{place}: not given; expected in the file of -c settings=FILE (docs/deploy.md lists all)"
     if error["type"] == "extra_forbidden":
-        known = Settings.model_fields if len(error["loc"]) == 1 else WorkerNumbers.model_fields
+        known = Settings.model_fields if len(error["loc"]) == 1 else _PER_JOB
         return f"{place}: there is no such setting; expected one of {', '.join(known)}"
     found: Any = values
     for part in error["loc"]:

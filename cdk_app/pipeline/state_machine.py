@@ -66,7 +66,7 @@ class EtlMachine(Construct):
             "Machine",
             state_machine_name=name,
             definition_body=sfn.DefinitionBody.from_string(
-                state_machine_definition(ASL_FILE.read_text(encoding="utf-8"), deployment.interval_minutes)
+                state_machine_definition(ASL_FILE.read_text(encoding="utf-8"), deployment.time_limits)
             ),
             definition_substitutions=state_machine_substitutions(deployment, operations.topic.topic_arn),
             role=self.role,

@@ -53,7 +53,7 @@ def provision(
         _create_job(aws, job, scripts_dir)
     text = definition
     if text is None:
-        text = state_machine_definition(STATE_MACHINE_FILE.read_text(encoding="utf-8"), deployment.interval_minutes)
+        text = state_machine_definition(STATE_MACHINE_FILE.read_text(encoding="utf-8"), deployment.time_limits)
     values = state_machine_substitutions(deployment, topic)
     bound = re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text)
     return _create_state_machine(aws, f"{deployment.prefix}-etl", bound)

@@ -53,6 +53,7 @@ def dev_values(folder: Path) -> dict[str, Any]:
         "full_compare_hour": 4,
         "freshness_minutes": 180,
         "workers": {"extract": 3, "transform": 5, "load": 2},
+        "time_limits": {"extract": 30, "transform": 10_079, "load": 5},
         "landing_format": "csv",
         "retention_days": 7,
         "athena_scan_limit_gb": 1,

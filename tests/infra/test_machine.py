@@ -7,8 +7,7 @@ import re
 from typing import Any, Final
 
 import pytest
-from tidemark.jobs.state_machine import state_machine_definition
-from tidemark.jobs.time_limits import step_seconds
+from tidemark.jobs.time_limits import TimeLimits
 
 from cdk_app.pipeline.schedule import _every, _nightly
 from cdk_app.pipeline.state_machine import ASL_FILE
@@ -22,6 +21,10 @@ def machine(stage: Synthesis) -> dict[str, Any]:
     return stage.pipeline.one("AWS::StepFunctions::StateMachine")
 
 
+def limits(stage: Synthesis) -> TimeLimits:
+    return TimeLimits(**stage.settings.time_limits.model_dump())
+
+
 def without_limits(definition: dict[str, Any]) -> dict[str, Any]:
     states = {
         name: {key: value for key, value in state.items() if key != "TimeoutSeconds"}
@@ -33,7 +36,7 @@ def without_limits(definition: dict[str, Any]) -> dict[str, Any]:
 def test_the_template_has_the_file_that_the_laptop_runs(stage: Synthesis) -> None:
     found = json.loads(machine(stage)["DefinitionString"])
     assert without_limits(found) == without_limits(json.loads(FILE))
-    assert (found == json.loads(FILE)) is (stage.settings.interval_minutes == 15), "the file's limits are 15 minutes'"
+    assert (found == json.loads(FILE)) is (limits(stage) == TimeLimits()), "the file has the usual limits"
 
 
 def test_every_placeholder_is_bound_and_nothing_else_is(stage: Synthesis) -> None:
@@ -63,18 +66,17 @@ def test_everything_is_logged_and_traced(stage: Synthesis) -> None:
     )
 
 
-@pytest.mark.parametrize("minutes", _INTERVALS)
-def test_a_slow_run_ends_with_a_message_before_its_machine_and_that_before_the_next_tick(minutes: int) -> None:
-    definition = json.loads(state_machine_definition(FILE, minutes))
-    assert seconds_at_most(definition) < definition["TimeoutSeconds"] < minutes * 60
+def test_a_job_that_hangs_ends_with_a_message_before_its_machine(stage: Synthesis) -> None:
+    definition = json.loads(machine(stage)["DefinitionString"])
+    assert seconds_at_most(definition) < definition["TimeoutSeconds"] < 365 * 24 * 3600, "Step Functions' own limit"
     for job, step in (("extract", "ExtractSource"), ("transform", "TransformToLake"), ("load", "LoadWarehouse")):
-        assert definition["States"][step]["TimeoutSeconds"] == step_seconds(job, minutes)
+        assert definition["States"][step]["TimeoutSeconds"] == getattr(stage.settings.time_limits, job) * 60
 
 
 @pytest.mark.parametrize("key", ["extract", "transform", "load"])
 def test_a_step_stops_its_job_before_glue_does(stage: Synthesis, key: str) -> None:
     found = stage.pipeline.one("AWS::Glue::Job", Name=f"{stage.settings.name}-{key}")
-    limit = step_seconds(key, stage.settings.interval_minutes)
+    limit = limits(stage).step_seconds(key)
     assert limit < found["Timeout"] * 60 <= limit + 120
 
 

@@ -6,18 +6,15 @@ drift apart.
 
 An argument is either *fixed* (set when the job is created: buckets, secrets, model) or *per run* (set by the state
 machine when it starts the job: run id, accepted deletes, full compare). No value is ever empty, for Glue passes the
-name on and drops the value: what has nothing to say is left out, or says a word (:data:`NO_DELETES`). The time limits
-of the steps are here too: they are parts of the interval between two ticks.
+name on and drops the value: what has nothing to say is left out, or says a word (:data:`NO_DELETES`).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
 from tidemark.jobs.deployment import Deployment
-from tidemark.jobs.time_limits import step_seconds
 
 NO_DELETES: Final = "none"
 """What ``accept_deletes`` says when no table may shrink beyond its guard."""
@@ -91,7 +88,7 @@ def job_definitions(deployment: Deployment) -> tuple[JobDefinition, ...]:
             key=key,
             name=f"{deployment.prefix}-{key}",
             script=f"{key}.py",
-            timeout_minutes=math.ceil(step_seconds(key, deployment.interval_minutes) / 60) + 1,
+            timeout_minutes=deployment.time_limits.step_seconds(key) // 60 + 1,
             arguments=_arguments(deployment, fixed, _IF_SET[key]),
             run_arguments=tuple(f"--{name}" for name in _PER_RUN[key]),
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tidemark.jobs.time_limits import DEFAULT_LIMITS, TimeLimits
+
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
@@ -26,8 +28,8 @@ class Deployment:
     ca_file
         File of the authorities that signed the databases' certificates, beside the script; ``system`` for the
         machine's own.
-    interval_minutes
-        Time between two ticks: the steps' limits are parts of it.
+    time_limits
+        How long each job may take.
     source_host, source_port, source_dbname, warehouse_host, warehouse_port, warehouse_dbname
         What a secret lacks (one that RDS manages has user and password only); None if it says all.
     warehouse_kind
@@ -45,7 +47,7 @@ class Deployment:
     landing_format: str = "parquet"
     stage: str = ""
     ca_file: str = "system"
-    interval_minutes: int = 15
+    time_limits: TimeLimits = DEFAULT_LIMITS
     source_host: str | None = None
     source_port: int | None = None
     source_dbname: str | None = None

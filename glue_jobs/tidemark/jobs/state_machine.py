@@ -7,16 +7,16 @@ from typing import Any
 
 from tidemark.jobs.definitions import STEPS, job_definitions
 from tidemark.jobs.deployment import Deployment
-from tidemark.jobs.time_limits import MARGIN_SECONDS, step_seconds
+from tidemark.jobs.time_limits import TimeLimits
 from tidemark.landing.area import PENDING_PREFIX
 
 
-def state_machine_definition(text: str, interval_minutes: int) -> str:
-    """The state machine of ``state_machines/etl.asl.json``, placeholders kept, with the limits of this interval."""
+def state_machine_definition(text: str, limits: TimeLimits) -> str:
+    """The state machine of ``state_machines/etl.asl.json``, placeholders kept, with these limits."""
     definition: dict[str, Any] = json.loads(text)
-    definition["TimeoutSeconds"] = interval_minutes * 60 - MARGIN_SECONDS
+    definition["TimeoutSeconds"] = limits.machine_seconds
     for job, step in STEPS.items():
-        definition["States"][step]["TimeoutSeconds"] = step_seconds(job, interval_minutes)
+        definition["States"][step]["TimeoutSeconds"] = limits.step_seconds(job)
     return json.dumps(definition, indent=2, ensure_ascii=False)
 
 

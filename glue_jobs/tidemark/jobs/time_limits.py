@@ -1,18 +1,38 @@
-"""The steps' time limits: parts of the interval between two ticks."""
+"""How long a job may take before it is stopped, and how long a whole execution.
+
+The limits are for what hangs, not for what is slow: they do not depend on the interval between two ticks. A run that
+takes longer than that makes the next ticks end at SkippedOverlap, and the freshness alarm tells people; a run that is
+stopped has to be done again. Promises: a step that reaches its limit ends at NotifyFailure, never in a silent time-out
+of the whole machine.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
-# Of a 15-minute interval; they leave room for start-up retries, the look for markers and the failure report, so that a
-# slow step always ends at NotifyFailure and never in a silent time-out of the whole machine.
-_SECONDS_OF_15_MINUTES: Final = {"extract": 260, "transform": 280, "load": 170}
-MARGIN_SECONDS: Final = 15
-_FIXED_SECONDS: Final = 175
+_DEFAULT_MINUTES: Final = 240
+# Start-up retries, the look for markers and the failure report, at their longest.
+_BESIDE_THE_JOBS_SECONDS: Final = 300
 
 
-def step_seconds(job: str, interval_minutes: int) -> int:
-    """Time limit of one job's step."""
-    most = _SECONDS_OF_15_MINUTES
-    available = interval_minutes * 60 - MARGIN_SECONDS - _FIXED_SECONDS
-    return available * most[job] // sum(most.values())
+@dataclass(frozen=True, kw_only=True)
+class TimeLimits:
+    """Minutes that each job may take."""
+
+    extract: int = _DEFAULT_MINUTES
+    transform: int = _DEFAULT_MINUTES
+    load: int = _DEFAULT_MINUTES
+
+    def step_seconds(self, job: str) -> int:
+        """Time limit of one job's step."""
+        minutes: int = getattr(self, job)
+        return minutes * 60
+
+    @property
+    def machine_seconds(self) -> int:
+        """Time limit of a whole execution: more than its steps can take together."""
+        return 60 * (self.extract + self.transform + self.load) + _BESIDE_THE_JOBS_SECONDS
+
+
+DEFAULT_LIMITS: Final = TimeLimits()

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidemark.base.errors import TidemarkError
 from tidemark.jobs.arguments import accepted_deletes, given_credentials, parse_arguments
-from tidemark.jobs.definitions import arguments_of, job_definitions, optional_arguments_of
+from tidemark.jobs.definitions import STEPS, arguments_of, job_definitions, optional_arguments_of
 from tidemark.jobs.deployment import Deployment
 from tidemark.jobs.state_machine import state_machine_definition, state_machine_substitutions
-from tidemark.jobs.time_limits import step_seconds
+from tidemark.jobs.time_limits import TimeLimits
 
 ROOT = Path(__file__).resolve().parents[3]
 JOBS = ("extract", "transform", "load")
@@ -173,22 +173,14 @@ def test_what_a_secret_lacks_is_given_to_the_job_that_reads_it_and_never_empty()
         assert getattr(arguments, "warehouse_kind", None) == ("other" if job is load else None)
 
 
-@settings(deadline=None)  # a whole state machine each
-@given(st.integers(10, 1440))
-def test_limits_are_parts_of_the_interval(minutes: int) -> None:
-    limits = [step_seconds(job, minutes) for job in JOBS]
-    assert all(limit > 60 for limit in limits)
-    assert sum(limits) < minutes * 60
-    assert [
-        job.timeout_minutes * 60 > limit
-        for job, limit in zip(job_definitions(replace(DEPLOYMENT, interval_minutes=minutes)), limits, strict=True)
-    ] == [True] * 3
-    definition = json.loads(state_machine_definition((ROOT / "state_machines" / "etl.asl.json").read_text(), minutes))
-    steps = [
-        definition["States"][step]["TimeoutSeconds"] for step in ("ExtractSource", "TransformToLake", "LoadWarehouse")
-    ]
-    assert steps == limits
-    assert definition["TimeoutSeconds"] < minutes * 60
+def test_a_step_stops_its_job_before_glue_does_and_a_message_is_sent_before_the_machine_stops() -> None:
+    limits = TimeLimits(extract=7, transform=600, load=45)
+    definition = json.loads(state_machine_definition((ROOT / "state_machines" / "etl.asl.json").read_text(), limits))
+    steps = {job: definition["States"][step]["TimeoutSeconds"] for job, step in STEPS.items()}
+    assert steps == {"extract": 420, "transform": 36_000, "load": 2_700}
+    jobs = job_definitions(replace(DEPLOYMENT, time_limits=limits))
+    assert {job.key: job.timeout_minutes for job in jobs} == {"extract": 8, "transform": 601, "load": 46}
+    assert definition["TimeoutSeconds"] > sum(steps.values())
 
 
 def test_the_state_machine_looks_for_markers_where_the_extract_puts_them() -> None:
