@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 JobState = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED"]
 
 _GRACE_SECONDS: Final = 3.0
+_ENDED_RUNS_KEPT: Final = 100
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -91,6 +92,7 @@ class GlueRunner:
             raise
         finally:
             os.close(told)
+        self._forget_the_oldest()
         self._runs[run_id] = run = JobRun(run_id=run_id, log=log, process=process)
         limit = timeout_minutes * self.settings.seconds_per_minute
         threading.Thread(target=self._watch, args=(run, limit, sorted(arguments), end), daemon=True).start()
@@ -128,6 +130,11 @@ class GlueRunner:
             self.stop(run_id)
         self._java.stop()
         self._python.stop()
+
+    def _forget_the_oldest(self) -> None:
+        ended = [run_id for run_id, run in list(self._runs.items()) if run.done.is_set()]
+        for run_id in ended[:-_ENDED_RUNS_KEPT]:
+            del self._runs[run_id]
 
     def _watch(self, run: JobRun, limit: float, names: Sequence[str], end: int) -> None:
         """Keep a process's output until it ends or its time is up; then decide the run's state."""

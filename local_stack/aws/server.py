@@ -30,6 +30,7 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from local_stack.aws.glue_runner import GlueRunner
 from local_stack.aws.job_environment import RunnerSettings
+from local_stack.aws.moto_memory import bounded
 from local_stack.aws.moto_patches import (
     glue_runs_scripts,
     notifications_kept,
@@ -113,6 +114,7 @@ class LocalServer:
         environment = {"MOTO_PORT": str(port), "NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.0.1"}
         self._patches.enter_context(patch.dict(os.environ, environment))
         self._patches.enter_context(patch.dict(default_user_config, {"stepfunctions": {"execute_state_machine": True}}))
+        self._patches.enter_context(bounded())
         self._patches.enter_context(services_listed_once())
         self._patches.enter_context(s3_is_elsewhere(self.store))
         self._patches.enter_context(glue_runs_scripts(self.runner))

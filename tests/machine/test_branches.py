@@ -333,10 +333,10 @@ def test_arguments_and_their_values_stay_out_of_the_logs(pipeline: Pipeline) -> 
     assert not [content for content in everything if b"hunter2-secret" in content]
 
 
-def test_limits_add_up_to_less_than_a_tick() -> None:
+def test_limits_add_up_to_less_than_the_machines_own() -> None:
     for name, state in DEFINITION["States"].items():
         assert state["Comment"], name
         for retry in state.get("Retry", []):
             assert retry["JitterStrategy"] == "FULL"
             assert retry["Comment"]
-    assert seconds_at_most(DEFINITION) < DEFINITION["TimeoutSeconds"] < 15 * 60
+    assert seconds_at_most(DEFINITION) < DEFINITION["TimeoutSeconds"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from local_stack.aws import fork_server
+from local_stack.aws import fork_server, glue_runner
 from local_stack.aws.glue_runner import GlueRunner, JobRun
 from local_stack.aws.job_environment import RunnerSettings
 from local_stack.aws.warm_python import Forked
@@ -284,3 +284,15 @@ def test_a_job_forked_has_its_scripts_name(warm: GlueRunner) -> None:
     assert psutil.Process(run.process.pid).name() == "extract1"
     os.killpg(run.process.pid, signal.SIGKILL)
     assert ended(run) == ("FAILED", "The process was killed by SIGKILL (out of memory?)")
+
+
+def test_runs_that_ended_long_ago_are_forgotten(settings: RunnerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(glue_runner, "_ENDED_RUNS_KEPT", 2)
+    runner = GlueRunner(settings)
+    start = starting(runner)
+    going = start("import time; time.sleep(60)")
+    for _ in range(4):
+        ended(start("pass"))
+    assert list(runner._runs) == ["jr_1", "jr_3", "jr_4", "jr_5"], "the last one was not over when it was counted"
+    runner.stop_all()
+    assert going.state == "STOPPED"
