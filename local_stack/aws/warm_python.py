@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from local_stack.aws.job_environment import RunnerSettings
 
 _KILLED: Final = -9
+_GRACE_SECONDS: Final = 5.0
 
 
 class Forked:
@@ -122,12 +123,16 @@ class WarmPython:
                 return None
 
     def stop(self) -> None:
-        """End the fork server; returns when its jobs have ended, too."""
+        """End the fork server, whose jobs have ended."""
         with self._lock:
-            server, self._code = self._server, None
+            server = self._server
             self._end()
         if server is not None:
-            server[0].wait()
+            try:
+                server[0].wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                server[0].kill()
+                server[0].wait()
 
     def _connection(self) -> socket.socket | None:
         """Return the way to a fork server that has imported the code as it is now."""

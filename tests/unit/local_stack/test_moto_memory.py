@@ -16,6 +16,9 @@ from local_stack.isolation import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from types_boto3_glue.type_defs import JobCommandTypeDef
 
 ROLE = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/any"
 PASS = {"StartAt": "Done", "States": {"Done": {"Type": "Pass", "End": True}}}
@@ -47,9 +50,12 @@ def test_the_newest_executions_are_kept() -> None:
 
 
 @pytest.mark.usefixtures("forgetful")
-def test_the_newest_job_runs_are_kept() -> None:
+def test_the_newest_job_runs_are_kept(tmp_path: Path) -> None:
+    script = tmp_path / "load.py"  # it is run where a local stack's Glue is in this process
+    script.touch()
     glue = boto3.client("glue", region_name=REGION)
-    glue.create_job(Name="load", Role=ROLE, Command={"Name": "glueetl"}, ExecutionProperty={"MaxConcurrentRuns": 9})
+    command: JobCommandTypeDef = {"Name": "glueetl", "ScriptLocation": str(script)}
+    glue.create_job(Name="load", Role=ROLE, Command=command, ExecutionProperty={"MaxConcurrentRuns": 9})
     runs = [glue.start_job_run(JobName="load")["JobRunId"] for _ in range(5)]
     assert [run["Id"] for run in glue.get_job_runs(JobName="load")["JobRuns"]] == runs[2:]
 
