@@ -62,6 +62,12 @@ GOOD = EXAMPLE | {"stage": "dev"}
         ("full_compare_hour", 24, "full_compare_hour: found 24; expected: input should be less than or equal to 23"),
         ("freshness_minutes", 29, "freshness_minutes: found 29; expected at least two intervals (30), or 0"),
         ("workers", {"load": 1}, "workers.load: found 1; expected: input should be greater than or equal to 2"),
+        ("time_limits", {"load": 4}, "time_limits.load: found 4; expected: input should be greater than or equal to 5"),
+        (
+            "time_limits",
+            {"load": 10_080},
+            "time_limits.load: found 10080; expected: input should be less than or equal to",
+        ),
         ("workers", {"loads": 2}, "workers.loads: there is no such setting; expected one of extract, transform, load"),
         ("landing_format", "json", "landing_format: found 'json'; expected: input should be 'parquet' or 'csv'"),
         ("retention_days", 0, "retention_days: found 0; expected: input should be greater than or equal to 1"),
