@@ -101,7 +101,7 @@ class GlueRunner:
     def _process(self, script: str, arguments: Mapping[str, str], told: int, java: dict[str, str]) -> JobProcess:
         """Start a script's process: forked from a warm Python, or of its own."""
         given = script_arguments(script, arguments)
-        return self._python.fork(given, java, told) or subprocess.Popen(  # noqa: S603 # nosec B603 # ours, no shell
+        return self._python.fork(given, java, told) or subprocess.Popen(  # noqa: S603 - ours, no shell
             [sys.executable, "-P", glue_launcher.__file__, str(told), *given],
             env=job_environment(self.settings, os.environ) | java,
             cwd=self.settings.state_dir,

@@ -47,6 +47,8 @@ _FAULTS: Final = {
     "kill load": 5,
     "java extract": 1,
     "java transform": 2,
+    "python extract": 1,
+    "python load": 1,
     "crash extract": 2,
     "crash transform": 1,
     "crash load": 2,
@@ -205,6 +207,11 @@ class Siege:
             for java in self._children("org.apache.spark.deploy.SparkSubmit"):  # busy or idle
                 java.kill()
                 self.counts["Java killed"] += 1
+        elif fault.what.startswith("python"):
+            for python in self._children("fork_server.py"):
+                if python.ppid() == self._stack.aws.pid:  # the others are its jobs: they go on
+                    python.kill()
+                    self.counts["fork servers killed"] += 1
         elif fault.what.startswith("crash"):
             self.crash()
         elif fault.what.startswith("end"):

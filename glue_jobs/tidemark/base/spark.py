@@ -48,8 +48,7 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
         "spark.sql.parquet.columnarReaderBatchSize": _ROWS_AT_A_TIME,
         # Counting a frame of changes computes it: all of its parts at once, not one to see whether that will do.
         "spark.sql.limit.initialNumPartitions": "100000",
-        # pyspark would look up where in Python each column was made, and tell Java: two calls more for every one.
-        "spark.python.sql.dataFrameDebugging.enabled": "false",
+        "spark.python.sql.dataFrameDebugging.enabled": "false",  # it is two calls of Java for every column expression
         "spark.sql.sources.useV1SourceList": "parquet,csv",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         # Names of landing files are new, and nothing stands where their folders are to be: S3A need not look.
