@@ -134,7 +134,7 @@ class GlueRunner:
     def _forget_the_oldest(self) -> None:
         ended = [run_id for run_id, run in list(self._runs.items()) if run.done.is_set()]
         for run_id in ended[:-_ENDED_RUNS_KEPT]:
-            del self._runs[run_id]
+            self._runs.pop(run_id, None)  # two jobs may be started at once
 
     def _watch(self, run: JobRun, limit: float, names: Sequence[str], end: int) -> None:
         """Keep a process's output until it ends or its time is up; then decide the run's state."""
