@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from tidemark.jobs.definitions import STEPS
 from tidemark.jobs.time_limits import TimeLimits
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ _SECRET_ARN: Final = (
 )
 # A bucket has at most 63 characters, and the longest ends in -queryresults-01234567.
 _LONGEST_NAME: Final = 63 - 22
-_PER_JOB: Final = ("extract", "transform", "load")
 _INTERVALS: Final = (10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440)
 
 
@@ -272,7 +272,7 @@ def _sentence(values: dict[str, Any], error: dict[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{place}: not given; expected in the file of -c settings=FILE (docs/deploy.md lists all)"
     if error["type"] == "extra_forbidden":
-        known = Settings.model_fields if len(error["loc"]) == 1 else _PER_JOB
+        known = Settings.model_fields if len(error["loc"]) == 1 else STEPS
         return f"{place}: there is no such setting; expected one of {', '.join(known)}"
     found: Any = values
     for part in error["loc"]:

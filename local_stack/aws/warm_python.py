@@ -14,7 +14,7 @@ import socket
 import subprocess  # nosec B404 # starting a Python means starting a process
 import sys
 import threading
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
 from local_stack.aws import fork_server, glue_launcher
 from local_stack.aws.job_environment import job_environment
@@ -34,7 +34,7 @@ class Forked:
     heard
         File descriptor that says process id and exit code.
     stdout
-        File descriptor of its output.
+        Its output.
 
     Raises
     ------
@@ -42,13 +42,11 @@ class Forked:
         If the fork server has ended before it forked.
     """
 
-    def __init__(self, heard: int, stdout: int) -> None:
-        self._lines = os.fdopen(heard)
-        self.stdout = os.fdopen(stdout, "rb")
+    def __init__(self, heard: int, stdout: IO[bytes]) -> None:
+        self._lines, self.stdout = os.fdopen(heard), stdout
         said = self._lines.readline()
         if not said:
             self._lines.close()
-            self.stdout.close()
             raise ConnectionResetError("the fork server has ended")
         self.pid = int(said)
         self.returncode: int | None = None
@@ -107,20 +105,16 @@ class WarmPython:
             connection = self._connection()
             if connection is None:
                 return None
-            heard_output, output = os.pipe()
+            reading, output = os.pipe()
+            stdout = os.fdopen(reading, "rb")
             try:
-                heard = fork_server.ask(connection, request, output, told)
+                return Forked(fork_server.ask(connection, request, output, told), stdout)
             except OSError:
-                os.close(heard_output)
+                stdout.close()
                 self._end()
                 return None
             finally:
                 os.close(output)
-            try:
-                return Forked(heard, heard_output)
-            except OSError:
-                self._end()
-                return None
 
     def stop(self) -> None:
         """End the fork server, whose jobs have ended."""

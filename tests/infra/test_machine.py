@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 from tidemark.jobs.time_limits import TimeLimits
 
+from cdk_app.deployment import deployment_of
 from cdk_app.pipeline.schedule import _every, _nightly
 from cdk_app.pipeline.state_machine import ASL_FILE
 from cdk_app.settings import _INTERVALS
@@ -22,7 +23,7 @@ def machine(stage: Synthesis) -> dict[str, Any]:
 
 
 def limits(stage: Synthesis) -> TimeLimits:
-    return TimeLimits(**stage.settings.time_limits.model_dump())
+    return deployment_of(stage.settings).time_limits
 
 
 def without_limits(definition: dict[str, Any]) -> dict[str, Any]:

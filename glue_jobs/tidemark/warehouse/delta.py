@@ -153,8 +153,8 @@ def _lost_meanwhile(model: Model, before: AppliedBatch, applied: AppliedBatch) -
     lacking: _Reasons = {}
     for table in model.star_tables:
         held = before.columns.get(table.name, {})
-        filled = {name for name, batch in _lost(table, applied).items() if batch > before.batch}
-        if columns := sorted(name for name in filled if held.get(name) != before.batch):
+        lost = _lost(table, applied).items()
+        if columns := sorted(name for name, batch in lost if batch > before.batch and held.get(name) != before.batch):
             had = f"later batches than {before.batch}, the last that was loaded, had {', '.join(columns)}"
             lacking[table.name] = had
     return lacking
