@@ -93,7 +93,9 @@ def spark_session(name: str, processed_uri: str | None = None) -> SparkSession:
 
 def fit_to(spark: SparkSession, rows: int) -> None:
     """Set what depends on the work: ``rows`` are those of the largest table that a query may read."""
-    configured = spark.sparkContext.getConf().get(_SHUFFLE_PARTITIONS, "200")
+    # As it was configured, not as it was set here before; getConf() would copy all settings, one call of Java each.
+    context: Any = spark.sparkContext._jsc  # noqa: SLF001
+    configured = context.sc().conf().get(_SHUFFLE_PARTITIONS, "200")
     # Tasks are not free: a few thousand rows in several parts take longer, and leave several files.
     spark.conf.set(_SHUFFLE_PARTITIONS, "1" if rows <= _FOR_ONE_TASK else configured)
 

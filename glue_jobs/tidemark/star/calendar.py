@@ -2,43 +2,54 @@
 
 from __future__ import annotations
 
-from calendar import isleap
-from typing import TYPE_CHECKING
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Final
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812
+import pyarrow as pa
+
+from tidemark.model.added_columns import DATE_COLUMNS
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from collections.abc import Iterator, Sequence
 
     from tidemark.lake.tables import Lake
 
+_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS: Final = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+# The proleptic Gregorian calendar is the same every 400 years.
+_CYCLE_YEARS: Final = 400
+_CYCLE_DAYS: Final = 146_097
+_KINDS: Final = (pa.int32(), pa.int32(), pa.int32(), pa.int32(), pa.int32(), pa.string(), pa.string(), pa.int32())
 
-def add_years(lake: Lake, name: str, years: list[int], batch: int) -> int:
+
+def add_years(lake: Lake, name: str, years: Sequence[int], batch: int) -> int:
     """Append every day of the given years to the calendar; return how many."""
-    target = lake.ensure_dates(name)
-    calendar = calendar_of(days_of(lake.spark, years)).withColumn("recorded_batch", F.lit(batch).cast("bigint"))
-    lake.append(calendar.coalesce(1), target)
-    return sum(365 + isleap(year) for year in years)
+    days = days_of(years)
+    batches = pa.repeat(pa.scalar(batch, pa.int64()), days.num_rows)
+    lake.append_rows(days.append_column("recorded_batch", batches), lake.ensure_dates(name))
+    return int(days.num_rows)
 
 
-def days_of(spark: SparkSession, years: list[int]) -> DataFrame:
-    """Every day (column ``date_id``) of some years of the proleptic Gregorian calendar; year 0 is 1 BC."""
-    year = F.col("year")
-    days = F.sequence(F.make_date(year, F.lit(1), F.lit(1)), F.make_date(year, F.lit(12), F.lit(31)))
-    return spark.createDataFrame([(year,) for year in years], "year int").select(F.explode(days).alias("date_id"))
+def days_of(years: Sequence[int]) -> pa.Table:
+    """Describe every day of some years as the calendar dimension does; year 0 is 1 BC, weeks are ISO 8601's."""
+    columns = zip(*(row for year in years for row in _days(year)), strict=True)
+    names = [column.name for column in DATE_COLUMNS]
+    found = pa.table([pa.array(values, kind) for values, kind in zip(columns, _KINDS, strict=True)], names)
+    return found.set_column(0, names[0], found.column(0).cast(pa.date32()))
 
 
-def calendar_of(days: DataFrame) -> DataFrame:
-    """Describe days (column ``date_id``) as the calendar dimension does; weeks are ISO 8601's."""
-    day = F.col("date_id")
-    return days.select(
-        day,
-        F.year(day).alias("year"),
-        F.month(day).alias("month"),
-        F.dayofmonth(day).alias("day"),
-        (F.weekday(day) + 1).alias("day_of_week"),
-        F.date_format(day, "EEEE").alias("day_name"),
-        F.date_format(day, "MMMM").alias("month_name"),
-        F.quarter(day).alias("quarter"),
-    )
+def _days(year: int) -> Iterator[tuple[int | str, ...]]:
+    """Yield a year's rows, in the order of :data:`DATE_COLUMNS`; the day itself as days since 1970."""
+    day = date(2000 + year % _CYCLE_YEARS, 1, 1)  # a year like this one, which Python knows
+    like, beyond = day.year, (year - day.year) // _CYCLE_YEARS * _CYCLE_DAYS - _EPOCH
+    while day.year == like:
+        weekday = day.weekday()
+        yield (
+            *(day.toordinal() + beyond, year, day.month, day.day, weekday + 1),
+            *(_DAYS[weekday], _MONTHS[day.month - 1], (day.month + 2) // 3),
+        )
+        day += timedelta(days=1)
