@@ -351,6 +351,30 @@ FAULTS: Final[tuple[Fault, ...]] = (
         ("test_transform.py",),
     ),
     Fault(
+        "few rows: what is deleted is deleted",
+        "stay = [(at, by) for at, by in found.items() if not gone[by]]",
+        "stay = list(found.items())",
+        ("test_few_rows.py", "test_transform.py"),
+    ),
+    Fault(
+        "few rows: columns are known by their ids",
+        "names = {field.name: there.get(field.metadata[_ID]) for field in schema}",
+        "names = {field.name: field.name if field.name in there.values() else None for field in schema}",
+        ("test_data_file.py", "test_load.py"),
+    ),
+    Fault(
+        "small mirror: a delete is found in the listed ranges alone",
+        "return keys is None or keys.groups is None or value >> keys.shift in keys.groups",
+        "return True",
+        ("test_small_mirror.py", "test_transform.py"),
+    ),
+    Fault(
+        "small mirror: what is equal is not written",
+        "return new, [at for (at, _), other in zip(both, differs.to_pylist(), strict=True) if other]",
+        "return new, [at for at, _ in both]",
+        ("test_small_mirror.py", "test_transform.py"),
+    ),
+    Fault(
         "ledger: it says how far it came",
         "{applied.batch:d}, {delta.after:d}, {lake_id}",
         "{applied.batch:d} - 1, {delta.after:d}, {lake_id}",

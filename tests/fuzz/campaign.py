@@ -17,7 +17,7 @@ from tests.fuzz.models import SWITCHES, named
 from tests.fuzz.sabotage import BadNetwork, KilledError, Sabotage, When, terminator
 from tests.fuzz.scene import Scene
 from tests.fuzz.source_work import SourceWork
-from tests.integration.conftest import read_by_spark_alone
+from tests.integration.conftest import by_spark_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +102,7 @@ class Campaign:
         self.work.log.append(f"-- tick, {fault or 'no fault'}")
         full = self._random.random() < 0.1
         landing_format = self._random.choice(["parquet", "parquet", "csv"])
-        by_spark = read_by_spark_alone() if self._random.random() < _BY_SPARK else nullcontext()
+        by_spark = by_spark_alone() if self._random.random() < _BY_SPARK else nullcontext()
         try:
             with fault.armed() if fault else nullcontext(), by_spark:
                 self.scene.run_jobs(full=full, landing_format=landing_format)

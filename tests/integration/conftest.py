@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -19,6 +19,7 @@ from tidemark.base.metrics import Metrics
 from tidemark.jobs.extract import ExtractRequest, extract
 from tidemark.jobs.load import load
 from tidemark.jobs.transform import transform
+from tidemark.lake import few_rows as lake_rows
 from tidemark.lake.reader import LakeReader
 from tidemark.lake.removal import forget_lake
 from tidemark.landing.area import Landing
@@ -27,7 +28,7 @@ from tidemark.landing.manifest import Manifest
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
 from tidemark.operations.compare_rows import Difference, compare_stars
-from tidemark.source import few_rows
+from tidemark.source import few_rows as source_rows
 from tidemark.warehouse.kinds import DEFAULT_KIND, open_warehouse
 from tidemark.warehouse.protocol import Warehouse
 
@@ -211,16 +212,27 @@ class Harness:
 
 
 @contextmanager
-def read_by_spark_alone() -> Iterator[None]:
-    """Let Spark read the few rows of the tests, too."""
-    with mock.patch.object(few_rows, "is_of_few", return_value=False):
+def by_spark_alone() -> Iterator[None]:
+    """Let Spark read and write the few rows of the tests, too."""
+    with (
+        mock.patch.object(source_rows, "is_of_few", return_value=False),
+        mock.patch.object(lake_rows, "append", return_value=False),
+        mock.patch.object(lake_rows, "read_all", return_value=None),
+    ):
         yield
 
 
 @pytest.fixture
 def by_spark() -> Iterator[None]:
-    """The tables are read as large ones are."""
-    with read_by_spark_alone():
+    """The tables are read and written as large ones are."""
+    with by_spark_alone():
+        yield
+
+
+@pytest.fixture(params=["few rows", "by Spark"])
+def either_way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Few rows are read and written as they usually are, and as many are."""
+    with by_spark_alone() if request.param == "by Spark" else nullcontext():
         yield
 
 

@@ -1,7 +1,7 @@
 """Small objects on S3: the only module that knows boto3's object calls.
 
-Promises: :func:`put_new` never overwrites, even when two writers race or a response is lost on the way. Table data
-does not pass through here, only manifests, markers, heartbeats and model files.
+Promises: :func:`put_new` never overwrites, even when two writers race or a response is lost on the way. What is large
+does not pass through here, only manifests, markers, heartbeats, model files, and data files of few rows.
 """
 
 from __future__ import annotations

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import pyarrow as pa
 
-from tidemark.base.quoting import spark as quoted
-from tidemark.base.quoting import spark_literal
-from tidemark.lake.batches import COLUMNS, AppliedBatch
+from tidemark.lake.batches import AppliedBatch
 from tidemark.lake.tables import Lake, concurrently
 from tidemark.model.added_columns import QUARANTINE
 
@@ -23,11 +21,4 @@ def present_snapshots(lake: Lake, last: AppliedBatch) -> dict[str, int | None]:
 
 def commit_batch(lake: Lake, applied: AppliedBatch) -> None:
     """Append the batch's row: from now on the load may read this state."""
-    row = applied.to_row()
-    columns = [f"CAST({_literal(row[name])} AS {kind}) AS {quoted(name)}" for name, (kind, _) in COLUMNS.items()]
-    lake.append(lake.spark.sql(f"SELECT {', '.join(columns)}"), lake.ensure_batches())
-
-
-def _literal(value: int | str | datetime) -> str:
-    """Return a value as Spark's text, which it casts to the column's type whatever this process' time zone is."""
-    return spark_literal(value.isoformat() if isinstance(value, datetime) else str(value))
+    lake.append_rows(pa.Table.from_pylist([applied.to_row()]), lake.ensure_batches())

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
-from tidemark.lake import keys, merge
+from tidemark.lake import keys, merge, small_mirror
 from tidemark.lake.changeset import compute
 from tidemark.landing import files as landing_format
 from tidemark.model.added_columns import MIRROR_COLUMNS
@@ -80,31 +81,57 @@ def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
     entry = manifest.tables[name]
     ensure(lake, name, manifest)
     target = lake.mirror(name)
-    landed = landed_rows(lake, entry, manifest.landing_format)
     if not lake.exists(target) or lake.is_empty(target):
-        if landed is None or not entry.rows:
-            return MirrorChange(0, 0)
-        lake.append(landed.withColumn("_batch", F.lit(manifest.batch).cast("bigint")), target)
-        return MirrorChange(entry.rows, 0)
+        if entry.files and entry.rows:
+            _fill(lake, target, entry, manifest)
+        return MirrorChange(entry.rows if entry.files else 0, 0)
+    return _apply_few(lake, target, entry, manifest.batch) or _apply(lake, target, entry, manifest)
+
+
+def _apply_few(lake: Lake, target: str, entry: TableEntry, batch: int) -> MirrorChange | None:
+    """Do it without a Spark job, if few rows were landed and the mirror is small."""
+    listed = entry.keys.files if entry.keys else ()
+    landed, alive = landing_format.few_rows(entry.files), landing_format.few_rows(listed)
+    if (entry.files and landed is None) or (listed and alive is None):
+        return None
+    if landed is not None:
+        landed = landed.select(list(entry.columns))
+    done = small_mirror.apply(lake, target, entry, landed, alive, batch)
+    if done is None:
+        return None
+    # After a full read, stars are evaluated as a whole: nobody asks for the rows.
+    knows_all = landed is not None and {*landed.column_names, small_mirror.BATCH} == set(done.rows.column_names)
+    rows = None
+    if done.written and entry.mode == "delta" and knows_all:
+        rows = lake.spark.createDataFrame(done.rows, lake.spark.table(target).schema)
+    return MirrorChange(done.written, done.deleted, done.keys, rows)
+
+
+def _apply(lake: Lake, target: str, entry: TableEntry, manifest: Manifest) -> MirrorChange:
+    landed = landed_rows(lake, entry, manifest.landing_format)
     current = lake.spark.table(target)
     changes, found = compute(_changes(lake, entry.key, entry, landed, current, manifest), "_op", entry.key, {})
     changes = found.packed(changes)
     inserted, updated, deleted = (found.counts.get(kind, 0) for kind in ("insert", "update", "delete"))
     if updated or deleted:
-        merge.merge_into(
-            target,
-            changes,
-            entry.key,
-            [name for name in changes.columns if name != "_op"],
-            prune=found.pruning("t", entry.key[0]),
-            delete_when="s._op = 'delete'",
-            left_out=["_op"],
-        )
+        written = [name for name in changes.columns if name != "_op"]
+        merge.merge_into(lake, target, changes, entry.key, written, few=found.few, prune=found.keys or None, kind="_op")
     elif inserted:
-        lake.append(changes.drop("_op"), target)
+        lake.append(changes.drop("_op"), target, few=found.few)
     # After a full read, stars are evaluated as a whole: nobody asks for the rows, which may be millions.
     rows = _written_rows(changes, current) if entry.mode == "delta" and inserted + updated else None
     return MirrorChange(inserted + updated, deleted, found.keys or None, rows)
+
+
+def _fill(lake: Lake, target: str, entry: TableEntry, manifest: Manifest) -> None:
+    """Write what was landed to a mirror that never had data."""
+    few = landing_format.few_rows(entry.files)
+    if few is not None:
+        batch = pa.repeat(pa.scalar(manifest.batch, pa.int64()), few.num_rows)
+        lake.append_rows(few.select(list(entry.columns)).append_column("_batch", batch), target)
+        return
+    landed = landing_format.read(lake.spark, entry.files, entry.columns, manifest.landing_format)
+    lake.append(landed.withColumn("_batch", F.lit(manifest.batch).cast("bigint")), target)
 
 
 def changed_rows(lake: Lake, name: str, batch: int, change: MirrorChange | None) -> DataFrame:

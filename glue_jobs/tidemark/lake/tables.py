@@ -15,6 +15,8 @@ from tidemark.base import quoting as names
 from tidemark.base.errors import LakeError, ModelError
 from tidemark.base.spark import CATALOG
 from tidemark.lake import batches as lake_batches
+from tidemark.lake import few_rows
+from tidemark.lake.iceberg import IcebergTable
 from tidemark.model.added_columns import (
     BATCHES,
     CALENDAR_COLUMNS,
@@ -29,6 +31,7 @@ from tidemark.model.definition import Column, Dimension, Fact, Model
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 Columns = dict[str, tuple[str, str]]
@@ -56,6 +59,7 @@ class Lake:
     def __init__(self, spark: SparkSession, model: Model) -> None:
         self.spark = spark
         self.model = model
+        self._there: set[str] = set()
 
     def mirror(self, table: str) -> str:
         """Spark's name of a source table's mirror."""
@@ -90,7 +94,7 @@ class Lake:
         """Drop a mirror of another key, or one of whose columns can neither stay as it is nor be widened."""
         if not self.exists(name):
             return
-        found, had = dict(self.spark.table(name).dtypes), self._iceberg(name).properties().get(_KEY)
+        found, had = dict(self.spark.table(name).dtypes), self.iceberg(name).java.properties().get(_KEY)
         said = json.dumps(list(key))
         another = any(_is_another(found[column], kind) for column, kind in columns.items() if column in found)
         if another or had != said:
@@ -129,19 +133,18 @@ class Lake:
         return self.star(QUARANTINE)
 
     def exists(self, name: str) -> bool:
-        """Whether a table is there."""
-        return self.spark.catalog.tableExists(name)
+        """Whether a table is there. One that was stays, unless :meth:`drop` takes it: nobody else drops tables."""
+        if name not in self._there and self.spark.catalog.tableExists(name):
+            self._there.add(name)
+        return name in self._there
 
     def snapshot_id(self, name: str) -> int | None:
         """Return the id of the table's snapshot as this process has left it, or None while it never had data."""
-        snapshot = self._iceberg(name).currentSnapshot()
-        return None if snapshot is None else int(snapshot.snapshotId())
+        return self.iceberg(name).snapshot_id
 
-    def _iceberg(self, name: str) -> Any:
+    def iceberg(self, name: str) -> IcebergTable:
         """Return Iceberg's table, as this process has read or written it last."""
-        # Iceberg has no Python side in Spark. By its whole name: or Java looks for classes org, org.apache, ...
-        java: Any = getattr(self.spark._jvm, "org.apache.iceberg.spark.Spark3Util")  # noqa: SLF001
-        return java.loadIcebergTable(self.spark._jsparkSession, name)  # noqa: SLF001
+        return IcebergTable(self.spark, name)
 
     def roll_back(self, name: str, snapshot: int | None) -> bool:
         """Undo what was written to a table since one of its snapshots (None: it had no data); return whether it was.
@@ -157,7 +160,7 @@ class Lake:
             return False
         if snapshot is None:
             return self.drop(name)
-        if self._iceberg(name).snapshot(snapshot) is None:
+        if self.iceberg(name).java.snapshot(snapshot) is None:
             raise LakeError(
                 f"lake table {name} has no snapshot {snapshot}, with which the last batch left it",
                 expected="a table that only Tidemark writes, whose snapshots are kept",
@@ -171,12 +174,13 @@ class Lake:
         """Drop a table, if it is there; return whether it was."""
         there = self.exists(name)
         if there:
+            self._there.discard(name)
             self.spark.sql(f"DROP TABLE {name}")
         return there
 
     def _is_at(self, name: str, snapshot: int | None) -> bool:
         """Whether a table's rows are those of one of its snapshots, whoever wrote to it meanwhile."""
-        table = self._iceberg(name)
+        table = self.iceberg(name).java
         table.refresh()
         found = table.currentSnapshot()
         while found is not None and found.snapshotId() != snapshot and found.operation() == "replace":
@@ -185,13 +189,19 @@ class Lake:
 
     def is_empty(self, name: str) -> bool:
         """Whether the table never had data, whoever wrote to it."""
-        table = self._iceberg(name)
+        table = self.iceberg(name).java
         table.refresh()
         return table.currentSnapshot() is None
 
-    def append(self, frame: DataFrame, name: str) -> None:
-        """Append a frame, columns by name, as one commit."""
-        frame.writeTo(name).append()
+    def append(self, frame: DataFrame, name: str, *, few: bool = False) -> None:
+        """Append a frame, columns by name, as one commit; ``few``: so few rows that no Spark job is needed for them."""
+        if not (few and few_rows.append(self.iceberg(name), frame.toArrow())):
+            frame.writeTo(name).append()
+
+    def append_rows(self, rows: pa.Table, name: str) -> None:
+        """Append a few rows that are in hand, columns by name, as one commit."""
+        if not few_rows.append(self.iceberg(name), rows):
+            self.spark.createDataFrame(rows).writeTo(name).append()
 
     def _ensure(
         self,

@@ -81,15 +81,21 @@ def read(spark: SparkSession, files: Sequence[str], columns: Mapping[str, str], 
         raw = spark.read.schema(schema).options(**options).csv(list(files))
         return raw.selectExpr(*(_decode(name, kind) for name, kind in columns.items()))
     schema = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
-    content = _few(files)
-    if content is None:
+    rows = few_rows(files)
+    if rows is None:
         return spark.read.schema(schema).parquet(*files)
     # With its rows in the plan, a query over them lists no folder and opens no file.
-    return spark.createDataFrame(pq.read_table(io.BytesIO(content)).select(list(columns)), schema)
+    return spark.createDataFrame(rows.select(list(columns)), schema)
 
 
-def _few(files: Sequence[str]) -> bytes | None:
-    """Return the content of a small file that :func:`write_few` wrote, or None if this is not one."""
+def few_rows(files: Sequence[str]) -> pa.Table | None:
+    """Return the rows of a small file that :func:`write_few` wrote, or None if these are others.
+
+    Raises
+    ------
+    LandingError
+        If it is not there.
+    """
     if len(files) != 1 or not files[0].endswith(f"/{_FEW}"):
         return None
     content = storage.get(files[0])
@@ -98,7 +104,7 @@ def _few(files: Sequence[str]) -> bytes | None:
             f"the landing file {files[0]} is not there, and a manifest names it",
             do="restore the object from its bucket's versions",
         )
-    return content if len(content) <= _PART_OF_A_QUERY else None
+    return pq.read_table(io.BytesIO(content)) if len(content) <= _PART_OF_A_QUERY else None
 
 
 def _encode(name: str, kind: str) -> str:

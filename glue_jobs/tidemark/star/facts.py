@@ -64,6 +64,6 @@ def store(
     """Write rows as one commit; rows that are all new need no merge."""
     target, rows = lake.star(table.name), seen.packed(rows)
     if set(seen.counts) & {versions.CHANGED, versions.DELETED, versions.BACKFILLED}:
-        merge.merge_into(target, rows, key, updated, prune=seen.pruning("t", table.key[0]))
+        merge.merge_into(lake, target, rows, key, updated, few=seen.few, prune=seen.keys or None)
     else:
-        lake.append(rows, target)
+        lake.append(rows, target, few=seen.few)

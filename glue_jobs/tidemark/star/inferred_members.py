@@ -120,7 +120,7 @@ def _infer(lake: Lake, dimension: Dimension, keys: list[str], batch: int) -> int
         F.lit(True).alias("is_inferred"),
         F.lit(batch).cast("bigint").alias("recorded_batch"),
     )
-    lake.append(filled.coalesce(1), target)
+    lake.append(filled.coalesce(1), target, few=len(keys) <= FEW_KEYS)
     return len(keys)
 
 

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.lake import merge
-from tidemark.lake.changeset import checkpoint
+from tidemark.lake.changeset import checkpoint, is_few
 from tidemark.lake.keys import key_text
 from tidemark.model.added_columns import QUARANTINE, present_rows
 from tidemark.star import contract
@@ -44,7 +44,7 @@ def record(lake: Lake, changes: Mapping[str, StarChange], batch: int, was_open: 
     fixed = _looked_at(lake, entries, changes).join(bad, _STATE, "left_anti").withColumn("resolved_batch", number)
     rows = checkpoint(fresh.unionByName(fixed.select(*fresh.columns)))
     if rows.limit(1).count():
-        merge.merge_into(target, rows, [*_STATE, "batch"], ["resolved_batch"])
+        merge.merge_into(lake, target, rows, [*_STATE, "batch"], ["resolved_batch"], few=is_few(rows))
     still_open = lake.spark.table(target).where("resolved_batch IS NULL").groupBy("table_name").count().collect()
     return {row["table_name"]: row["count"] for row in still_open}
 

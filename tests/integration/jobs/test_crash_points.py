@@ -20,7 +20,7 @@ from tidemark.lake import tables
 from tests.fuzz.sabotage import BadNetwork, Sabotage, terminator
 from tests.fuzz.scene import Scene
 from tests.fuzz.shop import grow
-from tests.integration.conftest import Harness
+from tests.integration.conftest import Harness, by_spark_alone
 
 # Rows that are all new: a customer, an order of a year not seen before, and one of a customer who is not there.
 NEW_ROWS = (
@@ -73,19 +73,29 @@ def test_a_transform_dies_at_each_of_its_commits(scene: Scene, monkeypatch: pyte
     """Nothing of a run that died reaches the warehouse; the run that comes through repeats nothing."""
     monkeypatch.setattr(tables, "CONCURRENT_COMMITS", 1)
     before = scene.oracle.batch
-    for done, statements, boundaries in (
+    for done, statements, boundaries, by_spark in (
         (
             0,
             NEW_ROWS,
-            ("append orders", "append fact_order", "append dim_date", "append dim_customer", "append etl_batches"),
+            ("merge orders", "append fact_order", "append dim_date", "append dim_customer", "append etl_batches"),
+            ("append orders", "append etl_batches"),
         ),
-        (1, CHANGES, ("merge orders", "merge dim_customer", "merge fact_order", "merge quarantine")),
+        (
+            1,
+            CHANGES,
+            ("merge orders", "merge dim_customer", "merge fact_order", "merge quarantine"),
+            ("merge orders", "merge fact_order"),
+        ),
     ):
         scene.shop.execute(*statements)
         scene.shop.must_extract()
         scene.observe()
+        with by_spark_alone():
+            scene.dies(scene.shop.transform, f"before {by_spark[0]}")
         for boundary in boundaries:
             scene.dies(scene.shop.transform, f"before {boundary}")
+        with by_spark_alone():  # the mirrors are as they are to be by now
+            scene.dies(scene.shop.transform, f"before {by_spark[1]}")
         assert scene.shop.load() == before + done
         scene.dies(scene.shop.transform, "after append etl_batches")
     assert scene.shop.transform() == []

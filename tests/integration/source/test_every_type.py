@@ -15,7 +15,7 @@ import pytest
 from tidemark.base.errors import SourceError
 from tidemark.model.types import PgType
 
-from tests.integration.conftest import Harness, read_by_spark_alone
+from tests.integration.conftest import Harness, by_spark_alone
 
 pytestmark = pytest.mark.servers
 
@@ -161,7 +161,7 @@ def with_everything(pipeline: Harness) -> None:
 
 @pytest.mark.parametrize(
     ("file_format", "by"),
-    [("parquet", nullcontext), ("parquet", read_by_spark_alone), ("csv", nullcontext)],
+    [("parquet", nullcontext), ("parquet", by_spark_alone), ("csv", nullcontext)],
     ids=["few rows", "spark", "csv"],
 )
 def test_every_value_arrives_as_it_was(
@@ -198,7 +198,7 @@ def texts(pipeline: Harness, query: str, *, in_warehouse: bool = False) -> list[
         ("numeric(10,2)", "'NaN'"),
     ],
 )
-@pytest.mark.parametrize("by", [nullcontext, read_by_spark_alone], ids=["few rows", "spark"])
+@pytest.mark.parametrize("by", [nullcontext, by_spark_alone], ids=["few rows", "spark"])
 def test_what_has_no_native_form_is_told_with_the_way_out(
     new_pipeline: Callable[[], Harness], kind: str, value: str, by: Callable[[], AbstractContextManager[None]]
 ) -> None:

@@ -20,6 +20,7 @@ def changed(shop: Harness, before: dict[str, int | None]) -> set[str]:
     return {name for name in now if now[name] != before.get(name)}
 
 
+@pytest.mark.usefixtures("either_way")
 def test_a_lake_follows_its_source_tick_by_tick(shop: Harness) -> None:
     first = shop.must_extract()
     assert shop.transform() == [1]

@@ -1,0 +1,50 @@
+"""Iceberg's data files as Parquet in memory.
+
+Promises: columns are known by their Iceberg ids, never by name: what was dropped and added again under the same name is
+another column. What is read fits in memory, however well it was compressed.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_ID: Final = b"PARQUET:field_id"
+# So many rows are decoded before the size of all is looked at.
+_ROWS_AT_A_TIME: Final = 256
+
+
+def contents(rows: pa.Table, schema: pa.Schema) -> bytes:
+    """Return a Parquet file with these rows, in the columns of ``schema``, which has their ids."""
+    content = io.BytesIO()
+    written = pa.table(
+        [rows.column(name).cast(kind) for name, kind in zip(schema.names, schema.types, strict=True)], schema
+    )
+    pq.write_table(written, content, compression="zstd", store_schema=False, store_decimal_as_integer=True)
+    return content.getvalue()
+
+
+def rows_of(content: bytes, schema: pa.Schema, most_bytes: int) -> pa.Table | None:
+    """Read a file in the columns of ``schema``, NULL where it has none; None if that takes more than ``most_bytes``."""
+    file = pq.ParquetFile(io.BytesIO(content))
+    there = {field.metadata[_ID]: field.name for field in file.schema_arrow if _ID in (field.metadata or {})}
+    names = {field.name: there.get(field.metadata[_ID]) for field in schema}
+    wanted, size, batches = [name for name in names.values() if name is not None], 0, []
+    for batch in file.iter_batches(_ROWS_AT_A_TIME, columns=wanted):
+        size += batch.nbytes
+        if size > most_bytes:
+            return None
+        batches.append(batch)
+    found = pa.Table.from_batches(batches) if batches else file.schema_arrow.empty_table()
+    return pa.table(
+        [
+            pa.nulls(found.num_rows, field.type)
+            if names[field.name] is None
+            else found.column(names[field.name]).cast(field.type)
+            for field in schema
+        ],
+        schema,
+    )

@@ -1,0 +1,140 @@
+"""A small mirror, brought to a cut by Arrow: :func:`tidemark.lake.mirror.apply` without a Spark job.
+
+Promises: the same rows are written and counted as by Spark, and the same commit results. It is for few landed rows and
+a table that fits in memory; anything else is left as it is, and to Spark.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidemark.lake import few_rows
+from tidemark.lake.changeset import FEW_KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tidemark.lake.tables import Lake
+    from tidemark.landing.manifest import KeyList, TableEntry
+
+BATCH = "_batch"
+_Positions = list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallChange:
+    """What became of a small mirror: how many rows, their keys if these are one column's and few, and those written."""
+
+    written: int
+    deleted: int
+    keys: list[Any] | None
+    rows: pa.Table
+
+
+def apply(
+    lake: Lake, target: str, entry: TableEntry, landed: pa.Table | None, alive: pa.Table | None, batch: int
+) -> SmallChange | None:
+    """Bring a mirror to a manifest's cut, as at most one commit; None if that is Spark's work, and nothing was done.
+
+    Parameters
+    ----------
+    target
+        Quoted name of the mirror.
+    landed
+        The rows that were landed, if any were.
+    alive
+        The keys that were listed, if any were.
+    """
+    table = lake.iceberg(target)
+    read = few_rows.read_all(table)
+    if read is None:
+        return None
+    schema, columns = read.schema, landed.column_names if landed is not None else []
+    given = few_rows.conform(landed if landed is not None else schema.empty_table(), schema)
+    written, gone = changes(pa.concat_tables([schema.empty_table(), *read.parts]), given, columns, alive, entry)
+    batches = pa.repeat(pa.scalar(batch, pa.int64()), written.num_rows)
+    written = written.set_column(schema.get_field_index(BATCH), schema.field(BATCH), batches)
+    both = pa.concat_tables([written, gone])
+    if both.num_rows:
+        is_gone = [False] * written.num_rows + [True] * gone.num_rows
+        few_rows.replace(table, read, *few_rows.upsert(read.parts, both, entry.key, {*columns, BATCH}, is_gone))
+    return SmallChange(written=written.num_rows, deleted=gone.num_rows, keys=_listed(both, entry.key), rows=written)
+
+
+def changes(
+    current: pa.Table, given: pa.Table, columns: Sequence[str], alive: pa.Table | None, entry: TableEntry
+) -> tuple[pa.Table, pa.Table]:
+    """Return the given rows that a mirror does not hold as they are, and its rows that are gone.
+
+    Parameters
+    ----------
+    current, given
+        The mirror's rows, and those that were landed, in the mirror's columns and types.
+    columns
+        The columns that were landed.
+    alive
+        The listed keys; None if there are none of them.
+    """
+    here = {key: at for at, key in enumerate(few_rows.keys_of(current, entry.key))}
+    new, changed = _to_write(given, current, here, entry.key, columns)
+    gone = _gone(current, entry, given, alive)
+    return given.take(pa.array(new + changed, pa.int64())), current.take(pa.array(gone, pa.int64()))
+
+
+def _to_write(
+    given: pa.Table, current: pa.Table, here: Mapping[Any, int], key: Sequence[str], columns: Sequence[str]
+) -> tuple[_Positions, _Positions]:
+    """Return the positions of the given rows that are new, and of those that differ in one of the columns."""
+    new, both = [], []
+    for at, value in enumerate(few_rows.keys_of(given, key)):
+        if value in here and None not in value:
+            both.append((at, here[value]))
+        else:
+            new.append(at)
+    if not both:
+        return new, []
+    ours = given.take(pa.array([at for at, _ in both], pa.int64()))
+    theirs = current.take(pa.array([at for _, at in both], pa.int64()))
+    differs = reduce(pc.or_, (_differs(ours.column(name), theirs.column(name)) for name in columns))
+    return new, [at for (at, _), other in zip(both, differs.to_pylist(), strict=True) if other]
+
+
+def _differs(one: pa.ChunkedArray, other: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether values differ, as Spark's ``<=>`` has it: NULL and NaN are themselves, minus zero is zero."""
+    same = pc.equal(one, other)
+    if pa.types.is_floating(one.type):
+        same = pc.or_kleene(same, pc.and_kleene(pc.is_nan(one), pc.is_nan(other)))
+    return pc.invert(pc.fill_null(pc.if_else(pc.is_null(one), pc.is_null(other), same), fill_value=False))
+
+
+def _gone(current: pa.Table, entry: TableEntry, given: pa.Table, alive: pa.Table | None) -> _Positions:
+    """Return the positions of rows whose key is not there any more, as far as the manifest says so."""
+    if entry.keys is None and entry.mode != "full":
+        return []
+    if entry.keys is None:
+        alive = given
+    there = set() if alive is None else set(few_rows.keys_of(_keys_as_in(alive, current, entry.key), entry.key))
+    found = enumerate(few_rows.keys_of(current, entry.key))
+    return [at for at, key in found if key not in there and _is_suspect(key[0], entry.keys)]
+
+
+def _is_suspect(value: Any, keys: KeyList | None) -> bool:
+    return keys is None or keys.groups is None or value >> keys.shift in keys.groups
+
+
+def _keys_as_in(rows: pa.Table, current: pa.Table, key: Sequence[str]) -> pa.Table:
+    return pa.table({name: rows.column(name).cast(current.schema.field(name).type) for name in key})
+
+
+def _listed(changes: pa.Table, key: Sequence[str]) -> list[Any] | None:
+    """Return the changed keys, sorted as texts, if they are few integers or texts of one column."""
+    if len(key) > 1 or changes.num_rows > FEW_KEYS:
+        return None
+    values = {value for value in changes.column(key[0]).to_pylist() if value is not None}
+    plain = all(isinstance(value, int | str) for value in values)
+    return sorted(values, key=str) or None if plain else None
