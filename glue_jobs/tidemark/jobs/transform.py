@@ -93,7 +93,7 @@ def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, m
         applied_at=datetime.now(UTC),
         changes={name: change.done for name, change in changes.items()},
         inferred_members=added,
-        quarantined_rows=quarantine.quarantined_rows(lake) if quarantined else {},
+        quarantined_rows=quarantine.quarantined_rows(lake, quarantined),
         open_quarantine=sum(quarantined.values()),
         snapshots=present_snapshots(lake, last),
         columns=filled.after(

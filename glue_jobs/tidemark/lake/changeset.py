@@ -74,10 +74,10 @@ def compute(
     return changes, ChangeCounts(counts, values if plain else None, sums, few)
 
 
-def is_few(rows: DataFrame) -> bool:
-    """Whether a checkpointed frame has so few rows, and so small ones, that they may be taken into memory."""
+def count_few(rows: DataFrame) -> tuple[int, bool]:
+    """Count a checkpointed frame's rows, up to one more than are few; say whether they may be taken into memory."""
     sizes = [row[0] for row in rows.limit(FEW_KEYS + 1).select(_size(rows.schema)).collect()]
-    return len(sizes) <= FEW_KEYS and sum(sizes) <= _FEW_BYTES
+    return len(sizes), len(sizes) <= FEW_KEYS and sum(sizes) <= _FEW_BYTES
 
 
 def _size(schema: StructType) -> Column:

@@ -26,7 +26,7 @@ MOST_ROWS: Final = 50_000
 _MOST_BYTES: Final = 4 * 2**20
 _MOST_MEMORY: Final = 64 * 2**20
 # So many files are read one by one; more become one when the table is written next.
-_MOST_FILES: Final = 4
+MOST_FILES: Final = 4
 _NAN: Final = "NaN"
 
 
@@ -111,7 +111,7 @@ def _small(files: Iterator[DataFile]) -> list[DataFile] | None:
 def replace(table: IcebergTable, read: SmallTable, touched: Sequence[int], replaced: pa.Table) -> None:
     """Put rows in the place of the files that were touched; of all that were read, where these have become many."""
     numbers = list(touched)
-    if len(read.files) > _MOST_FILES:
+    if len(read.files) > MOST_FILES:
         replaced = pa.concat_tables([replaced, *(part for at, part in enumerate(read.parts) if at not in numbers)])
         numbers = list(range(len(read.files)))
     if numbers or replaced.num_rows:

@@ -6,9 +6,10 @@ the other has committed.
 
 from __future__ import annotations
 
+import functools
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,12 +17,16 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 
 from tidemark.base import storage
+from tidemark.base.gregorian import year_and_month
 from tidemark.lake.data_file import contents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pyspark.sql import SparkSession
+
+
+_MICROSECONDS: Final = 86_400_000_000  # of a day
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +150,16 @@ def _each(closeable: Any) -> Iterator[Any]:
         closeable.close()
 
 
-def _months(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return Iceberg's months since 1970 of days or moments (in UTC)."""
-    months = pc.add(pc.multiply(pc.subtract(pc.year(column), 1970), 12), pc.subtract(pc.month(column), 1))
-    return months.cast(pa.int32())
+def _months(column: pa.ChunkedArray) -> pa.Array:
+    """Return Iceberg's months since 1970 of days or moments (in UTC), whatever their year."""
+    if pa.types.is_timestamp(column.type):
+        days = [None if moment is None else moment // _MICROSECONDS for moment in column.cast(pa.int64()).to_pylist()]
+    else:
+        days = column.cast(pa.int32()).to_pylist()
+    return pa.array([None if day is None else _month(day) for day in days], pa.int32())
+
+
+@functools.cache
+def _month(day: int) -> int:
+    year, month = year_and_month(day)
+    return (year - 1970) * 12 + month - 1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
+from tidemark.base import gregorian
 from tidemark.model.added_columns import DATE_COLUMNS
 
 if TYPE_CHECKING:
@@ -19,10 +20,6 @@ _MONTHS: Final = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
-_EPOCH: Final = date(1970, 1, 1).toordinal()
-# The proleptic Gregorian calendar is the same every 400 years.
-_CYCLE_YEARS: Final = 400
-_CYCLE_DAYS: Final = 146_097
 _KINDS: Final = (pa.int32(), pa.int32(), pa.int32(), pa.int32(), pa.int32(), pa.string(), pa.string(), pa.int32())
 
 
@@ -44,8 +41,8 @@ def days_of(years: Sequence[int]) -> pa.Table:
 
 def _days(year: int) -> Iterator[tuple[int | str, ...]]:
     """Yield a year's rows, in the order of :data:`DATE_COLUMNS`; the day itself as days since 1970."""
-    day = date(2000 + year % _CYCLE_YEARS, 1, 1)  # a year like this one, which Python knows
-    like, beyond = day.year, (year - day.year) // _CYCLE_YEARS * _CYCLE_DAYS - _EPOCH
+    day = gregorian.like(year)
+    like, beyond = day.year, gregorian.first_day(year) - day.toordinal()
     while day.year == like:
         weekday = day.weekday()
         yield (

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.lake import merge
-from tidemark.lake.changeset import checkpoint, is_few
+from tidemark.lake.changeset import checkpoint, count_few
 from tidemark.lake.keys import key_text
 from tidemark.model.added_columns import QUARANTINE, present_rows
 from tidemark.star import contract
@@ -43,19 +43,19 @@ def record(lake: Lake, changes: Mapping[str, StarChange], batch: int, was_open: 
     )
     fixed = _looked_at(lake, entries, changes).join(bad, _STATE, "left_anti").withColumn("resolved_batch", number)
     rows = checkpoint(fresh.unionByName(fixed.select(*fresh.columns)))
-    if rows.limit(1).count():
-        merge.merge_into(lake, target, rows, [*_STATE, "batch"], ["resolved_batch"], few=is_few(rows))
+    number_of_rows, few = count_few(rows)
+    if number_of_rows:
+        merge.merge_into(lake, target, rows, [*_STATE, "batch"], ["resolved_batch"], few=few)
     still_open = lake.spark.table(target).where("resolved_batch IS NULL").groupBy("table_name").count().collect()
     return {row["table_name"]: row["count"] for row in still_open}
 
 
-def quarantined_rows(lake: Lake) -> dict[str, int]:
-    """Per star table, rows of the source that only the open quarantine holds: they have no current row."""
-    entries = lake.spark.table(lake.star(QUARANTINE)).where("resolved_batch IS NULL")
-    named = {row[0] for row in entries.select("table_name").distinct().collect()}
+def quarantined_rows(lake: Lake, open_entries: Mapping[str, int]) -> dict[str, int]:
+    """Per star table with open entries, rows of the source that only these hold: they have no current row."""
     result = {}
     for table in lake.model.star_tables:
-        if table.name in named:
+        if open_entries.get(table.name):
+            entries = lake.spark.table(lake.star(QUARANTINE)).where("resolved_batch IS NULL")
             present = lake.spark.table(lake.star(table.name)).where(present_rows(table)).select(key_text(table.key))
             held = entries.where(F.col("table_name") == table.name).select("key").distinct()
             result[table.name] = held.join(present, "key", "left_anti").count()
