@@ -1,28 +1,30 @@
-"""How long a tick takes, with cold job processes: the first, one of about 60 rows, an idle one.
+"""What a tick of totesys costs on a laptop: the first, warm ones of about 60 rows, and an idle one.
 
-Run ``.venv/bin/python benchmarks/tick.py [--rounds N]`` on an otherwise idle machine. Seconds depend on the machine, so
-each round also measures a fixed piece of pure computation in this process, and every tick is given as a multiple of it
-too: those ratios can be compared between machines and runs. Prints one table; asserts nothing.
+Run ``.venv/bin/python -m benchmarks.tick [--warm N]`` on an otherwise idle machine. Seconds depend on the machine; the
+CPU-seconds of all processes of the local stack, by kind, depend on it less. So compare two trees by this, in turn. A
+fixed piece of pure computation is measured, too: the ``yardstick``. Prints one table; asserts nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import psutil  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.table import Table
-from tidemark.operations.tick import Tick, run_tick
+from tidemark.operations.tick import run_tick
 
 from local_stack import lifecycle
 from local_stack.lifecycle import UpOptions
 from local_stack.simulator.day import BusinessDay
-from local_stack.stack import Stack
 
-_LIMITS = {"first": 60, "60 rows": 30, "idle": 12}
+if TYPE_CHECKING:
+    from local_stack.stack import Stack
 
 
 def yardstick() -> float:
@@ -43,32 +45,57 @@ def change_sixty_rows(stack: Stack, seed: int) -> None:
         day.silent_update("sales_order")
 
 
-def one_round(seed: int) -> dict[str, Tick]:
-    """Start a stack, run the three ticks, stop it."""
-    with tempfile.TemporaryDirectory() as folder:
-        state_dir = Path(folder) / "state"
-        stack = lifecycle.up(state_dir, UpOptions(), lambda _: None)
+def cpu_seconds(daemon: psutil.Process) -> Counter[str]:
+    """CPU-seconds so far of the local AWS and all that it started, by kind; of ended processes as far as waited for."""
+    found: Counter[str] = Counter()
+    for process in (daemon, *daemon.children(recursive=True)):
         try:
-            ticks = {"first": run_tick(stack.pipeline)}
-            change_sixty_rows(stack, seed)
-            ticks["60 rows"] = run_tick(stack.pipeline)
-            ticks["idle"] = run_tick(stack.pipeline)
-        finally:
-            lifecycle.down(state_dir)
-    return ticks
+            name, times = process.name(), process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        kind = name if name in ("java", "weed") else "daemon" if process == daemon else "python"
+        found[kind] += times.user + times.system
+        found["python"] += times.children_user + times.children_system
+    return found
+
+
+class Measured:
+    """Ticks of one stack, each a row of the table."""
+
+    def __init__(self, stack: Stack, table: Table) -> None:
+        self._stack, self._table = stack, table
+        self._daemon = psutil.Process(stack.aws.pid)
+
+    def tick(self, name: str) -> None:
+        """Run a tick, and add its row."""
+        before, begin = cpu_seconds(self._daemon), time.perf_counter()
+        tick = run_tick(self._stack.pipeline)
+        seconds, spent = time.perf_counter() - begin, cpu_seconds(self._daemon)
+        spent.subtract(before)
+        kinds = ", ".join(f"{kind} {spent[kind]:.1f}" for kind in ("java", "python", "daemon", "weed"))
+        steps = ", ".join(f"{state.name} {state.seconds:.1f}" for state in tick.execution.states if state.seconds >= 1)
+        self._table.add_row(name, f"{seconds:.1f}", f"{sum(spent.values()):.1f}", kinds, steps)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=1, help="rounds to take the median of (default 1)")
-    rounds = [(yardstick(), one_round(seed)) for seed in range(1, parser.parse_args().rounds + 1)]
-    table = Table("tick", "seconds", "aim", "in yardsticks", "steps (seconds)", title="Ticks with cold job processes")
-    for name, limit in _LIMITS.items():
-        seconds = statistics.median(ticks[name].execution.seconds for _, ticks in rounds)
-        ratio = statistics.median(ticks[name].execution.seconds / unit for unit, ticks in rounds)
-        steps = ", ".join(f"{state.name} {state.seconds:.1f}" for state in rounds[-1][1][name].execution.states)
-        table.add_row(name, f"{seconds:.1f}", f"<= {limit}", f"{ratio:.0f}", steps)
+    parser.add_argument("--warm", type=int, default=6, help="ticks of about 60 rows (default 6)")
+    given = parser.parse_args()
+    title = f"Ticks of totesys; yardstick {yardstick():.2f} seconds"
+    table = Table("tick", "seconds", "CPU-seconds", "of these", "steps (seconds)", title=title)
+    with tempfile.TemporaryDirectory() as folder:
+        state_dir = Path(folder) / "state"
+        stack = lifecycle.up(state_dir, UpOptions(), lambda _: None)
+        try:
+            measured = Measured(stack, table)
+            measured.tick("first")
+            for number in range(1, given.warm + 1):
+                change_sixty_rows(stack, number)
+                measured.tick(f"60 rows, {number}")
+            measured.tick("idle")
+        finally:
+            lifecycle.down(state_dir)
     Console(width=140).print(table)
 
 
