@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 _ID: Final = b"PARQUET:field_id"
-# So many rows are decoded before the size of all is looked at.
-_ROWS_AT_A_TIME: Final = 256
+# So many rows are decoded before the size of all is looked at: a few megabytes of text may be a few bytes of a file.
+_ROWS_AT_A_TIME: Final = 64
 
 
 def contents(rows: pa.Table, schema: pa.Schema) -> bytes:

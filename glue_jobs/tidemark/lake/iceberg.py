@@ -90,10 +90,10 @@ class IcebergTable:
     def replace(self, gone: Sequence[DataFile], rows: pa.Table, schema: pa.Schema) -> None:
         """Put rows in the place of files that :meth:`files` gave, as one commit; each partition's rows become one file.
 
-        It fails if somebody else has written to the table since.
+        It fails if somebody else has written to the table since. What was not read is only appended to.
         """
         added = [self._write(part, partition, schema) for partition, part in self._partitions(rows) if part.num_rows]
-        if not gone:
+        if self._read_at is None:
             append = self.java.newAppend()
             for file in added:
                 append.appendFile(file)

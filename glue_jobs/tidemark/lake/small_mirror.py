@@ -133,8 +133,9 @@ def _keys_as_in(rows: pa.Table, current: pa.Table, key: Sequence[str]) -> pa.Tab
 
 def _listed(changes: pa.Table, key: Sequence[str]) -> list[Any] | None:
     """Return the changed keys, sorted as texts, if they are few integers or texts of one column."""
-    if len(key) > 1 or changes.num_rows > FEW_KEYS:
+    column = changes.column(key[0])
+    kind = column.type
+    listed = pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if not listed or len(key) > 1 or len(column) > FEW_KEYS:
         return None
-    values = {value for value in changes.column(key[0]).to_pylist() if value is not None}
-    plain = all(isinstance(value, int | str) for value in values)
-    return sorted(values, key=str) or None if plain else None
+    return sorted({value for value in column.to_pylist() if value is not None}, key=str) or None

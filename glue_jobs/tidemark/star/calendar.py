@@ -20,15 +20,21 @@ _MONTHS: Final = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
+# Each commit has so many at most: memory is bounded, however far the days of a source lie apart.
+_YEARS_AT_A_TIME: Final = 500
 _KINDS: Final = (pa.int32(), pa.int32(), pa.int32(), pa.int32(), pa.int32(), pa.string(), pa.string(), pa.int32())
 
 
 def add_years(lake: Lake, name: str, years: Sequence[int], batch: int) -> int:
     """Append every day of the given years to the calendar; return how many."""
-    days = days_of(years)
-    batches = pa.repeat(pa.scalar(batch, pa.int64()), days.num_rows)
-    lake.append_rows(days.append_column("recorded_batch", batches), lake.ensure_dates(name))
-    return int(days.num_rows)
+    target, added = lake.ensure_dates(name), 0
+    for start in range(0, len(years), _YEARS_AT_A_TIME):
+        days = days_of(years[start : start + _YEARS_AT_A_TIME])
+        lake.append_rows(
+            days.append_column("recorded_batch", pa.repeat(pa.scalar(batch, pa.int64()), len(days))), target
+        )
+        added += len(days)
+    return added
 
 
 def days_of(years: Sequence[int]) -> pa.Table:

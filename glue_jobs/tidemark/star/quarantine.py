@@ -36,7 +36,7 @@ def record(lake: Lake, changes: Mapping[str, StarChange], batch: int, was_open: 
     entries = lake.spark.table(target).where("resolved_batch IS NULL")
     if bad is None:
         bad = entries.select(*_STATE).limit(0)
-    bad = checkpoint(bad)
+    bad = checkpoint(bad.distinct())  # rows without a key may be the same to the last letter
     number = F.lit(batch).cast("bigint")
     fresh = bad.join(entries, _STATE, "left_anti").select(
         "table_name", "key", number.alias("batch"), "reason", "row", F.lit(None).cast("bigint").alias("resolved_batch")

@@ -51,6 +51,21 @@ def test_a_row_without_a_key_waits_in_quarantine_whatever_the_model_allows(shop:
     assert len(shop.lake("fact_order")) == 3000, "2,999 and the second version of order 8"
 
 
+def test_rows_without_a_key_that_are_the_same_are_listed_once(shop: Harness) -> None:
+    columns = "customer_id, amount, due, note, created_at, last_updated"
+    shop.edit("fact_order.sql", "    order_id,", "    CASE WHEN order_id > 2 THEN order_id END AS order_id,")
+    shop.edit("star.yml", "order_id: {type: integer, nullable: false", "order_id: {type: integer, nullable: true")
+    shop.execute(
+        "DELETE FROM orders WHERE order_id > 20",
+        f"UPDATE orders SET ({columns}) = (SELECT {columns} FROM orders WHERE order_id = 1) WHERE order_id = 2",
+    )
+    shop.must_extract()
+    shop.transform()
+    (entry,) = shop.reader_of_the_lake().quarantined()
+    assert (entry["key"], entry["reason"]) == ("NULL", "order_id is NULL")
+    assert len(shop.lake("fact_order")) == 18
+
+
 def test_keys_that_the_star_cannot_hold_wait_in_quarantine_each_by_itself(shop: Harness) -> None:
     shop.execute(
         "DELETE FROM orders WHERE order_id > 20",
