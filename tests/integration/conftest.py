@@ -19,7 +19,7 @@ from tidemark.base.metrics import Metrics
 from tidemark.jobs.extract import ExtractRequest, extract
 from tidemark.jobs.load import load
 from tidemark.jobs.transform import transform
-from tidemark.lake import few_rows as lake_rows
+from tidemark.lake.iceberg import IcebergTable
 from tidemark.lake.reader import LakeReader
 from tidemark.lake.removal import forget_lake
 from tidemark.landing.area import Landing
@@ -28,7 +28,7 @@ from tidemark.landing.manifest import Manifest
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
 from tidemark.operations.compare_rows import Difference, compare_stars
-from tidemark.source import few_rows as source_rows
+from tidemark.source import few_rows
 from tidemark.warehouse.kinds import DEFAULT_KIND, open_warehouse
 from tidemark.warehouse.protocol import Warehouse
 
@@ -215,9 +215,8 @@ class Harness:
 def by_spark_alone() -> Iterator[None]:
     """Let Spark read and write the few rows of the tests, too."""
     with (
-        mock.patch.object(source_rows, "is_of_few", return_value=False),
-        mock.patch.object(lake_rows, "append", return_value=False),
-        mock.patch.object(lake_rows, "read_all", return_value=None),
+        mock.patch.object(few_rows, "is_of_few", return_value=False),
+        mock.patch.object(IcebergTable, "can_be_written", return_value=False),
     ):
         yield
 

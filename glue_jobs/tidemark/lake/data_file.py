@@ -17,13 +17,10 @@ _ID: Final = b"PARQUET:field_id"
 _ROWS_AT_A_TIME: Final = 64
 
 
-def contents(rows: pa.Table, schema: pa.Schema) -> bytes:
-    """Return a Parquet file with these rows, in the columns of ``schema``, which has their ids."""
+def contents(rows: pa.Table) -> bytes:
+    """Return a Parquet file with these rows; their schema has the columns' ids."""
     content = io.BytesIO()
-    written = pa.table(
-        [rows.column(name).cast(kind) for name, kind in zip(schema.names, schema.types, strict=True)], schema
-    )
-    pq.write_table(written, content, compression="zstd", store_schema=False, store_decimal_as_integer=True)
+    pq.write_table(rows, content, compression="zstd", store_schema=False, store_decimal_as_integer=True)
     return content.getvalue()
 
 
@@ -32,18 +29,30 @@ def rows_of(content: bytes, schema: pa.Schema, most_bytes: int) -> pa.Table | No
     file = pq.ParquetFile(io.BytesIO(content))
     there = {field.metadata[_ID]: field.name for field in file.schema_arrow if _ID in (field.metadata or {})}
     names = {field.name: there.get(field.metadata[_ID]) for field in schema}
-    wanted, size, batches = [name for name in names.values() if name is not None], 0, []
-    for batch in file.iter_batches(_ROWS_AT_A_TIME, columns=wanted):
+    wanted, size, batches = {own: name for name, own in names.items() if own is not None}, 0, []
+    for batch in file.iter_batches(_ROWS_AT_A_TIME, columns=list(wanted)):
         size += batch.nbytes
         if size > most_bytes:
             return None
         batches.append(batch)
-    found = pa.Table.from_batches(batches) if batches else file.schema_arrow.empty_table()
+    found = pa.Table.from_batches(batches) if batches else file.schema_arrow.empty_table().select(list(wanted))
+    return conform(found.rename_columns([wanted[own] for own in found.column_names]), schema)
+
+
+def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return rows in a table's columns and types; NULL in columns that they do not have.
+
+    Raises
+    ------
+    ValueError
+        If they have columns that the table has not.
+    """
+    if unknown := set(rows.column_names) - set(schema.names):
+        raise ValueError(f"the table has no columns {sorted(unknown)}")
+    there = set(rows.column_names)
     return pa.table(
         [
-            pa.nulls(found.num_rows, field.type)
-            if names[field.name] is None
-            else found.column(names[field.name]).cast(field.type)
+            rows.column(field.name).cast(field.type) if field.name in there else pa.nulls(rows.num_rows, field.type)
             for field in schema
         ],
         schema,

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemark.base import storage
-from tidemark.lake.data_file import rows_of
+from tidemark.lake.data_file import conform, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -39,42 +39,38 @@ class SmallTable:
     schema: pa.Schema
 
 
-def append(table: IcebergTable, rows: pa.Table) -> bool:
-    """Append rows, columns by name, as one commit; False if the table is none that this can write."""
-    if not table.can_be_written():
-        return False
-    schema = table.schema
-    table.replace([], conform(rows, schema), schema)
-    return True
+def append(table: IcebergTable, rows: pa.Table) -> None:
+    """Append rows, columns by name, as one commit."""
+    table.replace([], conform(rows, table.schema))
 
 
 def merge(
     table: IcebergTable,
+    read: SmallTable,
     rows: pa.Table,
     key: Sequence[str],
     updated: Collection[str],
-    deleted: pa.ChunkedArray | None,
-    prune: Sequence[int | str] | None,
-) -> bool:
-    """Update, insert and delete rows by their key, as one commit; False if it is more than this is for.
+    gone: Sequence[bool],
+) -> None:
+    """Update, insert and delete rows by their key, as at most one commit.
 
     Parameters
     ----------
+    read
+        All files of the table that can hold one of the keys.
     rows
         At most one row for each key.
     updated
         Columns that a row which is there gets.
-    deleted
-        For each of the rows, whether it is to go.
-    prune
-        The values of the first of the key's columns, if they are integers or texts.
+    gone
+        For each of the rows, whether it is to be deleted.
     """
-    read = read_all(table, key[0], prune)
-    if read is None:
-        return False
-    gone = deleted.to_pylist() if deleted is not None else [False] * rows.num_rows
-    replace(table, read, *upsert(read.parts, conform(rows, read.schema), key, updated, gone))
-    return True
+    touched, replaced = upsert(read.parts, conform(rows, read.schema), key, updated, gone)
+    if len(read.files) > MOST_FILES:
+        replaced = pa.concat_tables([replaced, *(part for at, part in enumerate(read.parts) if at not in touched)])
+        touched = list(range(len(read.files)))
+    if touched or replaced.num_rows:
+        table.replace([read.files[number] for number in touched], replaced)
 
 
 def read_all(table: IcebergTable, column: str = "", values: Sequence[int | str] | None = None) -> SmallTable | None:
@@ -106,16 +102,6 @@ def _small(files: Iterator[DataFile]) -> list[DataFile] | None:
             return None
         found.append(file)
     return found
-
-
-def replace(table: IcebergTable, read: SmallTable, touched: Sequence[int], replaced: pa.Table) -> None:
-    """Put rows in the place of the files that were touched; of all that were read, where these have become many."""
-    numbers = list(touched)
-    if len(read.files) > MOST_FILES:
-        replaced = pa.concat_tables([replaced, *(part for at, part in enumerate(read.parts) if at not in numbers)])
-        numbers = list(range(len(read.files)))
-    if numbers or replaced.num_rows:
-        table.replace([read.files[number] for number in numbers], replaced, read.schema)
 
 
 def upsert(
@@ -185,23 +171,3 @@ def _comparable(column: pa.ChunkedArray) -> list[Any]:
     elif pa.types.is_floating(column.type):
         return [_NAN if value is not None and math.isnan(value) else value for value in pc.add(column, 0.0).to_pylist()]
     return list(column.to_pylist())
-
-
-def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return rows in a table's columns and types; NULL in columns that they do not have.
-
-    Raises
-    ------
-    ValueError
-        If they have columns that the table has not.
-    """
-    if unknown := set(rows.column_names) - set(schema.names):
-        raise ValueError(f"the table has no columns {sorted(unknown)}")
-    there = set(rows.column_names)
-    return pa.table(
-        [
-            rows.column(field.name).cast(field.type) if field.name in there else pa.nulls(rows.num_rows, field.type)
-            for field in schema
-        ],
-        schema,
-    )

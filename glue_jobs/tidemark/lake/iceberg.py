@@ -87,12 +87,13 @@ class IcebergTable:
                 file=file, uri=file.location(), rows=file.recordCount(), bytes=file.fileSizeInBytes(), is_whole=is_whole
             )
 
-    def replace(self, gone: Sequence[DataFile], rows: pa.Table, schema: pa.Schema) -> None:
+    def replace(self, gone: Sequence[DataFile], rows: pa.Table) -> None:
         """Put rows in the place of files that :meth:`files` gave, as one commit; each partition's rows become one file.
 
-        It fails if somebody else has written to the table since. What was not read is only appended to.
+        It fails if somebody else has written to the table since. What was not read is only appended to. The columns
+        are those of :attr:`schema`, with their ids.
         """
-        added = [self._write(part, partition, schema) for partition, part in self._partitions(rows) if part.num_rows]
+        added = [self._write(part, partition) for partition, part in self._partitions(rows) if part.num_rows]
         if self._read_at is None:
             append = self.java.newAppend()
             for file in added:
@@ -121,9 +122,9 @@ class IcebergTable:
             partition.put(0, month)
             yield partition, rows.filter(mine)
 
-    def _write(self, rows: pa.Table, partition: Any, schema: pa.Schema) -> Any:
+    def _write(self, rows: pa.Table, partition: Any) -> Any:
         """Write a data file; return Iceberg's entry for it."""
-        content, spec, name = contents(rows, schema), self.java.spec(), f"{uuid.uuid4()}.parquet"
+        content, spec, name = contents(rows), self.java.spec(), f"{uuid.uuid4()}.parquet"
         place = self.java.locationProvider()
         uri = place.newDataLocation(spec, partition, name) if partition else place.newDataLocation(name)
         storage.put(uri, content)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import pyarrow.compute as pc
-
 from tidemark.base.quoting import spark as quoted
 from tidemark.base.quoting import spark_literal
 from tidemark.lake import few_rows
@@ -49,13 +47,16 @@ def merge_into(  # noqa: PLR0913 - it is one statement of SQL
     kind
         Column of ``rows`` that the table does not have: rows with ``delete`` there are deleted.
     """
-    if few:
-        found = rows.toArrow()
-        deleted = pc.equal(found.column(kind), DELETE) if kind else None
-        found = found.drop_columns([kind]) if kind else found
-        if few_rows.merge(lake.iceberg(target), found, key, updated, deleted, prune):
-            return
-    _merge(target, rows, key, updated, prune, kind)
+    table = lake.iceberg(target)
+    read = few_rows.read_all(table, key[0], prune) if few else None
+    if read is None:
+        _merge(target, rows, key, updated, prune, kind)
+        return
+    found = rows.toArrow()
+    gone = [False] * found.num_rows
+    if kind:
+        gone, found = [value == DELETE for value in found.column(kind).to_pylist()], found.drop_columns([kind])
+    few_rows.merge(table, read, found, key, updated, gone)
 
 
 def _merge(

@@ -127,7 +127,7 @@ def _fill(lake: Lake, target: str, entry: TableEntry, manifest: Manifest) -> Non
     """Write what was landed to a mirror that never had data."""
     few = landing_format.few_rows(entry.files)
     if few is not None:
-        batch = pa.repeat(pa.scalar(manifest.batch, pa.int64()), few.num_rows)
+        batch = pa.repeat(manifest.batch, few.num_rows)
         lake.append_rows(few.select(list(entry.columns)).append_column("_batch", batch), target)
         return
     landed = landing_format.read(lake.spark, entry.files, entry.columns, manifest.landing_format)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from tidemark.lake import few_rows
 from tidemark.lake.changeset import FEW_KEYS
+from tidemark.lake.data_file import conform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,14 +56,14 @@ def apply(
     if read is None:
         return None
     schema, columns = read.schema, landed.column_names if landed is not None else []
-    given = few_rows.conform(landed if landed is not None else schema.empty_table(), schema)
+    given = conform(landed if landed is not None else schema.empty_table(), schema)
     written, gone = changes(pa.concat_tables([schema.empty_table(), *read.parts]), given, columns, alive, entry)
-    batches = pa.repeat(pa.scalar(batch, pa.int64()), written.num_rows)
+    batches = pa.repeat(batch, written.num_rows)
     written = written.set_column(schema.get_field_index(BATCH), schema.field(BATCH), batches)
     both = pa.concat_tables([written, gone])
     if both.num_rows:
         is_gone = [False] * written.num_rows + [True] * gone.num_rows
-        few_rows.replace(table, read, *few_rows.upsert(read.parts, both, entry.key, {*columns, BATCH}, is_gone))
+        few_rows.merge(table, read, both, entry.key, {*columns, BATCH}, is_gone)
     return SmallChange(written=written.num_rows, deleted=gone.num_rows, keys=_listed(both, entry.key), rows=written)
 
 
@@ -118,7 +119,10 @@ def _gone(current: pa.Table, entry: TableEntry, given: pa.Table, alive: pa.Table
         return []
     if entry.keys is None:
         alive = given
-    there = set() if alive is None else set(few_rows.keys_of(_keys_as_in(alive, current, entry.key), entry.key))
+    there: set[tuple[Any, ...]] = set()
+    if alive is not None:
+        listed = conform(alive.select(list(entry.key)), current.select(list(entry.key)).schema)
+        there.update(few_rows.keys_of(listed, entry.key))
     found = enumerate(few_rows.keys_of(current, entry.key))
     return [at for at, key in found if key not in there and _is_suspect(key[0], entry.keys)]
 
@@ -127,13 +131,9 @@ def _is_suspect(value: Any, keys: KeyList | None) -> bool:
     return keys is None or keys.groups is None or value >> keys.shift in keys.groups
 
 
-def _keys_as_in(rows: pa.Table, current: pa.Table, key: Sequence[str]) -> pa.Table:
-    return pa.table({name: rows.column(name).cast(current.schema.field(name).type) for name in key})
-
-
-def _listed(changes: pa.Table, key: Sequence[str]) -> list[Any] | None:
+def _listed(rows: pa.Table, key: Sequence[str]) -> list[Any] | None:
     """Return the changed keys, sorted as texts, if they are few integers or texts of one column."""
-    column = changes.column(key[0])
+    column = rows.column(key[0])
     kind = column.type
     listed = pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if not listed or len(key) > 1 or len(column) > FEW_KEYS:

@@ -195,12 +195,18 @@ class Lake:
 
     def append(self, frame: DataFrame, name: str, *, few: bool = False) -> None:
         """Append a frame, columns by name, as one commit; ``few``: so few rows that no Spark job is needed for them."""
-        if not (few and few_rows.append(self.iceberg(name), frame.toArrow())):
+        table = self.iceberg(name)
+        if few and table.can_be_written():
+            few_rows.append(table, frame.toArrow())
+        else:
             frame.writeTo(name).append()
 
     def append_rows(self, rows: pa.Table, name: str) -> None:
         """Append a few rows that are in hand, columns by name, as one commit."""
-        if not few_rows.append(self.iceberg(name), rows):
+        table = self.iceberg(name)
+        if table.can_be_written():
+            few_rows.append(table, rows)
+        else:
             self.spark.createDataFrame(rows).writeTo(name).append()
 
     def _ensure(

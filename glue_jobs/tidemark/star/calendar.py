@@ -30,9 +30,7 @@ def add_years(lake: Lake, name: str, years: Sequence[int], batch: int) -> int:
     target, added = lake.ensure_dates(name), 0
     for start in range(0, len(years), _YEARS_AT_A_TIME):
         days = days_of(years[start : start + _YEARS_AT_A_TIME])
-        lake.append_rows(
-            days.append_column("recorded_batch", pa.repeat(pa.scalar(batch, pa.int64()), len(days))), target
-        )
+        lake.append_rows(days.append_column("recorded_batch", pa.repeat(batch, len(days))), target)
         added += len(days)
     return added
 

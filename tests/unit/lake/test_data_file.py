@@ -38,7 +38,7 @@ def schema(**columns: tuple[int, pa.DataType]) -> pa.Schema:
 def test_every_type_comes_back_as_it_was_null_too() -> None:
     kinds = schema(**{name: (number, kind) for number, (name, (kind, _)) in enumerate(ROW.items(), 1)})
     rows = pa.table([pa.array([value, None], kind) for kind, value in ROW.values()], kinds)
-    found = data_file.rows_of(data_file.contents(rows, kinds), kinds, PLENTY)
+    found = data_file.rows_of(data_file.contents(rows), kinds, PLENTY)
     assert found is not None
     assert found.schema == kinds
     assert found.to_pylist() == rows.to_pylist()
@@ -46,7 +46,7 @@ def test_every_type_comes_back_as_it_was_null_too() -> None:
 
 def test_the_file_says_its_ids_and_that_moments_are_utc() -> None:
     kinds = schema(at=(7, pa.timestamp("us", "UTC")), wall=(3, pa.timestamp("us")), price=(5, pa.decimal128(9, 2)))
-    content = data_file.contents(kinds.empty_table(), kinds)
+    content = data_file.contents(kinds.empty_table())
     columns = pq.ParquetFile(io.BytesIO(content)).schema
     assert [columns.column(at).logical_type.to_json() for at in (0, 1)] == [
         '{"Type": "Timestamp", "isAdjustedToUTC": true, "timeUnit": "microseconds", "is_from_converted_type": false, '
@@ -61,7 +61,7 @@ def test_the_file_says_its_ids_and_that_moments_are_utc() -> None:
 def test_a_column_dropped_and_added_again_is_another_and_wider_types_are_taken() -> None:
     then = schema(key=(1, pa.int32()), note=(2, pa.large_string()), price=(3, pa.decimal128(9, 2)))
     now = schema(note=(4, pa.large_string()), key=(1, pa.int64()), price=(3, pa.decimal128(12, 2)))
-    content = data_file.contents(pa.table([[1], ["old"], [Decimal("1.00")]], then), then)
+    content = data_file.contents(pa.table([[1], ["old"], [Decimal("1.00")]], then))
     found = data_file.rows_of(content, now, PLENTY)
     assert found is not None
     assert found.to_pylist() == [{"note": None, "key": 1, "price": Decimal("1.00")}]
@@ -69,21 +69,21 @@ def test_a_column_dropped_and_added_again_is_another_and_wider_types_are_taken()
 
 def test_a_renamed_column_is_the_same() -> None:
     then, now = schema(old=(1, pa.int64())), schema(new=(1, pa.int64()))
-    found = data_file.rows_of(data_file.contents(pa.table([[5]], then), then), now, PLENTY)
+    found = data_file.rows_of(data_file.contents(pa.table([[5]], then)), now, PLENTY)
     assert found is not None
     assert found.to_pylist() == [{"new": 5}]
 
 
 def test_a_file_without_any_of_the_columns_still_has_its_rows() -> None:
     then, now = schema(old=(1, pa.int64())), schema(new=(2, pa.int64()))
-    found = data_file.rows_of(data_file.contents(pa.table([[5, 6]], then), then), now, PLENTY)
+    found = data_file.rows_of(data_file.contents(pa.table([[5, 6]], then)), now, PLENTY)
     assert found is not None
     assert found.to_pylist() == [{"new": None}, {"new": None}]
 
 
 def test_what_grows_beyond_the_limit_is_not_read() -> None:
     kinds = schema(text=(1, pa.large_string()))
-    content = data_file.contents(pa.table([["x" * 1000] * 1000], kinds), kinds)
+    content = data_file.contents(pa.table([["x" * 1000] * 1000], kinds))
     assert len(content) < 10_000
     assert data_file.rows_of(content, kinds, 900_000) is None
     assert data_file.rows_of(content, kinds, PLENTY) is not None

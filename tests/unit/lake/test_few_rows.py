@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tidemark.lake import few_rows
+from tidemark.lake import data_file, few_rows
 
 SCHEMA = pa.schema([("a", pa.float64()), ("b", pa.large_string()), ("value", pa.int64()), ("own", pa.int64())])
 FLOATS = st.sampled_from([None, 0.0, -0.0, 1.5, math.nan, math.inf])
@@ -83,8 +83,8 @@ def test_two_changes_of_one_key_are_refused_as_spark_refuses_them() -> None:
 
 
 def test_columns_that_are_lacking_are_null_and_unknown_ones_are_refused() -> None:
-    found = few_rows.conform(pa.table({"value": pa.array([1], pa.int32())}), SCHEMA)
+    found = data_file.conform(pa.table({"value": pa.array([1], pa.int32())}), SCHEMA)
     assert found.schema == SCHEMA
     assert rows_of(found) == [(None, None, 1, None)]
     with pytest.raises(ValueError, match="no columns \\['other'\\]"):
-        few_rows.conform(pa.table({"other": [1]}), SCHEMA)
+        data_file.conform(pa.table({"other": [1]}), SCHEMA)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from calendar import isleap
 from datetime import date, timedelta
 
+import pyarrow as pa
 import pytest
 from tidemark.model.added_columns import DATE_COLUMNS
 from tidemark.star.calendar import days_of
@@ -28,6 +29,7 @@ def test_every_day_of_a_year(year: int) -> None:
             break
         day += timedelta(days=1)
     assert [tuple(row.values()) for row in found.to_pylist()] == expected
+    assert found.schema.field("day_of_week").type == pa.int32()
 
 
 def test_years_that_have_no_four_digits() -> None:
