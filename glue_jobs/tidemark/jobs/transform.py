@@ -28,7 +28,7 @@ from tidemark.star import refresh as star_tables
 from tidemark.star.backfill import FilledThrough
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from tidemark.lake.mirror import MirrorChange
     from tidemark.landing.area import Landing
@@ -80,7 +80,8 @@ def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, m
         for name in lake.model.tables:
             mirror.ensure(lake, name, manifest)
     mirrored = _apply_to_mirrors(lake, manifest)
-    changes = _apply_to_stars(lake, manifest, mirrored, model_changed, filled)
+    whole = quarantine.tables_with_keyless_rows(lake, last.open_quarantine)
+    changes = _apply_to_stars(lake, manifest, mirrored, model_changed, whole, filled)
     new_versions = star_tables.new_versions(lake, changes, model_changed)
     added = inferred_members.add_missing(lake, new_versions, manifest.batch)
     quarantined = quarantine.record(lake, changes, manifest.batch, last.open_quarantine)
@@ -120,12 +121,18 @@ def _apply_to_mirrors(lake: Lake, manifest: Manifest) -> dict[str, MirrorChange]
 
 
 def _apply_to_stars(
-    lake: Lake, manifest: Manifest, mirrored: Mapping[str, MirrorChange], model_changed: bool, filled: FilledThrough
+    lake: Lake,
+    manifest: Manifest,
+    mirrored: Mapping[str, MirrorChange],
+    model_changed: bool,
+    whole: Collection[str],
+    filled: FilledThrough,
 ) -> dict[str, StarChange]:
     touched = [t for t in lake.model.star_tables if star_tables.is_touched(lake, t, manifest, model_changed)]
 
     def refresh(table: Dimension | Fact) -> StarChange:
-        return star_tables.refresh(lake, table, manifest, mirrored, model_changed, filled.missing(table))
+        everything = model_changed or table.name in whole
+        return star_tables.refresh(lake, table, manifest, mirrored, everything, filled.missing(table))
 
     changes = {table.name: change for table, change in zip(touched, concurrently(touched, refresh), strict=True)}
     for name, change in changes.items():

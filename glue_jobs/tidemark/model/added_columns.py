@@ -70,6 +70,13 @@ QUARANTINE_COLUMNS: Final = (
         nullable=True,
         in_warehouse=False,
     ),
+    _added(
+        "keyless_rows",
+        "bigint",
+        "Rows in this state whose key is NULL; 0 where the key says which row it is",
+        nullable=True,  # a lake may be older than the column
+        in_warehouse=False,
+    ),
 )
 DATE_COLUMNS: Final[tuple[Column, ...]] = tuple(
     Column(name=name, type=PgType.parse(kind), nullable=False, description=text)

@@ -6,6 +6,8 @@ nothing is silently turned into NULL. Dates given as text must be ``YYYY-MM-DD``
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -27,6 +29,7 @@ TIME_OF_DAY: Final = r"^(([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?|24:00:00)\z
 REASON: Final = "_reason"
 RAW: Final = "_row"
 KEY_TEXT: Final = "_key_text"
+KEYLESS: Final = "_keyless"
 UPDATED: Final = "_updated_at"
 WALL_CLOCK_KINDS: Final = ("timestamp_ntz", "date", "string")
 _OWN_OFFSET: Final = r":\d{2}(\.\d+)?\s*[A-Za-z+-]"
@@ -39,7 +42,8 @@ _MICROSECONDS_OF_2000: Final = 946_684_800_000_000
 def check_contract(found: DataFrame, table: StarTable, unknown: Collection[str] = (), zone: str = "UTC") -> DataFrame:
     """Cast every column to its declared type; say what does not fit.
 
-    Added are ``_reason`` (NULL if good), ``_row`` (JSON, of bad rows), ``_key_text`` and ``_updated_at``.
+    Added are ``_reason`` (NULL if good), ``_row`` (JSON, of bad rows), ``_key_text``, ``_updated_at`` and ``_keyless``:
+    whether the key has a NULL.
 
     Parameters
     ----------
@@ -66,6 +70,7 @@ def check_contract(found: DataFrame, table: StarTable, unknown: Collection[str] 
         reason.alias(REASON),
         F.when(reason.isNotNull(), whole).alias(RAW),
         key_text(found, table, table.key).alias(KEY_TEXT),
+        reduce(or_, (raw[name].isNull() for name in table.key)).alias(KEYLESS),
         updated.alias(UPDATED),
     )
 

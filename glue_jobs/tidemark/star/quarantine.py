@@ -1,7 +1,8 @@
 """Quarantine: rows that break the star's contract, kept with the reason until the source fixes them.
 
 Promises: a bad row is listed once per distinct state, with table, key, batch, reason and the row as JSON; an entry is
-resolved by the batch that finds its row fixed, changed or gone; nothing is ever removed from it.
+resolved by the batch that finds its row fixed, changed or gone; nothing is ever removed from it. Rows whose key is NULL
+cannot be told apart: those in the same state are one entry, which says how many they are.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from tidemark.lake.tables import Lake
     from tidemark.star.refresh import StarChange
 
-_STATE = ["table_name", "key", "reason", "row"]
+_KEYLESS = "keyless_rows"
+_STATE = ["table_name", "key", "reason", "row", _KEYLESS]
 
 
 def record(lake: Lake, changes: Mapping[str, StarChange], batch: int, was_open: int) -> dict[str, int]:
@@ -33,13 +35,13 @@ def record(lake: Lake, changes: Mapping[str, StarChange], batch: int, was_open: 
     if bad is None and not was_open:
         return {}
     target = lake.ensure_quarantine()
-    entries = lake.spark.table(target).where("resolved_batch IS NULL")
+    entries = _open_entries(lake)
     if bad is None:
         bad = entries.select(*_STATE).limit(0)
-    bad = checkpoint(bad.distinct())  # rows without a key may be the same to the last letter
+    bad = checkpoint(bad)
     number = F.lit(batch).cast("bigint")
     fresh = bad.join(entries, _STATE, "left_anti").select(
-        "table_name", "key", number.alias("batch"), "reason", "row", F.lit(None).cast("bigint").alias("resolved_batch")
+        *_STATE, number.alias("batch"), F.lit(None).cast("bigint").alias("resolved_batch")
     )
     fixed = _looked_at(lake, entries, changes).join(bad, _STATE, "left_anti").withColumn("resolved_batch", number)
     rows = checkpoint(fresh.unionByName(fixed.select(*fresh.columns)))
@@ -55,20 +57,38 @@ def quarantined_rows(lake: Lake, open_entries: Mapping[str, int]) -> dict[str, i
     result = {}
     for table in lake.model.star_tables:
         if open_entries.get(table.name):
-            entries = lake.spark.table(lake.star(QUARANTINE)).where("resolved_batch IS NULL")
+            entries = _open_entries(lake).where(F.col("table_name") == table.name)
             present = lake.spark.table(lake.star(table.name)).where(present_rows(table)).select(key_text(table.key))
-            held = entries.where(F.col("table_name") == table.name).select("key").distinct()
-            result[table.name] = held.join(present, "key", "left_anti").count()
+            of_keys = entries.where(F.col(_KEYLESS) == 0).select("key").distinct().join(present, "key", "left_anti")
+            rows = of_keys.select(F.lit(1).cast("bigint").alias(_KEYLESS)).unionAll(entries.select(_KEYLESS))
+            result[table.name] = rows.agg(F.coalesce(F.sum(_KEYLESS), F.lit(0))).collect()[0][0]
     return result
+
+
+def tables_with_keyless_rows(lake: Lake, was_open: int) -> frozenset[str]:
+    """Return the star tables that have open entries of rows without a key: nobody can say which of these changed."""
+    if not was_open:
+        return frozenset()
+    lake.ensure_quarantine()
+    found = _open_entries(lake).where(F.col(_KEYLESS) > 0).select("table_name").distinct().collect()
+    return frozenset(row[0] for row in found)
+
+
+def _open_entries(lake: Lake) -> DataFrame:
+    entries = lake.spark.table(lake.star(QUARANTINE)).where("resolved_batch IS NULL")
+    return entries.withColumn(_KEYLESS, F.coalesce(_KEYLESS, F.lit(0).cast("bigint")))
 
 
 def _bad(changes: Mapping[str, StarChange]) -> DataFrame | None:
     parts = [
-        change.rejected.select(F.lit(name).alias("table_name"), "key", "reason", "row")
+        change.rejected.select(F.lit(name).alias("table_name"), "key", "reason", "row", contract.KEYLESS)
         for name, change in changes.items()
         if change.rejected is not None
     ]
-    return reduce(DataFrame.unionAll, parts) if parts else None
+    if not parts:
+        return None
+    rows = F.sum(F.col(contract.KEYLESS).cast("bigint")).alias(_KEYLESS)
+    return reduce(DataFrame.unionAll, parts).groupBy("table_name", "key", "reason", "row").agg(rows)
 
 
 def _looked_at(lake: Lake, entries: DataFrame, changes: Mapping[str, StarChange]) -> DataFrame:

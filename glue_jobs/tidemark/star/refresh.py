@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tidemark.landing.manifest import Manifest
     from tidemark.star.lineage import Lineage
 
-_AHEAD, _REFERS_ANEW = "ahead", "refers anew"
+_AHEAD, _REFERS_ANEW, _KEYLESS = "ahead", "refers anew", "keyless"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ def refresh(
     table: Dimension | Fact,
     manifest: Manifest,
     mirrored: Mapping[str, MirrorChange],
-    model_changed: bool,
+    whole: bool,
     backfill: Mapping[str, int],
 ) -> StarChange:
     """Bring one star table up to the manifest.
@@ -71,6 +71,8 @@ def refresh(
     ----------
     mirrored
         What became of the mirrors just now.
+    whole
+        Whether to evaluate it over everything, whatever the manifest changed.
     backfill
         Columns to backfill, and the last batch up to which their stored values are filled (0: none).
     """
@@ -84,7 +86,7 @@ def refresh(
     if lineage.rows & missing or unknown.intersection(table.key):
         everything_unknown = frozenset(column.name for column in table.columns)
         return StarChange(done=TableChange(status="skipped"), unknown=everything_unknown)
-    everything = empty or model_changed or not lineage.per_row
+    everything = empty or whole or not lineage.per_row
     scope = EVERYTHING if everything else scope_of(lake, table, manifest, mirrored)
     frames = restrict_inputs(lake, table, manifest, mirrored, scope, inputs)
     found = evaluate.evaluate(lake.spark, table, frames)
@@ -97,6 +99,8 @@ def refresh(
         decided = _decide(lake, table, manifest, rows, scope, backfill)
         marks = _marks(table, lineage, manifest)
         decided, seen = compute(decided, versions.DECISION, keys.key_names(table.key), marks)
+    if seen.marked[_KEYLESS] and not scope.everything:  # which rows they are can only be seen beside all others
+        return refresh(lake, table, manifest, mirrored, True, backfill)
     evaluated_keys = None if scope.everything else _keys(table, frames[table.driver], decided)
     done = _done(seen)
     written = _write(lake, table, manifest, decided, seen, backfill) if done.written else None
@@ -125,7 +129,7 @@ def _decide(
 
 def _marks(table: Dimension | Fact, lineage: Lineage, manifest: Manifest) -> dict[str, Column]:
     """Return what to count of the decided rows, besides their kinds."""
-    marks = {}
+    marks = {_KEYLESS: F.col(contract.KEYLESS)}
     if contract.UPDATED in lineage.columns:
         marks[_AHEAD] = versions.ahead(F.lit(manifest.cut.time).cast("timestamp"))
     if isinstance(table, Fact) and table.references:
@@ -201,10 +205,13 @@ def _as_before(rows: DataFrame, here: DataFrame, table: Dimension | Fact, unknow
 
 
 def _rejected(decided: DataFrame) -> DataFrame:
-    """Key, reason and row of what goes to quarantine."""
+    """Key, reason and row of what goes to quarantine, and whether the key is NULL."""
     bad = decided.where(F.col(versions.DECISION) == versions.REJECTED)
     return bad.select(
-        F.col(contract.KEY_TEXT).alias("key"), F.col(contract.REASON).alias("reason"), F.col(contract.RAW).alias("row")
+        F.col(contract.KEY_TEXT).alias("key"),
+        F.col(contract.REASON).alias("reason"),
+        F.col(contract.RAW).alias("row"),
+        contract.KEYLESS,
     )
 
 
