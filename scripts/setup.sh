@@ -59,10 +59,9 @@ fi
 
 .venv/bin/python -m scripts.jars
 
-# Java's archive of preloaded classes (local_stack/class_archive.py): a job's cold start in half the time.
-fits=$({ cat jars.lock local_stack/class_archive.py requirements.txt && "${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1; } | cksum)
+# Java's archive of preloaded classes (scripts/class_archive.py): a job's cold start in half the time.
+fits=$({ cat jars.lock scripts/class_archive.py requirements.txt && "${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1; } | cksum)
 if [ ! -f .venv/spark.jsa ] || [ "$fits" != "$(cat .venv/.archived 2>/dev/null || true)" ]; then
-    echo "Preloading Spark's classes for faster starts (half a minute, once)"
-    .venv/bin/python -m local_stack.class_archive
+    .venv/bin/python -m scripts.class_archive "$fits"
     echo "$fits" >.venv/.archived
 fi

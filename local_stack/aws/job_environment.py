@@ -17,7 +17,7 @@ _PASSED_ON: Final = ("PATH", "HOME", "JAVA_HOME", "LANG", "TZ")
 # A run of seconds never repays the second compiler, nor two cores a parallel collector. Nothing is said about a class
 # archive that does not fit: Java then works without it.
 # The first compiler alone gets a code cache of 48 MB, which Spark fills in a minute; then Java only interprets.
-_FAST_START: Final = (
+FAST_START: Final = (
     "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -XX:CompileThresholdScaling=3 "
     "-Xshare:auto -Xlog:disable -Xlog:all=error:stderr "
     # The archive is mapped where it was made for: moved to a random place, all of its pages are touched at every start.
@@ -84,7 +84,7 @@ def job_environment(settings: RunnerSettings, outer: Mapping[str, str]) -> dict[
         "PYTHONUNBUFFERED": "1",
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_SUBMIT_ARGS": spark_submit_args(settings),
-        "SPARK_LAUNCHER_OPTS": _FAST_START,
+        "SPARK_LAUNCHER_OPTS": FAST_START,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "TMPDIR": str(settings.tmp_dir),
     }
@@ -123,7 +123,7 @@ def spark_submit_args(settings: RunnerSettings) -> str:
     # A class path with a wildcard costs no copying, unlike --jars.
     words = ["--master", f"local[{cores}]", "--driver-memory", settings.driver_memory]
     words += ["--driver-class-path", str(settings.jars_dir / "*")]
-    java = [*_FAST_START.split(), *_ROOM, f"-Djava.io.tmpdir={scratch}"]
+    java = [*FAST_START.split(), *_ROOM, f"-Djava.io.tmpdir={scratch}"]
     if settings.class_archive.exists():
         java.append(f"-XX:SharedArchiveFile={settings.class_archive}")
     words += ["--driver-java-options", shlex.join(java)]

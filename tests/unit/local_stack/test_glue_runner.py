@@ -14,7 +14,7 @@ import pytest
 from local_stack.aws.glue_launcher import ScriptEnd, describe
 from local_stack.aws.glue_runner import GlueRunner, log_path, outcome, script_arguments
 from local_stack.aws.job_environment import RunnerSettings, job_environment, spark_submit_args
-from local_stack.class_archive import with_java_option
+from scripts.class_archive import with_java_option
 
 
 class Odd(Exception):  # noqa: N818 - a name of its own
