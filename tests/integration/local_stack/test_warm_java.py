@@ -21,19 +21,24 @@ from tests.processes import is_alive, is_gone
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-USES_SPARK = """
+# As Spark begins: it asks for a Java. What is tested here is the Java, and Spark in it takes most of the time.
+USES_JAVA = """
 import sys, time
-from pyspark.sql import SparkSession
+from pyspark import SparkContext
 
-spark = SparkSession.builder.getOrCreate()
-pid = spark._jvm.java.lang.ProcessHandle.current().pid()
-print("JAVA", pid, spark.sparkContext.applicationId, spark.range(3).count(), flush=True)
+SparkContext._ensure_initialized()
+java = SparkContext._jvm.java
+print("JAVA", java.lang.ProcessHandle.current().pid(), "no application", flush=True)
 end = sys.argv[2]
 if end == "fails":
     raise SystemExit("the source is closed today")
 if end == "waits":
     time.sleep(60)
 """
+USES_SPARK = USES_JAVA.replace(
+    "SparkContext._ensure_initialized()",
+    "from pyspark.sql import SparkSession; spark = SparkSession.builder.getOrCreate(); assert spark.range(3).count() == 3",
+).replace('"no application"', "spark.sparkContext.applicationId")
 DAEMON = """
 import sys
 from pathlib import Path
@@ -52,7 +57,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "job.py").write_text(USES_SPARK, encoding="utf-8")
+    (tmp_path / "job.py").write_text(USES_JAVA, encoding="utf-8")
     return tmp_path
 
 
@@ -75,13 +80,13 @@ def start(runner: GlueRunner, folder: Path) -> Callable[..., JobRun]:
 
 
 def java_of(run: JobRun) -> tuple[int, str]:
-    """Process id and application of a run's Spark, as soon as it says so."""
+    """Process id of a run's Java, and the application of its Spark, as soon as it says so."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         text = run.log.read_text() if run.log.exists() else ""
         for line in text.splitlines():
-            if line.startswith("JAVA ") and line.endswith(" 3"):
-                _, pid, application, _ = line.split()
+            if line.startswith("JAVA "):
+                _, pid, application = line.split(maxsplit=2)
                 return int(pid), application
         assert not run.done.is_set(), text
         time.sleep(0.05)
@@ -93,7 +98,10 @@ def finished(run: JobRun) -> tuple[int, str]:
     return java_of(run)
 
 
-def test_one_java_serves_job_after_job_each_with_a_spark_and_a_log_of_its_own(start: Callable[..., JobRun]) -> None:
+def test_one_java_serves_job_after_job_each_with_a_spark_and_a_log_of_its_own(
+    start: Callable[..., JobRun], folder: Path
+) -> None:
+    (folder / "job.py").write_text(USES_SPARK, encoding="utf-8")
     run = start()
     first = finished(run)
     again = start()
@@ -147,7 +155,7 @@ def test_a_java_that_was_killed_while_it_waited_is_replaced(start: Callable[...,
 
 
 def test_a_job_whose_java_dies_fails(start: Callable[..., JobRun], folder: Path) -> None:
-    text = USES_SPARK.replace("time.sleep(60)", "time.sleep(3); spark.range(3).count()")
+    text = USES_JAVA.replace("time.sleep(60)", "time.sleep(3); java.lang.ProcessHandle.current().pid()")
     (folder / "job.py").write_text(text, encoding="utf-8")
     run = start("waits")
     os.kill(java_of(run)[0], signal.SIGKILL)
