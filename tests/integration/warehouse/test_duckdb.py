@@ -185,14 +185,18 @@ class DuckDbReader(Star):
 kinds.KINDS["duckdb"] = DuckDbWarehouse
 
 
+def new_file(folders: pytest.TempPathFactory) -> Credentials:
+    given = {"host": "localhost", "username": "nobody", "password": ""}
+    return Credentials.model_validate(given | {"dbname": str(folders.mktemp("duckdb") / "it")})
+
+
 class TestDuckDb(LoadSuite):
     kind = "duckdb"
 
     @pytest.fixture(scope="class")
     @classmethod
     def new_place(cls, tmp_path_factory: pytest.TempPathFactory) -> NewPlace:
-        given = {"host": "localhost", "username": "nobody", "password": ""}
-        return lambda: Credentials.model_validate(given | {"dbname": str(tmp_path_factory.mktemp("duckdb") / "it")})
+        return lambda: new_file(tmp_path_factory)
 
     def ask(self, place: Credentials, statement: str) -> list[tuple[Any, ...]]:
         with closing(duckdb.connect(place.dbname)) as connection:
