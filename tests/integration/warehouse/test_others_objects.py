@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from tidemark.base.errors import WarehouseError
 from tidemark.jobs.load import load
+from tidemark.operations.compare_rows import Difference
 from tidemark.warehouse.postgres.warehouse import PostgresWarehouse
 
 from local_stack.postgres.server import Credentials as Database
 from local_stack.postgres.server import EmbeddedPostgres
+from tests import servers
 from tests.integration.conftest import PROCESSED, Harness, credentials_of
 
-pytestmark = pytest.mark.servers
 NOTE = "      note: {type: varchar, nullable: true, description: Note}\n"
 
 
 class Warehouse:
-    """A shop's warehouse with an owner of its own (no superuser), a reader and a stranger."""
+    """A shop's warehouse on a server, with an owner of its own (no superuser), and a reader."""
 
     def __init__(self, shop: Harness, postgres: EmbeddedPostgres) -> None:
         self.shop, self.star = shop, shop.model.name
-        self.admin: Database = shop.warehouse()
+        self.admin: Database = postgres.create_database(f"warehouse_of_{shop.model.name}")
         self.loader = postgres.create_reader(self.admin.dbname, "loader", schemas=())
         self.bi = postgres.create_reader(self.admin.dbname, "bi", schemas=())
         self.sql(f'GRANT CREATE, TEMPORARY ON DATABASE "{self.admin.dbname}" TO loader')
@@ -38,23 +39,39 @@ class Warehouse:
         warehouse = PostgresWarehouse(self.shop.model, credentials_of(self.loader))
         return load(self.shop.model, self.shop.landing, PROCESSED, warehouse, self.shop.metrics)
 
-    def tick(self) -> None:
-        self.shop.must_extract(full=True)
-        self.shop.transform()
-        self.load()
+    def differences(self) -> list[Difference]:
+        return self.shop.differences(self.admin)
+
+
+@pytest.fixture(scope="module")
+def both_ends(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[EmbeddedPostgres]]:
+    """The newest and the oldest server that we name, where that is there: the same lake is loaded into both."""
+    found = [postgres]
+    if servers.are_there(servers.OLDEST):
+        found.append(servers.start(tmp_path_factory.mktemp("oldest"), servers.OLDEST))
+    yield found
+    for server in found[1:]:
+        server.destroy()
 
 
 @pytest.fixture
-def warehouse(new_pipeline: Callable[[], Harness], postgres: EmbeddedPostgres) -> Warehouse:
-    found = Warehouse(new_pipeline(), postgres)
-    found.shop.edit("star.yml", NOTE, NOTE.replace("varchar,", "varchar(20),"))
-    found.tick()
+def warehouses(shop: Harness, both_ends: list[EmbeddedPostgres]) -> list[Warehouse]:
+    shop.edit("star.yml", NOTE, NOTE.replace("varchar,", "varchar(20),"))
+    found = [Warehouse(shop, server) for server in both_ends]
+    tick(found)
     return found
 
 
-def widen(found: Warehouse) -> None:
-    found.shop.edit("star.yml", "varchar(20),", "varchar(40),")
-    found.shop.execute("UPDATE orders SET amount = amount + 1 WHERE order_id = 1")
+def tick(warehouses: list[Warehouse]) -> None:
+    shop = warehouses[0].shop
+    batch = shop.must_extract(full=True).batch
+    shop.transform()
+    assert {warehouse.load() for warehouse in warehouses} == {batch}
+
+
+def widen(shop: Harness) -> None:
+    shop.edit("star.yml", "varchar(20),", "varchar(40),")
+    shop.execute("UPDATE orders SET amount = amount + 1 WHERE order_id = 1")
 
 
 STATE = """
@@ -65,35 +82,39 @@ SELECT c.relname, c.relacl::text, c.reloptions, pg_get_userbyid(c.relowner), obj
 """
 
 
-def test_what_others_were_granted_and_wrote_survives_a_wider_type(warehouse: Warehouse) -> None:
-    warehouse.sql(
-        "GRANT USAGE ON SCHEMA STAR TO bi",
-        "GRANT SELECT ON ALL TABLES IN SCHEMA STAR TO bi WITH GRANT OPTION",
-        "GRANT SELECT ON STAR.fact_order_current TO PUBLIC",
-        "GRANT UPDATE (note) ON STAR.fact_order_current TO bi",
-        "GRANT EXECUTE ON FUNCTION STAR.fact_order_as_of(timestamptz) TO bi",
-        "ALTER VIEW STAR.fact_order_current SET (security_barrier = true)",
-        "ALTER TABLE STAR.fact_order ADD COLUMN cost_centre text NOT NULL DEFAULT 'x'",
-        "COMMENT ON VIEW STAR.fact_order_current IS 'ours: see wiki'",
-        "COMMENT ON COLUMN STAR.fact_order.amount IS 'without VAT'",
-        "COMMENT ON COLUMN STAR.fact_order_current.amount IS 'really without'",
-    )
-    warehouse.sql("ALTER DEFAULT PRIVILEGES IN SCHEMA STAR GRANT DELETE ON TABLES TO bi", by=warehouse.loader)
-    before = warehouse.sql(STATE)
-    functions = "SELECT oid, proacl::text FROM pg_proc WHERE pronamespace = 'STAR'::regnamespace ORDER BY 1"
-    before_functions = warehouse.sql(functions)
-    widen(warehouse)
-    warehouse.tick()
-    after = warehouse.sql(STATE)
-    # The table got the column after the view was made, so the view has it only now.
-    assert [row[:5] for row in after] == [row[:5] for row in before]
-    assert [row[5][: len(old[5])] for row, old in zip(after, before, strict=True)] == [row[5] for row in before]
-    assert warehouse.sql(functions) == before_functions, "functions that did not change were not touched"
-    count = "SELECT count(*), max(length(cost_centre)) FROM STAR.fact_order_current"
-    assert warehouse.sql(count, by=warehouse.bi) == [(3000, 1)]
-    kind = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'STAR.fact_order'::regclass AND attname = 'note'"
-    assert warehouse.sql(kind) == [("character varying(40)",)]
-    assert warehouse.shop.differences() == []
+FUNCTIONS = "SELECT oid, proacl::text FROM pg_proc WHERE pronamespace = 'STAR'::regnamespace ORDER BY 1"
+
+
+def test_what_others_were_granted_and_wrote_survives_a_wider_type(warehouses: list[Warehouse]) -> None:
+    before = []
+    for warehouse in warehouses:
+        warehouse.sql(
+            "GRANT USAGE ON SCHEMA STAR TO bi",
+            "GRANT SELECT ON ALL TABLES IN SCHEMA STAR TO bi WITH GRANT OPTION",
+            "GRANT SELECT ON STAR.fact_order_current TO PUBLIC",
+            "GRANT UPDATE (note) ON STAR.fact_order_current TO bi",
+            "GRANT EXECUTE ON FUNCTION STAR.fact_order_as_of(timestamptz) TO bi",
+            "ALTER VIEW STAR.fact_order_current SET (security_barrier = true)",
+            "ALTER TABLE STAR.fact_order ADD COLUMN cost_centre text NOT NULL DEFAULT 'x'",
+            "COMMENT ON VIEW STAR.fact_order_current IS 'ours: see wiki'",
+            "COMMENT ON COLUMN STAR.fact_order.amount IS 'without VAT'",
+            "COMMENT ON COLUMN STAR.fact_order_current.amount IS 'really without'",
+        )
+        warehouse.sql("ALTER DEFAULT PRIVILEGES IN SCHEMA STAR GRANT DELETE ON TABLES TO bi", by=warehouse.loader)
+        before.append((warehouse.sql(STATE), warehouse.sql(FUNCTIONS)))
+    widen(warehouses[0].shop)
+    tick(warehouses)
+    for warehouse, (state, functions) in zip(warehouses, before, strict=True):
+        after = warehouse.sql(STATE)
+        # The table got the column after the view was made, so the view has it only now.
+        assert [row[:5] for row in after] == [row[:5] for row in state]
+        assert [row[5][: len(old[5])] for row, old in zip(after, state, strict=True)] == [row[5] for row in state]
+        assert warehouse.sql(FUNCTIONS) == functions, "functions that did not change were not touched"
+        count = "SELECT count(*), max(length(cost_centre)) FROM STAR.fact_order_current"
+        assert warehouse.sql(count, by=warehouse.bi) == [(3000, 1)]
+        kind = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'STAR.fact_order'::regclass AND attname = 'note'"
+        assert warehouse.sql(kind) == [("character varying(40)",)]
+        assert warehouse.differences() == []
 
 
 # What others may hang on a fact, and what the message says of it.
@@ -110,33 +131,35 @@ IN_THE_WAY = (
 )
 
 
-def test_what_stands_in_the_way_of_a_wider_type_is_named_and_nothing_is_changed(warehouse: Warehouse) -> None:
-    widen(warehouse)
-    warehouse.shop.must_extract()
-    warehouse.shop.transform()
-    for statement, named in IN_THE_WAY:
-        warehouse.sql("CREATE SCHEMA bi", "GRANT USAGE ON SCHEMA bi TO loader", statement)
-        before = warehouse.sql(STATE)
-        with pytest.raises(WarehouseError, match=named):
-            warehouse.load()
-        assert warehouse.sql(STATE) == before, statement
-        warehouse.sql(
-            "DROP SCHEMA bi CASCADE",
-            "DROP POLICY IF EXISTS mine ON STAR.fact_order",
-            "DROP RULE IF EXISTS mine ON STAR.fact_order_current",
-        )
-    assert warehouse.load() == 2
-    assert warehouse.shop.differences() == []
+def test_what_stands_in_the_way_of_a_wider_type_is_named_and_nothing_is_changed(warehouses: list[Warehouse]) -> None:
+    widen(warehouses[0].shop)
+    warehouses[0].shop.must_extract()
+    warehouses[0].shop.transform()
+    for warehouse in warehouses:
+        for statement, named in IN_THE_WAY:
+            warehouse.sql("CREATE SCHEMA bi", "GRANT USAGE ON SCHEMA bi TO loader", statement)
+            before = warehouse.sql(STATE)
+            with pytest.raises(WarehouseError, match=named):
+                warehouse.load()
+            assert warehouse.sql(STATE) == before, statement
+            warehouse.sql(
+                "DROP SCHEMA bi CASCADE",
+                "DROP POLICY IF EXISTS mine ON STAR.fact_order",
+                "DROP RULE IF EXISTS mine ON STAR.fact_order_current",
+            )
+        assert warehouse.load() == 2
+        assert warehouse.differences() == []
 
 
-def test_our_comments_follow_the_model_and_other_peoples_stay(warehouse: Warehouse) -> None:
-    warehouse.sql("COMMENT ON COLUMN STAR.fact_order.amount IS 'without VAT'")
+def test_our_comments_follow_the_model_and_other_peoples_stay(warehouses: list[Warehouse]) -> None:
+    for warehouse in warehouses:
+        warehouse.sql("COMMENT ON COLUMN STAR.fact_order.amount IS 'without VAT'")
     shown = (
         "SELECT attname::text, col_description(attrelid, attnum) FROM pg_attribute"
         " WHERE attrelid = 'STAR.fact_order'::regclass AND attname IN ('amount', 'note') ORDER BY 1"
     )
     for words in ("A remark", "Another remark"):
-        star = warehouse.shop.folder / "star.yml"
+        star = warehouses[0].shop.folder / "star.yml"
         lines = star.read_text().splitlines(keepends=True)
         star.write_text(
             "".join(
@@ -146,8 +169,9 @@ def test_our_comments_follow_the_model_and_other_peoples_stay(warehouse: Warehou
                 for line in lines
             )
         )
-        warehouse.tick()
-        assert warehouse.sql(shown) == [("amount", "without VAT"), ("note", words)]
+        tick(warehouses)
+        for warehouse in warehouses:
+            assert warehouse.sql(shown) == [("amount", "without VAT"), ("note", words)]
 
 
 def plant(database: Database, owner: str, *functions: str) -> None:
@@ -180,6 +204,7 @@ PLANTED = [
 ]
 
 
+@pytest.mark.servers
 def test_functions_and_operators_that_others_plant_are_never_called(
     new_pipeline: Callable[[], Harness], postgres: EmbeddedPostgres
 ) -> None:
@@ -188,9 +213,9 @@ def test_functions_and_operators_that_others_plant_are_never_called(
     postgres.create_reader(found.admin.dbname, "mallory", schemas=())
     for database in (found.shop.source, found.admin):
         plant(database, mallory.username, *PLANTED)
-    found.tick()
+    tick([found])
     found.shop.execute("UPDATE orders SET note = 'x' WHERE order_id = 1", "DELETE FROM orders WHERE order_id = 2")
-    found.tick()
+    tick([found])
     as_of = "SET search_path = public, pg_catalog; SELECT count(*) FROM STAR.fact_order_as_of(now(), 2)"
     with found.admin.connect() as connection:
         for statement in as_of.replace("STAR", found.star).split("; "):
@@ -198,4 +223,4 @@ def test_functions_and_operators_that_others_plant_are_never_called(
         assert cursor.fetchone() == (2999,)
     for database in (found.shop.source, found.admin):
         assert found.shop.query("SELECT * FROM public.loot", database) == []
-    assert found.shop.differences() == []
+    assert found.differences() == []
