@@ -5,8 +5,6 @@ One stack lives through all of it, in the order of the tests: each leaves the st
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,25 +14,41 @@ from tidemark.lake.batches import TableChange
 from tidemark.operations.tick import IDLE, PUBLISHED, Tick, run_tick
 
 from local_stack import lifecycle
-from local_stack.lifecycle import DEFAULT_MODEL, UpOptions
+from local_stack.lifecycle import UpOptions
+from tests.integration.conftest import SHOP, shop_called
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tidemark.base.database_url import Credentials
+
+    from local_stack.postgres.server import EmbeddedPostgres
     from local_stack.stack import Stack
 
 WRONG = "wr0ng-passw0rd-of-the-test"
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def owner(postgres: EmbeddedPostgres) -> Iterator[Credentials]:
+    """The shop's database, as its owner."""
+    database = postgres.create_database("bad_input")
+    with database.connect() as connection:
+        connection.execute((SHOP / "schema.sql").read_bytes())
+    yield database
+    postgres.drop_database("bad_input")
+
+
+@pytest.fixture(scope="module")
+def stack(owner: Credentials, postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("bad")
-    shutil.copytree(DEFAULT_MODEL, folder / "totesys")
-    state_dir = folder / "state"
-    yield lifecycle.up(state_dir, UpOptions(model_dir=folder / "totesys"), lambda _: None)
+    state_dir, reader = folder / "state", postgres.create_reader(owner.dbname, "bad_input_reader")
+    wanted = UpOptions(model_dir=shop_called("shop", folder), source=reader)
+    yield lifecycle.up(state_dir, wanted, lambda _: None)
     lifecycle.down(state_dir)
 
 
-def on_source(stack: Stack, statement: str) -> None:
-    with stack.source_owner.connect() as connection:
+def on_source(owner: Credentials, statement: str) -> None:
+    with owner.connect() as connection:
         connection.execute(statement.encode())
 
 
@@ -70,24 +84,24 @@ def test_unreachable_source(stack: Stack) -> None:
     stack.put_secrets(good, stack.warehouse)
 
 
-def test_missing_table_and_column_are_reported_together(stack: Stack) -> None:
-    on_source(stack, "ALTER TABLE payment_type RENAME TO kinds; ALTER TABLE design RENAME file_name TO file")
-    failed(stack, "ExtractSource", "table public.payment_type is missing", "column public.design.file_name is missing")
-    on_source(stack, "ALTER TABLE kinds RENAME TO payment_type; ALTER TABLE design RENAME file TO file_name")
+def test_missing_table_and_column_are_reported_together(stack: Stack, owner: Credentials) -> None:
+    on_source(owner, "ALTER TABLE country RENAME TO lands; ALTER TABLE customer RENAME name TO called")
+    failed(stack, "ExtractSource", "table public.country is missing", "column public.customer.name is missing")
+    on_source(owner, "ALTER TABLE lands RENAME TO country; ALTER TABLE customer RENAME called TO name")
 
 
-def test_no_privilege(stack: Stack) -> None:
+def test_no_privilege(stack: Stack, owner: Credentials) -> None:
     reader = stack.source.username
-    on_source(stack, f'REVOKE SELECT ON staff FROM "{reader}"')
-    failed(stack, "ExtractSource", "table public.staff may not be read", "GRANT")
-    on_source(stack, f'GRANT SELECT ON staff TO "{reader}"')
+    on_source(owner, f'REVOKE SELECT ON customer FROM "{reader}"')
+    failed(stack, "ExtractSource", "table public.customer may not be read", "GRANT")
+    on_source(owner, f'GRANT SELECT ON customer TO "{reader}"')
 
 
 def test_typo_in_the_model(stack: Stack) -> None:
     file = Path(stack.record.model_dir) / "star.yml"
     good = file.read_text()
-    file.write_text(good.replace("references: dim_design", "references: dim_desing"))
-    failed(stack, "ExtractSource", "star.yml", "fact_sales_order.design_id", "dim_desing", "dim_design")
+    file.write_text(good.replace("references: dim_customer", "references: dim_custmoer"))
+    failed(stack, "ExtractSource", "star.yml", "fact_order.customer_id", "dim_custmoer", "dim_customer")
     file.write_text(good)
 
 
@@ -102,16 +116,16 @@ def test_wrong_password_of_the_warehouse_loses_nothing(stack: Stack) -> None:
     assert fixed.manifest is None, "the extract was idle: the pending manifest alone went through"
     assert stack.landing.published() == 1
     with good.connect() as connection:
-        assert connection.execute("SELECT count(*) FROM totesys.fact_payment_current").fetchone() == (13960,)
+        assert connection.execute("SELECT count(*) FROM shop.fact_order_current").fetchone() == (3000,)
 
 
-def test_an_emptied_table_stops_the_run_before_anything_lands(stack: Stack) -> None:
-    on_source(stack, "CREATE TABLE kept AS TABLE payment; DELETE FROM payment")
-    failed(stack, "ExtractSource", "payment fell from 13960 to 0 rows", "accept_deletes")
-    on_source(stack, "INSERT INTO payment TABLE kept; DROP TABLE kept")
+def test_an_emptied_table_stops_the_run_before_anything_lands(stack: Stack, owner: Credentials) -> None:
+    on_source(owner, "CREATE TABLE kept AS TABLE orders; DELETE FROM orders")
+    failed(stack, "ExtractSource", "orders fell from 3000 to 0 rows", "accept_deletes")
+    on_source(owner, "INSERT INTO orders TABLE kept; DROP TABLE kept")
     fixed = run_tick(stack.pipeline)
     assert fixed.execution.final_state == PUBLISHED, fixed.execution.cause
-    assert fixed.batches[-1].changes["fact_payment"] == TableChange(), "the same rows again are no new versions"
+    assert fixed.batches[-1].changes["fact_order"] == TableChange(), "the same rows again are no new versions"
     assert run_tick(stack.pipeline).execution.final_state == IDLE
 
 
