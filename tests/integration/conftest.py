@@ -212,19 +212,23 @@ class Harness:
 
 
 @contextmanager
+def read_by_spark() -> Iterator[None]:
+    """Let Spark read the few rows of the tests, too: by its own sessions at the source."""
+    with mock.patch.object(few_rows, "is_of_few", return_value=False):
+        yield
+
+
+@contextmanager
 def by_spark_alone() -> Iterator[None]:
     """Let Spark read and write the few rows of the tests, too."""
-    with (
-        mock.patch.object(few_rows, "is_of_few", return_value=False),
-        mock.patch.object(IcebergTable, "can_be_written", return_value=False),
-    ):
+    with read_by_spark(), mock.patch.object(IcebergTable, "can_be_written", return_value=False):
         yield
 
 
 @pytest.fixture
 def by_spark() -> Iterator[None]:
-    """The tables are read and written as large ones are."""
-    with by_spark_alone():
+    """The source is read as large tables are."""
+    with read_by_spark():
         yield
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
-from unittest import mock
 
 import pytest
-from tidemark.source import few_rows
 
 from local_stack.postgres.server import EmbeddedPostgres
 from tests import servers
@@ -36,10 +34,10 @@ def shop(
     server.destroy()
 
 
+@pytest.mark.usefixtures("by_spark")
 def test_ticks_succeed_while_others_write(shop: Harness) -> None:
     """Read by Spark, whose sessions are what differs from server to server; three cuts, applied in one go."""
-    others = servers.clerk(shop.new_database("other").connect), servers.clerk(shop.source.connect)
-    with others[0], others[1], mock.patch.object(few_rows, "is_of_few", return_value=False):
+    with servers.clerk(shop.new_database("other").connect), servers.clerk(shop.source.connect):
         for tick in range(3):
             shop.execute(
                 f"UPDATE orders SET note = 'tick {tick}' WHERE order_id % 100 = {tick}",
