@@ -137,15 +137,23 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         "2: a text longer than its column is bad",
-        'return F.when(F.length(raw.cast("string")) <= column.type.args[0], raw.cast("string"))',
-        'return raw.cast("string")',
+        'return f"CASE WHEN length({text}) <= {column.type.args[0]} THEN {text} END"',
+        "return text",
         ("test_contract.py", "test_candidates.py"),
+        (
+            'return F.when(F.length(raw.cast("string")) <= column.type.args[0], raw.cast("string"))',
+            'return raw.cast("string")',
+        ),
     ),
     Fault(
         "2: a NULL where none is allowed is bad",
-        'when(raw.isNull(), F.lit(f"{column.name} is NULL"))',
-        'when(F.lit(False), F.lit(f"{column.name} is NULL"))',
+        'yield f"CASE WHEN {raw} IS NULL THEN',
+        'yield f"CASE WHEN false THEN',
         ("test_contract.py", "test_candidates.py"),
+        (
+            'when(raw.isNull(), F.lit(f"{column.name} is NULL"))',
+            'when(F.lit(False), F.lit(f"{column.name} is NULL"))',
+        ),
     ),
     Fault(
         "2: an entry of the quarantine ends with its source row",

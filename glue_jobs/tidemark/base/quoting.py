@@ -38,3 +38,9 @@ def spark_literal(text: str) -> str:
     """Quote a text as a Spark SQL literal."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def spark_in(column: str, values: Iterable[int | str]) -> str:
+    """Return Spark SQL for whether a quoted column is one of some values: one text, however many they are."""
+    literals = ", ".join(str(value) if isinstance(value, int) else spark_literal(value) for value in values)
+    return f"{column} IN ({literals})"

@@ -84,11 +84,37 @@ def spark_session(name: str, processed_uri: str | None = None) -> SparkSession:
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
-    java: Any = spark._jvm  # noqa: SLF001 - pyspark has no other name for it
     for class_name in _JAVA_CLASSES:
-        # As an attribute it is not asked for again: Java would look for it in every package and every jar.
-        setattr(java, class_name, getattr(java, class_name))
+        java_class(spark, class_name)
     return spark
+
+
+def java_class(spark: SparkSession, name: str) -> Any:
+    """Return a class of Spark's Java by its whole name; the next to ask, pyspark too, finds it without asking Java.
+
+    Java would look for it in every package and every jar; a tick asks for classes and their methods hundreds of times.
+    """
+    java: Any = spark._jvm  # noqa: SLF001 - pyspark has no other name for it
+    found = getattr(java, name)
+    if not isinstance(found, _Remembering):
+        found = _Remembering(found)
+        setattr(java, name, found)
+    return found
+
+
+class _Remembering:
+    """A class of Java that looks its methods up once."""
+
+    def __init__(self, of: Any) -> None:
+        self._of = of
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._of(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._of, name)
+        setattr(self, name, found)
+        return found
 
 
 def fit_to(spark: SparkSession, rows: int) -> None:

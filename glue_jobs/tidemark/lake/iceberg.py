@@ -7,6 +7,7 @@ the other has committed.
 from __future__ import annotations
 
 import functools
+import json
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from pyiceberg.schema import Schema
 
 from tidemark.base import storage
 from tidemark.base.gregorian import year_and_month
+from tidemark.base.spark import java_class
 from tidemark.lake.data_file import contents
 
 if TYPE_CHECKING:
@@ -77,10 +79,9 @@ class IcebergTable:
         """Yield the files that can hold one of some values of a column (None: all)."""
         scan, self._read_at = self.java.newScan(), self.snapshot_id
         if values is not None:
-            listed = self._spark._jvm.java.util.ArrayList()  # type: ignore[union-attr] # noqa: SLF001
-            for value in values:
-                listed.add(value)
-            scan = scan.filter(getattr(self._iceberg("expressions.Expressions"), "in")(column, listed))
+            # As one text: each value of a list would be a call of Java.
+            wanted = json.dumps({"type": "in", "term": column, "values": list(values)})
+            scan = scan.filter(self._iceberg("expressions.ExpressionParser").fromJson(wanted, self.java.schema()))
         for task in _each(scan.planFiles()):
             file, is_whole = task.file(), task.deletes().isEmpty()
             yield DataFile(
@@ -137,8 +138,8 @@ class IcebergTable:
         return (builder.withPartition(partition) if partition else builder).build()
 
     def _iceberg(self, name: str) -> Any:
-        """Return a class of Iceberg by its whole name: or Java looks for classes org, org.apache, ...."""
-        return getattr(self._spark._jvm, f"org.apache.iceberg.{name}")  # noqa: SLF001 - Iceberg has no Python side
+        """Return a class of Iceberg, which has no Python side."""
+        return java_class(self._spark, f"org.apache.iceberg.{name}")
 
 
 def _each(closeable: Any) -> Iterator[Any]:

@@ -58,11 +58,11 @@ def keys_equal(left: Sequence[str], right: Sequence[str], frames: tuple[str, str
 
 def key_text(key: Sequence[str]) -> Column:
     """Return a key as text: its one value, or a JSON list of its values."""
-    return as_text([F.col(names.spark(name)).cast("string") for name in key])
+    return F.expr(as_text([f"CAST({names.spark(name)} AS string)" for name in key])).alias("key")
 
 
-def as_text(texts: Sequence[Column]) -> Column:
-    """Return the same of a key whose values are given as texts."""
+def as_text(texts: Sequence[str]) -> str:
+    """Return SQL for the same of a key, given SQL for its values as texts."""
     if len(texts) == 1:
-        return F.coalesce(texts[0], F.lit("NULL")).alias("key")
-    return F.to_json(F.array(*texts)).alias("key")
+        return f"coalesce({texts[0]}, 'NULL')"
+    return f"to_json(array({', '.join(texts)}))"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tidemark.base.quoting import spark as quoted
-from tidemark.base.quoting import spark_literal
+from tidemark.base.quoting import spark_in
 from tidemark.lake import few_rows
 
 if TYPE_CHECKING:
@@ -87,5 +87,4 @@ def _pruning(column: str, values: Sequence[int | str] | None) -> str:
     """SQL condition that lets a merge open only the files that can hold one of the values."""
     if not values:
         return ""
-    literals = ", ".join(str(value) if isinstance(value, int) else spark_literal(value) for value in values)
-    return f" AND t.{quoted(column)} IN ({literals})"
+    return f" AND {spark_in(f't.{quoted(column)}', values)}"

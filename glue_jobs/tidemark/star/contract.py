@@ -2,12 +2,13 @@
 
 Promises: every column comes out in its declared type or its row is *bad*, with a reason that names column and value;
 nothing is silently turned into NULL. Dates given as text must be ``YYYY-MM-DD``.
+
+The rules are texts of Spark's SQL: as columns, each operator and each literal would be a call of Java or two, several
+hundred for every tick.
 """
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import or_
 from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -17,7 +18,7 @@ from tidemark.base.errors import ModelError
 from tidemark.lake import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame
@@ -35,6 +36,7 @@ WALL_CLOCK_KINDS: Final = ("timestamp_ntz", "date", "string")
 _OWN_OFFSET: Final = r":\d{2}(\.\d+)?\s*[A-Za-z+-]"
 _LONGEST_VALUE: Final = 60
 _CLOCK: Final = "HH:mm:ss.SSSSSS"
+_ZEROS_AT_THE_END: Final = r"\.?0+$"
 _MICROSECONDS: Final = 6
 _MICROSECONDS_OF_2000: Final = 946_684_800_000_000
 
@@ -53,7 +55,7 @@ def check_contract(found: DataFrame, table: StarTable, unknown: Collection[str] 
         That of ``_updated_at``, if it is a wall clock.
     """
     kinds = dict(found.dtypes)
-    raw = {column.name: F.col(names.spark(column.name)) for column in table.columns}
+    raw = {column.name: names.spark(column.name) for column in table.columns}
     cast = {column.name: _cast(column, raw[column.name], kinds[column.name]) for column in table.columns}
     required = {column.name for column in table.columns if not column.nullable or column.name in table.key}
     required.difference_update(unknown)
@@ -62,32 +64,33 @@ def check_contract(found: DataFrame, table: StarTable, unknown: Collection[str] 
         for column in table.columns
         for problem in _problems(column, raw[column.name], cast[column.name], column.name in required)
     ]
-    reason = F.nullif(F.concat_ws("; ", *problems), F.lit(""))
-    whole = F.to_json(F.struct(*(names.spark(name) for name in found.columns if name != UPDATED)))
-    updated = moment(F.col(UPDATED), kinds[UPDATED], zone) if UPDATED in kinds else F.lit(None).cast("timestamp")
-    return found.select(
-        *(expression.alias(name) for name, expression in cast.items()),
-        reason.alias(REASON),
-        F.when(reason.isNotNull(), whole).alias(RAW),
-        key_text(found, table, table.key).alias(KEY_TEXT),
-        reduce(or_, (raw[name].isNull() for name in table.key)).alias(KEYLESS),
-        updated.alias(UPDATED),
+    reason = f"nullif({_call('concat_ws', names.spark_literal('; '), *problems)}, '')"
+    whole = f"to_json({names.spark_struct(name for name in found.columns if name != UPDATED)})"
+    updated = moment(UPDATED, kinds[UPDATED], zone) if UPDATED in kinds else "CAST(NULL AS timestamp)"
+    return found.selectExpr(
+        *(f"{expression} AS {raw[name]}" for name, expression in cast.items()),
+        f"{reason} AS {REASON}",
+        f"CASE WHEN {reason} IS NOT NULL THEN {whole} END AS {RAW}",
+        f"{_key_text(kinds, table, table.key)} AS {KEY_TEXT}",
+        f"{' OR '.join(f'{raw[name]} IS NULL' for name in table.key)} AS {KEYLESS}",
+        f"{updated} AS {UPDATED}",
     )
 
 
-def moment(value: SparkColumn, kind: str, zone: str) -> SparkColumn:
-    """Return the moment that a value of the source means; the only place where a wall clock becomes one.
+def moment(value: str, kind: str, zone: str) -> str:
+    """Return SQL for the moment that a value of the source means; the only place where a wall clock becomes one.
 
     Where clocks are set back, an hour is there twice: the first is meant (so nothing lies in the future). Where they
     are set forward, an hour is not there: its times are those of a clock that was not set. Python and Java say the
     same. A text that names its own offset keeps it.
     """
     if kind not in WALL_CLOCK_KINDS:
-        return value.try_cast("timestamp")
-    there = F.to_utc_timestamp(value.try_cast("timestamp_ntz").cast("timestamp"), zone)
+        return f"try_cast({value} AS timestamp)"
+    clock = f"CAST(try_cast({value} AS timestamp_ntz) AS timestamp)"
+    there = f"to_utc_timestamp({clock}, {names.spark_literal(zone)})"
     if kind != "string":
         return there
-    return F.when(value.rlike(_OWN_OFFSET), value.try_cast("timestamp")).otherwise(there)
+    return f"CASE WHEN {_matches(value, _OWN_OFFSET)} THEN try_cast({value} AS timestamp) ELSE {there} END"
 
 
 def key_text(frame: DataFrame, table: StarTable, key: Sequence[str]) -> SparkColumn:
@@ -96,20 +99,23 @@ def key_text(frame: DataFrame, table: StarTable, key: Sequence[str]) -> SparkCol
     A value that the key's type cannot hold is given as it is here: two values that do not fit the key's type are never
     equal.
     """
-    pairs = zip(_in_star(frame, table, key), map(names.spark, key), strict=True)
-    return keys.as_text([F.coalesce(fit.cast("string"), F.col(name).cast("string")) for fit, name in pairs])
+    return F.expr(_key_text(dict(frame.dtypes), table, key)).alias("key")
 
 
 def keys_in_star(frame: DataFrame, table: StarTable, key: Sequence[str]) -> list[SparkColumn]:
     """Return a star table's key, of a frame with other names and types, to be looked up by; NULL if it is unfit."""
-    pairs = zip(_in_star(frame, table, key), keys.lookup_names(table.key), strict=True)
-    return [fit.alias(alias) for fit, alias in pairs]
+    pairs = zip(_in_star(dict(frame.dtypes), table, key), keys.lookup_names(table.key), strict=True)
+    return [F.expr(fit).alias(alias) for fit, alias in pairs]
 
 
-def _in_star(frame: DataFrame, table: StarTable, key: Sequence[str]) -> list[SparkColumn]:
-    kinds = dict(frame.dtypes)
+def _key_text(kinds: Mapping[str, str], table: StarTable, key: Sequence[str]) -> str:
+    pairs = zip(_in_star(kinds, table, key), map(names.spark, key), strict=True)
+    return keys.as_text([f"coalesce(CAST({fit} AS string), CAST({name} AS string))" for fit, name in pairs])
+
+
+def _in_star(kinds: Mapping[str, str], table: StarTable, key: Sequence[str]) -> list[str]:
     pairs = zip(table.key, key, strict=True)
-    return [_cast(table.column(own), F.col(names.spark(name)), kinds[name]) for own, name in pairs]
+    return [_cast(table.column(own), names.spark(name), kinds[name]) for own, name in pairs]
 
 
 def check_keys_are_the_drivers(rows: DataFrame, table: StarTable, driver: DataFrame) -> None:
@@ -132,46 +138,58 @@ def check_keys_are_the_drivers(rows: DataFrame, table: StarTable, driver: DataFr
         )
 
 
-def _cast(column: Column, raw: SparkColumn, kind: str) -> SparkColumn:
+def _cast(column: Column, raw: str, kind: str) -> str:
     """Return a value in its declared type, NULL if it does not fit; ``raw`` itself if each value of its kind does."""
     base, digits = column.type.base, column.type.args[0] if column.type.args else _MICROSECONDS
     if base == "date" and kind == "string":
-        return F.when(raw.rlike(ISO_DATE), raw.try_cast("date"))
+        return f"CASE WHEN {_matches(raw, ISO_DATE)} THEN try_cast({raw} AS date) END"
     if base == "time":
-        text = F.date_format(raw.cast("timestamp"), _CLOCK) if kind.startswith("timestamp") else raw
-        return F.when(text.rlike(TIME_OF_DAY), text if digits == _MICROSECONDS else _rounded_time(text, digits))
+        clock = f"date_format(CAST({raw} AS timestamp), '{_CLOCK}')"
+        text = clock if kind.startswith("timestamp") else raw
+        rounded = text if digits == _MICROSECONDS else _rounded_time(text, digits)
+        return f"CASE WHEN {_matches(text, TIME_OF_DAY)} THEN {rounded} END"
     if base in ("timestamp", "timestamptz") and digits < _MICROSECONDS:
-        return _rounded(raw.try_cast("timestamp"), digits).cast(column.type.spark)
+        return f"CAST({_rounded(f'try_cast({raw} AS timestamp)', digits)} AS {column.type.spark})"
     if base == "smallint":
-        return raw.try_cast("smallint").cast("int")
+        return f"CAST(try_cast({raw} AS smallint) AS int)"
     if base in ("varchar", "char") and column.type.args:
-        return F.when(F.length(raw.cast("string")) <= column.type.args[0], raw.cast("string"))
-    return raw.try_cast(column.type.spark) if kind != column.type.spark else raw
+        text = f"CAST({raw} AS string)"
+        return f"CASE WHEN length({text}) <= {column.type.args[0]} THEN {text} END"
+    return raw if kind == column.type.spark else f"try_cast({raw} AS {column.type.spark})"
 
 
-def _rounded(time: SparkColumn, digits: int) -> SparkColumn:
+def _rounded(time: str, digits: int) -> str:
     """Round a timestamp as PostgreSQL does for ``timestamp(digits)``: halves away from the year 2000."""
     step = 10 ** (_MICROSECONDS - digits)
-    since = F.unix_micros(time) - _MICROSECONDS_OF_2000
-    near = F.when(since < 0, since - step // 2).otherwise(since + step // 2)
-    return F.timestamp_micros(near - near % step + _MICROSECONDS_OF_2000)
+    since = f"(unix_micros({time}) - {_MICROSECONDS_OF_2000})"
+    near = f"({since} + CASE WHEN {since} < 0 THEN -{step // 2} ELSE {step // 2} END)"
+    return f"timestamp_micros({near} - {near} % {step} + {_MICROSECONDS_OF_2000})"
 
 
-def _rounded_time(text: SparkColumn, digits: int) -> SparkColumn:
+def _rounded_time(text: str, digits: int) -> str:
     """Round a time of day as PostgreSQL does for ``time(digits)``: the last moment of a day may become 24:00:00."""
-    day = F.lit("2000-01-01")
-    exact = F.concat(day, F.lit(" "), text).try_cast("timestamp")  # not that of 24:00:00
+    exact = f"try_cast(concat('2000-01-01 ', {text}) AS timestamp)"  # not that of 24:00:00
     rounded = _rounded(exact, digits)
-    short = F.regexp_replace(F.date_format(rounded, _CLOCK), r"\.?0+$", "")
-    fits = exact.isNull() | (rounded == exact)  # what is round keeps its form, as it has it without digits
-    return F.when(fits, text).when(rounded.cast("date") == day.cast("date"), short).otherwise("24:00:00")
+    short = f"regexp_replace(date_format({rounded}, '{_CLOCK}'), {names.spark_literal(_ZEROS_AT_THE_END)}, '')"
+    fits = f"{exact} IS NULL OR {rounded} = {exact}"  # what is round keeps its form, as it has it without digits
+    same_day = f"CAST({rounded} AS date) = DATE '2000-01-01'"
+    return f"CASE WHEN {fits} THEN {text} WHEN {same_day} THEN {short} ELSE '24:00:00' END"
 
 
-def _problems(column: Column, raw: SparkColumn, cast: SparkColumn, required: bool) -> Iterator[SparkColumn]:
+def _problems(column: Column, raw: str, cast: str, required: bool) -> Iterator[str]:
     """Say what may be wrong with a value, or NULL; a key is required whatever the model says of it."""
-    if cast is not raw:
-        shown = F.substring(raw.cast("string"), 1, _LONGEST_VALUE)
-        unfit = F.concat(F.lit(f"{column.name}: '"), shown, F.lit(f"' is not a valid {column.type}"))
-        yield F.when(raw.isNotNull() & cast.isNull(), unfit)
+    if cast != raw:
+        before, after = names.spark_literal(f"{column.name}: '"), names.spark_literal(f"' is not a valid {column.type}")
+        shown = f"substring(CAST({raw} AS string), 1, {_LONGEST_VALUE})"
+        unfit = _call("concat", before, shown, after)
+        yield f"CASE WHEN {raw} IS NOT NULL AND {cast} IS NULL THEN {unfit} END"
     if required:
-        yield F.when(raw.isNull(), F.lit(f"{column.name} is NULL"))
+        yield f"CASE WHEN {raw} IS NULL THEN {names.spark_literal(f'{column.name} is NULL')} END"
+
+
+def _matches(value: str, pattern: str) -> str:
+    return f"{value} RLIKE {names.spark_literal(pattern)}"
+
+
+def _call(function: str, *arguments: str) -> str:
+    return f"{function}({', '.join(arguments)})"

@@ -42,7 +42,13 @@ class Scope:
 
     def prune(self, frame: DataFrame, key: Sequence[str]) -> DataFrame:
         """Narrow a star table to the keys in scope, if they are few: files that hold none of them are not opened."""
-        return frame if self.changed_keys is None else frame.where(F.col(names.spark(key[0])).isin(self.changed_keys))
+        if self.changed_keys is None:
+            return frame
+        column = names.spark(key[0])
+        if all(isinstance(value, int | str) for value in self.changed_keys):
+            # As one text: each value of a list is a call of Java or two. And no key at all is in no list of SQL.
+            return frame.where(names.spark_in(column, self.changed_keys) if self.changed_keys else "false")
+        return frame.where(F.col(column).isin(self.changed_keys))
 
 
 EVERYTHING = Scope(everything=True, may_have_deletes=True)
@@ -100,10 +106,11 @@ def restrict_inputs(
 def _as_modelled(lake: Lake, name: str, rows: DataFrame) -> DataFrame:
     """Return rows of a mirror in the columns that the model has; NULL in those that the mirror does not have."""
     here = set(rows.columns)
-    return rows.select(
+    listed = ((names.spark(column.name), column) for column in lake.model.tables[name].columns)
+    return rows.selectExpr(
         *(
-            F.col(names.spark(c.name)) if c.name in here else F.lit(None).cast(c.type.spark).alias(c.name)
-            for c in lake.model.tables[name].columns
+            quoted if column.name in here else f"CAST(NULL AS {column.type.spark}) AS {quoted}"
+            for quoted, column in listed
         )
     )
 

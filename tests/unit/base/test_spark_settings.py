@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 from tidemark.base.errors import TidemarkError
-from tidemark.base.spark import fit_to, spark_settings, spark_throughout
+from tidemark.base.spark import fit_to, java_class, spark_settings, spark_throughout
 
 from local_stack.aws.client import REPO
 
@@ -53,3 +55,26 @@ def test_few_rows_are_shuffled_into_one_part_and_many_into_as_many_as_configured
     for rows, partitions in ((0, "1"), (50_000, "1"), (50_001, configured), (10**9, configured), (1, "1")):
         fit_to(spark, rows)
         assert spark.conf.get("spark.sql.shuffle.partitions") == partitions
+
+
+def test_java_is_asked_once_for_a_class_and_for_each_of_its_methods() -> None:
+    asked = []
+
+    class Asked:
+        """What py4j has in Java's place."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __getattr__(self, name: str) -> Asked:
+            asked.append(f"{self.name}.{name}")
+            return Asked(f"{self.name}.{name}")
+
+        def __call__(self, *arguments: int) -> str:
+            return f"{self.name}{arguments}"
+
+    spark: Any = SimpleNamespace(_jvm=Asked("jvm"))
+    for _ in range(3):
+        assert java_class(spark, "lang.Math").abs(-1) == "jvm.lang.Math.abs(-1,)"
+        assert java_class(spark, "lang.Math")(2) == "jvm.lang.Math(2,)"
+    assert asked == ["jvm.lang.Math", "jvm.lang.Math.abs"]
