@@ -95,31 +95,39 @@ class ForkServer:
         self._requests, self._idle_seconds = requests, idle_seconds
         # The end of a job's pipe, by its process id.
         self._says: dict[int, int] = {}
+        # On which the end of a job is heard, whenever it comes. A handler of the signal would not do: Python calls it
+        # between two of its instructions, and after the last one before select() that is when select() returns.
+        self._ends, self._end = socket.socketpair()
 
     def serve(self) -> list[str]:
         """Serve until nobody asks any more; in the child of a fork, return what its launcher is given."""
-        signal.signal(signal.SIGCHLD, self._reap)
+        self._end.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler, nothing is written
+        signal.set_wakeup_fd(self._end.fileno(), warn_on_full_buffer=False)
         while self._waits() and (found := self._receive()):
             request, fds = found
-            # How a job ended cannot be told before it is known.
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
             pid = os.fork()
             if pid == 0:
                 return self._become(request, *fds)
             *others, self._says[pid] = fds
             for fd in others:
                 os.close(fd)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         while self._says:
+            self._reap()
             time.sleep(_POLL_SECONDS)  # whoever has asked still wants to know
         return []
 
     def _waits(self) -> bool:
-        """Wait for a request; whether there is one, or the end of all."""
-        while not select.select([self._requests], [], [], self._idle_seconds)[0]:
-            if not self._says:
+        """Wait for a request, and hear of jobs that end meanwhile; whether there is one, or the end of all."""
+        while True:
+            ready = select.select([self._requests, self._ends], [], [], self._idle_seconds)[0]
+            if self._ends in ready:
+                self._ends.recv(4096)
+                self._reap()
+            if self._requests in ready:
+                return True
+            if not ready and not self._says:
                 return False
-        return True
 
     def _receive(self) -> tuple[Request, list[int]] | None:
         head, fds, _, _ = socket.recv_fds(self._requests, _LENGTH_BYTES, _FDS)
@@ -133,9 +141,10 @@ class ForkServer:
     def _become(self, request: Request, output: int, told: int, says: int) -> list[str]:
         """Make of this fork what a new process would be."""
         os.setsid()
+        signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-        self._requests.close()
+        for own in (self._requests, self._ends, self._end):
+            own.close()
         for fd in self._says.values():
             os.close(fd)
         os.dup2(output, sys.stdout.fileno())
@@ -148,7 +157,7 @@ class ForkServer:
         os.write(says, f"{os.getpid()}\n".encode())
         return [str(told), *request.arguments]
 
-    def _reap(self, *_: object) -> None:
+    def _reap(self) -> None:
         """Say of each job that has ended how."""
         with contextlib.suppress(ChildProcessError):
             while found := os.waitpid(-1, os.WNOHANG):

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from itertools import count
@@ -115,6 +119,44 @@ def written(run: JobRun, lines: int = 0) -> list[str]:
             return found
         time.sleep(0.02)
     raise AssertionError(f"{run.state}: {run.log.read_text()}")
+
+
+LATE = """
+import runpy, signal, sys
+
+real = signal.signal
+signal.signal = lambda number, handler: real(number, (lambda *_: None) if callable(handler) else handler)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_the_end_of_a_job_is_heard_though_python_comes_too_late_to_a_signal(tmp_path: Path) -> None:
+    """As it does if the signal comes between Python's last instruction before it waits, and the waiting."""
+    (tmp_path / "nothing.py").touch()
+    ours, theirs = socket.socketpair()
+    given = [
+        fork_server.__file__,
+        str(theirs.fileno()),
+        "60",
+        str(tmp_path / "nothing.py"),
+        str(tmp_path / "nothing.py"),
+    ]
+    command = [sys.executable, "-c", LATE, *given]
+    with ours, open(os.devnull, "w") as output:  # noqa: PTH123 - a file descriptor
+        server = subprocess.Popen(command, pass_fds=[theirs.fileno()])  # noqa: S603
+        try:
+            theirs.close()
+            told = fork_server.ask(ours, fork_server.Request(["job"], {}), output.fileno(), output.fileno())
+            with os.fdopen(told, "rb", buffering=0) as heard:
+                assert int(heard.readline()) > 0
+                assert select.select([heard], [], [], 20)[0], "nothing within 20 seconds"
+                assert heard.readline() == b"0\n"
+            ours.close()
+            assert server.wait(20) == 0
+        finally:
+            server.kill()
+            server.wait()
 
 
 def fork_server_of(runner: GlueRunner) -> psutil.Process:
