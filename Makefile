@@ -1,5 +1,5 @@
 # Everything is behind these names; the work is in scripts/. Nothing is installed outside .venv and node_modules, except
-# jars and wheels, which all clones share (~/.cache/tidemark, or TIDEMARK_CACHE).
+# jars, wheels and preloaded classes, which all clones share (~/.cache/tidemark, or TIDEMARK_CACHE).
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

@@ -13,73 +13,111 @@ transform, in one process.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import hashlib
 import os
 import shlex
 import shutil
 import subprocess  # nosec B404 # runs this module again as a job
 import sys
+import sysconfig
 import tempfile
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from local_stack import lifecycle
 from local_stack.aws.job_environment import FAST_START, RunnerSettings, job_environment
 from local_stack.simulator.day import BusinessDay
 from local_stack.stack import Stack
-from scripts.ivy import say
-from scripts.jars import cache_root, link
+from scripts.ivy import java, say
+from scripts.jars import cache_root, link, remove_abandoned
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tidemark.model.definition import Model
+
+_SPARK: Final = Path(sysconfig.get_path("purelib"), "pyspark")
 
 
 def provide(place: Path, shared: Path) -> None:
-    """Lead ``place`` to the archive that all clones share, or make it; make an own one where that does not fit."""
-    own = shared.exists() and not fits(shared)
-    if own or not shared.exists():
-        say("Preloading Spark's classes for faster starts (half a minute, once)")
-        shared.parent.mkdir(parents=True, exist_ok=True)
-        build(place if own else shared)
-    if not own:
-        place.unlink(missing_ok=True)
+    """Lead ``place`` to the archive that all clones share, made if there is none; or make one for it alone."""
+    with _alone_in(shared.parent) as ours:
+        if ours and not shared.exists():
+            _say_so()
+            with contextlib.suppress(OSError):  # on another file system there are no hard links
+                build(shared, _linked(shared.with_suffix("")))
+    if shared.exists() and fits(shared):
+        if not place.is_symlink():
+            place.unlink(missing_ok=True)
         link(shared, place)
+    else:
+        _say_so()
+        build(place, _SPARK)
+
+
+def _say_so() -> None:
+    say("Preloading Spark's classes for faster starts (half a minute, once)")
+
+
+@contextlib.contextmanager
+def _alone_in(cache: Path) -> Iterator[bool]:
+    """Keep other set-ups out of the cache; give whether it is ours to write to."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        handle = (cache / "classes.lock").open("w")
+    except OSError:
+        yield False
+        return
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        remove_abandoned(cache)
+        yield True
+
+
+def _linked(target: Path) -> Path:
+    """Make hard links to Spark's programs and jars, for the archive to name."""
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as scratch:
+        for folder in ("bin", "jars"):
+            shutil.copytree(_SPARK / folder, Path(scratch, "spark", folder), copy_function=os.link)
+        shutil.rmtree(target, ignore_errors=True)
+        Path(scratch, "spark").rename(target)
+    return target
 
 
 def fits(archive: Path) -> bool:
     """Whether Java takes an archive for the class path of this environment's jobs."""
-    package = find_spec("pyspark")
-    if package is None or package.origin is None:
-        return False
-    spark = Path(package.origin).parent
-    logging = sorted((spark / "jars").glob("slf4j-api-*.jar"))  # Spark's launcher gives it before the others
-    paths = [Path(sys.prefix, "jars", "*"), spark / "conf", *logging, spark / "jars" / "*"]
-    java = shutil.which("java", path=os.pathsep.join([f"{os.environ.get('JAVA_HOME', '')}/bin", os.environ["PATH"]]))
+    logging = sorted((_SPARK / "jars").glob("slf4j-api-*.jar"))  # Spark's launcher gives it before the others
+    paths = [Path(sys.prefix, "jars", "*"), _SPARK / "conf", *logging, _SPARK / "jars" / "*"]
     options = [*FAST_START.split(), "-Xshare:on", f"-XX:SharedArchiveFile={archive}"]
-    command = [java or "java", *options, "-cp", os.pathsep.join(map(str, paths)), "-version"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603 # nosec B603 # Java
+    command = [java(os.environ), *options, "-cp", os.pathsep.join(map(str, paths)), "-version"]
+    environment = {"PATH": os.environ["PATH"]}  # as the jobs' Java: no options from outside
+    return subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0  # noqa: S603 # nosec B603
 
 
-def build(target: Path) -> None:
-    """Run the workload against a stack of its own and let Java write the classes it used to a file.
+def build(target: Path, spark: Path) -> None:
+    """Run the workload, with the programs and jars in ``spark``, and let Java write the classes it used to a file.
 
     Raises
     ------
     RuntimeError
         If the workload fails; with the end of its output.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        state_dir = Path(scratch) / "state"
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as beside,
+    ):
+        state_dir, draft = Path(scratch) / "state", Path(beside) / target.name
         stack = lifecycle.up(state_dir, lifecycle.UpOptions(), lambda _: None)
         try:
             settings = replace(
                 RunnerSettings(state_dir=state_dir, endpoint=stack.aws.endpoint, store=stack.aws.store),
                 class_archive=state_dir / "none",
+                jars_dir=(Path(sys.prefix) / "jars").resolve(),
             )
-            environment = job_environment(settings, os.environ)
-            draft = target.with_suffix(f".new-{os.getpid()}")
+            environment = job_environment(settings, os.environ) | {"SPARK_HOME": str(spark)}
             submit = environment["PYSPARK_SUBMIT_ARGS"]
             environment["PYSPARK_SUBMIT_ARGS"] = with_java_option(submit, f"-XX:ArchiveClassesAtExit={draft}")
             # Output is a pipe, so this returns when Java has written the archive and ended.
@@ -142,8 +180,9 @@ def _of_one_fact(model: Model) -> Model:
 def main() -> None:
     """Provide the archive of this environment."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("digest", nargs="?", default="", help="of all that the archive depends on")
-    parser.add_argument("--workload", type=Path, help=argparse.SUPPRESS)
+    wanted = parser.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("--digest", help="of all that the archive depends on")
+    wanted.add_argument("--workload", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.workload:
         workload(given.workload)

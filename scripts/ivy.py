@@ -65,6 +65,12 @@ def ivy_module(jars: Iterable[Jar]) -> str:
     )
 
 
+def java(environment: Mapping[str, str]) -> str:
+    """Give the Java that the environment means."""
+    home = environment.get("JAVA_HOME")
+    return str(Path(home, "bin", "java")) if home else "java"
+
+
 def ivy_command(work: Path, environment: Mapping[str, str]) -> list[str]:
     """Give the command that makes Ivy fetch what ``work/ivy.xml`` asks for into ``work/jars``.
 
@@ -76,7 +82,6 @@ def ivy_command(work: Path, environment: Mapping[str, str]) -> list[str]:
     shipped = sorted(Path(sysconfig.get_path("purelib"), "pyspark", "jars").glob("ivy-*.jar"))
     if not shipped:
         raise JarError("PySpark, which ships the downloader (Ivy), is not installed here. Run 'make setup'.")
-    home = environment.get("JAVA_HOME")
     # Java has no time limit of its own: without one, a network that swallows packets would stop the set-up for ever.
     options = ["-Dsun.net.client.defaultConnectTimeout=20000", "-Dsun.net.client.defaultReadTimeout=60000"]
     # Java does not read the variables every other tool does. A proxy's password must not stand in a command line:
@@ -86,7 +91,7 @@ def ivy_command(work: Path, environment: Mapping[str, str]) -> list[str]:
         options += [f"-Dhttps.proxyHost={proxy.hostname}", f"-Dhttps.proxyPort={proxy.port or 80}"]
     settings = environment.get("TIDEMARK_IVY_SETTINGS")
     return [
-        str(Path(home, "bin", "java")) if home else "java",
+        java(environment),
         *options,
         *("-cp", str(shipped[-1]), "org.apache.ivy.Main"),
         *(("-settings", settings) if settings else ()),

@@ -62,6 +62,6 @@ fi
 # Java's archive of preloaded classes (scripts/class_archive.py): a job's cold start in half the time.
 fits=$({ cat jars.lock scripts/class_archive.py requirements.txt && "${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1; } | cksum)
 if [ ! -f .venv/spark.jsa ] || [ "$fits" != "$(cat .venv/.archived 2>/dev/null || true)" ]; then
-    .venv/bin/python -m scripts.class_archive "$fits"
+    .venv/bin/python -m scripts.class_archive --digest "$fits"
     echo "$fits" >.venv/.archived
 fi

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 
@@ -15,8 +17,10 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """What was built; instead of half a minute of Spark."""
     made: list[Path] = []
 
-    def build(target: Path) -> None:
+    def build(target: Path, spark: Path) -> None:
+        assert (spark / "bin" / "spark-submit").exists()
         made.append(target)
+        target.unlink(missing_ok=True)  # as the rename does that puts it there
         target.write_text("classes")
 
     monkeypatch.setattr(class_archive, "build", build)
@@ -32,15 +36,40 @@ def test_the_first_clone_makes_it_and_the_next_one_has_it(tmp_path: Path, built:
         assert place.is_symlink()
         assert place.read_text() == "classes"
     assert built == [shared]
+    kept = tmp_path / "cache" / "classes" / "jars"
+    (jar,) = kept.glob("spark-sql-api_*.jar")
+    assert jar.stat().st_nlink > 1, "a hard link, so nothing is lost with the clone that made it"
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["classes", "classes.jsa", "classes.lock"]
 
 
-def test_where_the_shared_one_is_of_no_use_it_stays_as_it_is(tmp_path: Path, built: list[Path]) -> None:
+@pytest.mark.parametrize("linked_before", [False, True])
+def test_where_the_shared_one_is_of_no_use_it_stays_as_it_is(
+    tmp_path: Path, built: list[Path], linked_before: bool
+) -> None:
     shared, place = tmp_path / "classes.jsa", tmp_path / "spark.jsa"
     shared.write_text("of other files")
+    if linked_before:
+        place.symlink_to(shared)
     class_archive.provide(place, shared)
     assert built == [place]
     assert shared.read_text() == "of other files"
     assert not place.is_symlink()
+
+
+@pytest.mark.parametrize("cache", ["not a folder", "on another file system"])
+def test_where_nothing_can_be_shared_it_is_the_clones_own(
+    tmp_path: Path, built: list[Path], monkeypatch: pytest.MonkeyPatch, cache: str
+) -> None:
+    if cache == "not a folder":
+        (tmp_path / "cache").touch()
+    else:
+        monkeypatch.setattr(os, "link", refused)
+    class_archive.provide(tmp_path / "spark.jsa", tmp_path / "cache" / "classes.jsa")
+    assert built == [tmp_path / "spark.jsa"]
+
+
+def refused(*_: object, **__: object) -> None:
+    raise OSError(errno.EXDEV, "Invalid cross-device link")
 
 
 def test_java_says_whether_an_archive_fits(tmp_path: Path) -> None:
