@@ -269,8 +269,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
         'newer += f" or closed_batch > {after:d}"',
         'newer += ""',
         (
-            "test_load.py",
             "test_ticks_loaded.py",
+            "test_load.py",
         ),
     ),
     Fault(
@@ -283,7 +283,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "4: what batches wrote in a column that the model has lost since comes with the next load",
         "        self._taken_out = columns_taken_out(model, later) if before else {}\n",
         "        self._taken_out: dict[str, set[str]] = {}\n",
-        ("test_delta.py", "test_load.py", "test_ticks_loaded.py"),
+        ("test_delta.py", "test_ticks_loaded.py"),
         once=(
             "        self._taken_out = columns_taken_out(model, before, batches[-1])\n",
             "        self._taken_out: dict[str, set[str]] = {}\n",
@@ -300,8 +300,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "scan(row_filter=newer if after else AlwaysTrue(), snapshot_id=snapshot)",
         "scan(row_filter=newer if after else AlwaysTrue())",
         (
-            "test_load.py",
             "test_ticks_loaded.py",
+            "test_load.py",
         ),
     ),
     Fault(
@@ -392,7 +392,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "few rows: columns are known by their ids",
         "names = {field.name: there.get(field.metadata[_ID]) for field in schema}",
         "names = {field.name: field.name if field.name in there.values() else None for field in schema}",
-        ("test_data_file.py", "test_load.py", "test_ticks_loaded.py"),
+        ("test_data_file.py", "test_ticks_loaded.py"),
     ),
     Fault(
         "small mirror: a delete is found in the listed ranges alone",

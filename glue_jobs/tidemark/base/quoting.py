@@ -40,7 +40,7 @@ def spark_literal(text: str) -> str:
     return f"'{escaped}'"
 
 
-def spark_in(column: str, values: Iterable[int | str]) -> str:
-    """Return Spark SQL for whether a quoted column is one of some values: one text, however many they are."""
+def spark_in(expression: str, values: Iterable[int | str]) -> str:
+    """Return Spark SQL for whether an expression is one of some values, at least one: a single text, unlike ``isin``."""
     literals = ", ".join(str(value) if isinstance(value, int) else spark_literal(value) for value in values)
-    return f"{column} IN ({literals})"
+    return f"{expression} IN ({literals})"

@@ -35,6 +35,7 @@ UPDATED: Final = "_updated_at"
 WALL_CLOCK_KINDS: Final = ("timestamp_ntz", "date", "string")
 _OWN_OFFSET: Final = r":\d{2}(\.\d+)?\s*[A-Za-z+-]"
 _LONGEST_VALUE: Final = 60
+_BETWEEN: Final = "'; '"
 _CLOCK: Final = "HH:mm:ss.SSSSSS"
 _ZEROS_AT_THE_END: Final = r"\.?0+$"
 _MICROSECONDS: Final = 6
@@ -64,7 +65,7 @@ def check_contract(found: DataFrame, table: StarTable, unknown: Collection[str] 
         for column in table.columns
         for problem in _problems(column, raw[column.name], cast[column.name], column.name in required)
     ]
-    reason = f"nullif({_call('concat_ws', names.spark_literal('; '), *problems)}, '')"
+    reason = f"nullif(concat_ws({', '.join((_BETWEEN, *problems))}), '')"
     whole = f"to_json({names.spark_struct(name for name in found.columns if name != UPDATED)})"
     updated = moment(UPDATED, kinds[UPDATED], zone) if UPDATED in kinds else "CAST(NULL AS timestamp)"
     return found.selectExpr(
@@ -181,15 +182,10 @@ def _problems(column: Column, raw: str, cast: str, required: bool) -> Iterator[s
     if cast != raw:
         before, after = names.spark_literal(f"{column.name}: '"), names.spark_literal(f"' is not a valid {column.type}")
         shown = f"substring(CAST({raw} AS string), 1, {_LONGEST_VALUE})"
-        unfit = _call("concat", before, shown, after)
-        yield f"CASE WHEN {raw} IS NOT NULL AND {cast} IS NULL THEN {unfit} END"
+        yield f"CASE WHEN {raw} IS NOT NULL AND {cast} IS NULL THEN concat({before}, {shown}, {after}) END"
     if required:
         yield f"CASE WHEN {raw} IS NULL THEN {names.spark_literal(f'{column.name} is NULL')} END"
 
 
 def _matches(value: str, pattern: str) -> str:
     return f"{value} RLIKE {names.spark_literal(pattern)}"
-
-
-def _call(function: str, *arguments: str) -> str:
-    return f"{function}({', '.join(arguments)})"

@@ -103,12 +103,12 @@ def _known(lake: Lake, asked: Mapping[str, Collection[str]] | None = None) -> Da
     return reduce(DataFrame.unionAll, parts) if parts else None
 
 
-def _is_one_of(key: Column, texts: Collection[str]) -> SparkColumn:
-    """Whether a key is one of some, given as text; Iceberg skips files by integers and texts."""
-    own = F.col(names.spark(key.name))
+def _is_one_of(key: Column, texts: Collection[str]) -> str:
+    """Return SQL for whether a key is one of some, given as text; Iceberg skips files by integers and texts."""
+    own = names.spark(key.name)
     if key.type.is_integer and all(text.lstrip("-").isdecimal() for text in texts):
-        return own.isin([int(text) for text in texts])
-    return own.cast("string").isin(list(texts))
+        return names.spark_in(own, [int(text) for text in texts])
+    return names.spark_in(f"CAST({own} AS string)", texts)
 
 
 def _infer(lake: Lake, dimension: Dimension, keys: list[str], batch: int) -> int:

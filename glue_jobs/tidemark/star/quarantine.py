@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from tidemark.star.refresh import StarChange
 
 _KEYLESS = "keyless_rows"
-_STATE = ["table_name", "key", "reason", "row", _KEYLESS]
+_WHAT = ["table_name", "key", "reason", "row"]
+_STATE = [*_WHAT, _KEYLESS]
+# Entries of a lake that is older than the column do not say: what looks like a key with a NULL is one.
+_OF_OLD = f"coalesce({_KEYLESS}, CASE WHEN key = 'NULL' OR key RLIKE '[\\\\[,]null[\\\\],]' THEN 1L ELSE 0L END)"
 
 
 def record(lake: Lake, changes: Mapping[str, StarChange], batch: int, was_open: int) -> dict[str, int]:
@@ -47,7 +50,7 @@ def record(lake: Lake, changes: Mapping[str, StarChange], batch: int, was_open: 
     rows = checkpoint(fresh.unionByName(fixed.select(*fresh.columns)))
     number_of_rows, few = count_few(rows)
     if number_of_rows:
-        merge.merge_into(lake, target, rows, [*_STATE, "batch"], ["resolved_batch"], few=few)
+        merge.merge_into(lake, target, rows, [*_WHAT, "batch"], ["resolved_batch"], few=few)
     still_open = lake.spark.table(target).where("resolved_batch IS NULL").groupBy("table_name").count().collect()
     return {row["table_name"]: row["count"] for row in still_open}
 
@@ -76,7 +79,7 @@ def tables_with_keyless_rows(lake: Lake, was_open: int) -> frozenset[str]:
 
 def _open_entries(lake: Lake) -> DataFrame:
     entries = lake.spark.table(lake.star(QUARANTINE)).where("resolved_batch IS NULL")
-    return entries.withColumn(_KEYLESS, F.coalesce(_KEYLESS, F.lit(0).cast("bigint")))
+    return entries.withColumn(_KEYLESS, F.expr(_OF_OLD))
 
 
 def _bad(changes: Mapping[str, StarChange]) -> DataFrame | None:
@@ -88,7 +91,7 @@ def _bad(changes: Mapping[str, StarChange]) -> DataFrame | None:
     if not parts:
         return None
     rows = F.sum(F.col(contract.KEYLESS).cast("bigint")).alias(_KEYLESS)
-    return reduce(DataFrame.unionAll, parts).groupBy("table_name", "key", "reason", "row").agg(rows)
+    return reduce(DataFrame.unionAll, parts).groupBy(*_WHAT).agg(rows)
 
 
 def _looked_at(lake: Lake, entries: DataFrame, changes: Mapping[str, StarChange]) -> DataFrame:

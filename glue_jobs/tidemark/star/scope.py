@@ -3,7 +3,7 @@
 Promises: what the manifest may have changed is in it. Usually only the driver's rows that it changed (mirror rows with
 its ``_batch``) are evaluated, and keys of the star that are no longer there if keys can have gone. Everything is where
 another input changed, the driver was read in full, the table is empty, the model is new, or the SQL combines
-several driver rows.
+several driver rows or gives some of them no key.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Scope:
             return frame
         column = names.spark(key[0])
         if all(isinstance(value, int | str) for value in self.changed_keys):
-            # As one text: each value of a list is a call of Java or two. And no key at all is in no list of SQL.
+            # As one text: each value of a list is a call of Java or two. SQL has no empty list.
             return frame.where(names.spark_in(column, self.changed_keys) if self.changed_keys else "false")
         return frame.where(F.col(column).isin(self.changed_keys))
 

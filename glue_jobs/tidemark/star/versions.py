@@ -8,7 +8,8 @@ A fact's row is a *version*: what the source row was from ``valid_from`` to ``va
   never empty.
 * A change closes the current version at the new one's begin. A delete closes it at the cut's time, flagged.
 * A key that comes back after a delete goes on counting: its next version begins at or after the last one's end.
-* Equal contents make no version. A row that breaks its contract makes none either: the last good one stays current.
+* Equal contents make no version. A row that breaks its contract makes none either: the last good one of its key stays
+  current.
 * A column that the model has just got makes no version: it is filled in on the current ones, older ones have NULL.
   Where a version was written while the column held what its SQL says, another value is a change like any other.
 
@@ -60,7 +61,8 @@ def decide(
     Parameters
     ----------
     candidates
-        Rows as the source has them at the cut: ``columns``, ``_updated_at``, ``_reason``, ``_row``, ``_key_text``.
+        Rows as the source has them at the cut: ``columns``, ``_updated_at``, ``_reason``, ``_row``, ``_key_text``,
+        ``_keyless``.
     latest
         :func:`latest_versions` of at least the candidates' keys.
     columns

@@ -84,9 +84,9 @@ def java_of(run: JobRun) -> tuple[int, str]:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         text = run.log.read_text() if run.log.exists() else ""
-        for line in text.splitlines():
-            if line.startswith("JAVA "):
-                _, pid, application = line.split(maxsplit=2)
+        for line in text.splitlines(keepends=True):
+            if line.startswith("JAVA ") and line.endswith("\n"):
+                _, pid, application = line.rstrip().split(maxsplit=2)
                 return int(pid), application
         assert not run.done.is_set(), text
         time.sleep(0.05)
@@ -146,9 +146,10 @@ def test_a_run_whose_time_is_up_takes_its_java_with_it(start: Callable[..., JobR
     assert (run.state, is_alive(pid)) == ("TIMEOUT", False)
 
 
-def test_a_java_that_was_killed_while_it_waited_is_replaced(start: Callable[..., JobRun]) -> None:
+def test_a_java_that_was_killed_while_it_waited_is_replaced(start: Callable[..., JobRun], folder: Path) -> None:
     pid, _ = finished(start())
     os.kill(pid, signal.SIGKILL)
+    (folder / "job.py").write_text(USES_SPARK, encoding="utf-8")
     run = start()
     assert finished(run)[0] != pid
     assert run.state == "SUCCEEDED"

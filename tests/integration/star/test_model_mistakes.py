@@ -100,6 +100,25 @@ def test_a_row_that_loses_its_key_is_seen_where_only_changed_rows_are(shop: Harn
     assert [row["is_current"] for row in shop.versions(4)] == [False, True]
 
 
+def test_entries_of_a_lake_that_did_not_count_rows_without_a_key_are_resolved_too(shop: Harness) -> None:
+    shop.edit("fact_order.sql", "    order_id,", "    nullif(order_id, length(note)) AS order_id,")
+    shop.edit("star.yml", "order_id: {type: integer, nullable: false", "order_id: {type: integer, nullable: true")
+    shop.execute(
+        "DELETE FROM orders WHERE order_id > 20",
+        "UPDATE orders SET note = repeat('x', order_id) WHERE order_id = 3",
+        "UPDATE orders SET due = 'soon' WHERE order_id IN (5, 6)",
+    )
+    shop.tick()
+    shop.spark.sql(f"ALTER TABLE lake.{shop.model.star_database}.quarantine DROP COLUMN keyless_rows")
+    shop.execute("DELETE FROM orders WHERE order_id = 5", "UPDATE orders SET amount = 1 WHERE order_id = 4")
+    shop.tick()
+    found = {(row["key"], row["batch"], row["resolved_batch"]) for row in shop.lake("quarantine")}
+    assert found == {("NULL", 1, None), ("5", 1, 2), ("6", 1, None)}
+    shop.execute("DELETE FROM orders WHERE order_id IN (3, 6)")
+    shop.tick()
+    assert shop.reader_of_the_lake().quarantined() == []
+
+
 def keyless(shop: Harness) -> list[tuple[int, int, int | None]]:
     """Batch, number of rows and the batch that resolved them, of entries whose key is NULL."""
     rows = [row for row in shop.lake("quarantine") if row["key"] == "NULL"]
