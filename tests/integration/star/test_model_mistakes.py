@@ -105,7 +105,7 @@ def test_entries_of_a_lake_that_did_not_count_rows_without_a_key_are_resolved_to
     shop.edit("star.yml", "order_id: {type: integer, nullable: false", "order_id: {type: integer, nullable: true")
     shop.execute(
         "DELETE FROM orders WHERE order_id > 20",
-        "UPDATE orders SET note = repeat('x', order_id) WHERE order_id = 3",
+        "UPDATE orders SET note = CASE WHEN order_id = 3 THEN 'one' END",
         "UPDATE orders SET due = 'soon' WHERE order_id IN (5, 6)",
     )
     shop.tick()
@@ -115,7 +115,7 @@ def test_entries_of_a_lake_that_did_not_count_rows_without_a_key_are_resolved_to
     found = {(row["key"], row["batch"], row["resolved_batch"]) for row in shop.lake("quarantine")}
     assert found == {("NULL", 1, None), ("5", 1, 2), ("6", 1, None)}
     shop.execute("DELETE FROM orders WHERE order_id IN (3, 6)")
-    shop.tick()
+    shop.tick(accept="*")
     assert shop.reader_of_the_lake().quarantined() == []
 
 
