@@ -2,9 +2,11 @@
 
 Owns ``<environment>/spark.jsa`` (AppCDS, about 250 MB): the classes, already parsed and verified. With it a cold job
 starts in about half the time; without it, or with one that no longer fits Java or the jars, everything works as before,
-only slower. It is in the cache that all clones share, and the environment has a link to it. Java takes an archive only
-for the very files of which it was made: uv's environments share these, too (hard links). An environment that does not
-makes its own. Run: ``python -m scripts.class_archive DIGEST`` (needs the jars in place).
+only slower. It is in the cache that all clones share, and the environment has a link to it. Java takes an archive where
+the files that it names are there, and are the class path's own (the same files on disk): those of uv's environments
+are, by hard links. So it names hard links, too, which stay in the cache when the clone that made it goes. An
+environment whose files are others (made by pip, or on another file system than the cache) makes an archive of its own.
+Run: ``python -m scripts.class_archive --digest TEXT`` (needs the jars in place).
 
 The classes are those of two real ticks on the simulated source, for one fact and what it refers to: extract and
 transform, in one process.

@@ -2,7 +2,7 @@
 
 Promises: whatever a table or column is called, the SQL that comes out refers to that name and nothing else. Values
 are bound as parameters wherever the driver can; where it cannot (Spark's JDBC readers, DDL comments), they pass
-through :func:`pg_literal` or :func:`spark_literal`.
+through :func:`pg_literal`, :func:`spark_literal` or :func:`spark_in`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,6 @@ def spark_literal(text: str) -> str:
 
 
 def spark_in(expression: str, values: Iterable[int | str]) -> str:
-    """Return Spark SQL for whether an expression is one of some values, at least one: a single text, unlike ``isin``."""
+    """Return Spark SQL for whether an expression is one of at least one value: a single text, unlike ``isin``."""
     literals = ", ".join(str(value) if isinstance(value, int) else spark_literal(value) for value in values)
     return f"{expression} IN ({literals})"

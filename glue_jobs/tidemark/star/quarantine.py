@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
+from tidemark.base import quoting as names
 from tidemark.lake import merge
 from tidemark.lake.changeset import checkpoint, count_few
 from tidemark.lake.keys import key_text
@@ -29,7 +30,8 @@ _KEYLESS = "keyless_rows"
 _WHAT = ["table_name", "key", "reason", "row"]
 _STATE = [*_WHAT, _KEYLESS]
 # Entries of a lake that is older than the column do not say: what looks like a key with a NULL is one.
-_OF_OLD = f"coalesce({_KEYLESS}, CASE WHEN key = 'NULL' OR key RLIKE '[\\\\[,]null[\\\\],]' THEN 1L ELSE 0L END)"
+_A_NULL = names.spark_literal(r"[\[,]null[\],]")
+_OF_OLD = f"coalesce({_KEYLESS}, CASE WHEN key = 'NULL' OR key RLIKE {_A_NULL} THEN 1L ELSE 0L END)"
 
 
 def record(lake: Lake, changes: Mapping[str, StarChange], batch: int, was_open: int) -> dict[str, int]:
