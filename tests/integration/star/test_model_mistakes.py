@@ -51,7 +51,6 @@ def test_a_row_without_a_key_waits_in_quarantine_whatever_the_model_allows(shop:
     assert len(shop.lake("fact_order")) == 3000, "2,999 and the second version of order 8"
 
 
-@pytest.mark.usefixtures("either_way")
 def test_rows_without_a_key_are_counted_and_come_and_go(shop: Harness) -> None:
     """Nobody can tell which of them a change meant, so the table is then looked at as a whole; every tick is loaded."""
     columns = "customer_id, amount, due, note, created_at, last_updated"
