@@ -96,9 +96,8 @@ def refresh(
             contract.check_contract(found, table, unknown, zone), lake.spark.table(target), table, unknown
         )
         _check_keys(rows, table, lineage, frames[table.driver])
-        decided = _decide(lake, table, manifest, rows, scope, backfill)
-        marks = _marks(table, lineage, manifest)
-        decided, seen = compute(decided, versions.DECISION, keys.key_names(table.key), marks)
+        decided, key = _decide(lake, table, manifest, rows, scope, backfill), keys.key_names(table.key)
+        decided, seen = compute(decided, versions.DECISION, key, _marks(table, lineage, manifest))
     if seen.marked[_KEYLESS] and not scope.everything:  # which rows they are can only be seen beside all others
         return refresh(lake, table, manifest, mirrored, True, backfill)
     evaluated_keys = None if scope.everything else _keys(table, frames[table.driver], decided)
