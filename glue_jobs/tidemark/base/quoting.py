@@ -41,6 +41,6 @@ def spark_literal(text: str) -> str:
 
 
 def spark_in(expression: str, values: Iterable[int | str]) -> str:
-    """Return Spark SQL for whether an expression is one of at least one value: a single text, unlike ``isin``."""
+    """Return Spark SQL for whether an expression is one of some values: a single text, unlike ``isin``."""
     literals = ", ".join(str(value) if isinstance(value, int) else spark_literal(value) for value in values)
-    return f"{expression} IN ({literals})"
+    return f"{expression} IN ({literals})" if literals else "false"  # SQL has no empty list

@@ -46,8 +46,8 @@ class Scope:
             return frame
         column = names.spark(key[0])
         if all(isinstance(value, int | str) for value in self.changed_keys):
-            # As one text: each value of a list is a call of Java or two. SQL has no empty list.
-            return frame.where(names.spark_in(column, self.changed_keys) if self.changed_keys else "false")
+            # As one text: each value of a list is a call of Java or two.
+            return frame.where(names.spark_in(column, self.changed_keys))
         return frame.where(F.col(column).isin(self.changed_keys))
 
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tidemark.base.quoting import pg, pg_literal, spark
+from tidemark.base.quoting import pg, pg_literal, spark, spark_in
 
 from local_stack.postgres.server import EmbeddedPostgres
 
@@ -53,6 +53,12 @@ def test_any_text_comes_back_from_postgresql(connection: psycopg.Connection, tex
         assert connection.execute(f"SELECT {pg_literal(text)}".encode()).fetchone() == (text,)
     finally:
         connection.execute("SET standard_conforming_strings = on")
+
+
+def test_a_list_in_spark_may_be_empty() -> None:
+    assert spark_in("`a`", [1, -2]) == "`a` IN (1, -2)"
+    assert spark_in("`a`", ["", "it's"]) == r"`a` IN ('', 'it\'s')"
+    assert spark_in("`a`", []) == "false"
 
 
 def test_spark_names_are_in_backticks() -> None:
