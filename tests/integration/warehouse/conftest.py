@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from local_stack.postgres.server import EmbeddedPostgres
+from tests import servers
 from tests.integration.conftest import Harness
 
 pytest.register_assert_rewrite("tests.integration.warehouse.load_suite")
@@ -22,3 +24,14 @@ def ready(module_pipelines: Callable[[], Harness]) -> Harness:
     shop.must_extract()
     shop.transform()
     return shop
+
+
+@pytest.fixture(scope="module")
+def both_ends(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[EmbeddedPostgres]]:
+    """The newest and the oldest server that we name, where that is there: the same lake is loaded into both."""
+    found = [postgres]
+    if servers.are_there(servers.OLDEST):
+        found.append(servers.start(tmp_path_factory.mktemp("oldest"), servers.OLDEST))
+    yield found
+    for server in found[1:]:
+        server.destroy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ from tidemark.warehouse.postgres.warehouse import PostgresWarehouse
 
 from local_stack.postgres.server import Credentials as Database
 from local_stack.postgres.server import EmbeddedPostgres
-from tests import servers
 from tests.integration.conftest import PROCESSED, Harness, credentials_of
 
 NOTE = "      note: {type: varchar, nullable: true, description: Note}\n"
@@ -41,17 +40,6 @@ class Warehouse:
 
     def differences(self) -> list[Difference]:
         return self.shop.differences(self.admin)
-
-
-@pytest.fixture(scope="module")
-def both_ends(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[EmbeddedPostgres]]:
-    """The newest and the oldest server that we name, where that is there: the same lake is loaded into both."""
-    found = [postgres]
-    if servers.are_there(servers.OLDEST):
-        found.append(servers.start(tmp_path_factory.mktemp("oldest"), servers.OLDEST))
-    yield found
-    for server in found[1:]:
-        server.destroy()
 
 
 @pytest.fixture

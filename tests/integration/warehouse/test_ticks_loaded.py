@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
 import pytest
 from tidemark.base.credentials import Credentials
 from tidemark.base.errors import ReconcileError
 
-from tests import servers
+from local_stack.postgres.server import EmbeddedPostgres
 from tests.integration.conftest import Harness, credentials_of
 from tests.integration.warehouse import test_duckdb, test_load
 from tests.integration.warehouse.load_suite import LoadSuite, NewPlace
@@ -99,20 +100,17 @@ def of_each(places: dict[str, Place], what: Callable[[Place], Any]) -> list[Any]
 
 @pytest.fixture(scope="module")
 def kinds(
-    module_pipelines: Callable[[], Harness], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, tuple[LoadSuite, NewPlace]]]:
-    newest, postgres = module_pipelines(), test_load.TestPostgres()
+    both_ends: list[EmbeddedPostgres], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[LoadSuite, NewPlace]]:
+    numbers = count(1)
+
+    def on(server: EmbeddedPostgres) -> NewPlace:
+        return lambda: credentials_of(server.create_database(f"ticks_{next(numbers)}"))
+
     found: dict[str, tuple[LoadSuite, NewPlace]] = {
-        "newest": (postgres, lambda: credentials_of(newest.new_database("warehouse"))),
-        "duckdb": (test_duckdb.TestDuckDb(), lambda: test_duckdb.new_file(tmp_path_factory)),
+        f"postgres {number}": (test_load.TestPostgres(), on(server)) for number, server in enumerate(both_ends)
     }
-    if not servers.are_there(servers.OLDEST):
-        yield found
-        return
-    oldest, numbers = servers.start(tmp_path_factory.mktemp("oldest"), servers.OLDEST), iter(range(100))
-    place = lambda: credentials_of(oldest.create_database(f"warehouse_{next(numbers)}"))  # noqa: E731 - a NewPlace
-    yield found | {"oldest": (postgres, place)}
-    oldest.destroy()
+    return found | {"duckdb": (test_duckdb.TestDuckDb(), lambda: test_duckdb.new_file(tmp_path_factory))}
 
 
 @pytest.fixture
