@@ -12,7 +12,7 @@ from tidemark.model import added_columns, names
 from tidemark.model.definition import Fact
 from tidemark.model.loader import load_model
 
-MODEL = load_model(str(Path(__file__).resolve().parents[3] / "model" / "totesys"))
+MODEL = load_model(str(Path(__file__).resolve().parents[2] / "integration" / "shop"))
 
 
 def test_present_rows_are_the_same_to_pyiceberg() -> None:
@@ -30,7 +30,7 @@ def test_a_model_cannot_give_their_names(columns: tuple[added_columns.AddedColum
 
 
 def test_the_warehouse_has_all_but_the_lakes_own_notes() -> None:
-    fact, dimension = MODEL.facts["fact_payment"], MODEL.dimensions["dim_staff"]
+    fact, dimension = MODEL.facts["fact_order"], MODEL.dimensions["dim_customer"]
     found = added_columns.warehouse_columns(MODEL, fact.name)
     assert found[: len(fact.columns)] == fact.columns
     assert [column.name for column in found[len(fact.columns) :]] == [

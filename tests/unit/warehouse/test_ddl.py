@@ -13,7 +13,7 @@ from tidemark.model.loader import load_model
 from tidemark.model.types import PgType, star_type
 from tidemark.warehouse.postgres import ddl
 
-TOTESYS = load_model(str(Path(__file__).resolve().parents[3] / "model" / "totesys"))
+SHOP = load_model(str(Path(__file__).resolve().parents[2] / "integration" / "shop"))
 
 
 def column(name: str, kind: str, *, nullable: bool = True) -> Column:
@@ -99,39 +99,39 @@ def test_null_is_let_in_where_the_model_lets_it_in_or_gave_the_column_up() -> No
 
 
 def test_the_digest_follows_every_word_of_the_model() -> None:
-    same = load_model(str(Path(__file__).resolve().parents[3] / "model" / "totesys"))
-    assert ddl.digest(TOTESYS) == ddl.digest(same)
-    fact = TOTESYS.facts["fact_payment"]
+    same = load_model(str(Path(__file__).resolve().parents[2] / "integration" / "shop"))
+    assert ddl.digest(SHOP) == ddl.digest(same)
+    fact = SHOP.facts["fact_order"]
     changed = replace(fact, columns=(*fact.columns[:-1], replace(fact.columns[-1], description="another")))
-    assert ddl.digest(replace(TOTESYS, facts={**TOTESYS.facts, "fact_payment": changed})) != ddl.digest(TOTESYS)
+    assert ddl.digest(replace(SHOP, facts={**SHOP.facts, "fact_order": changed})) != ddl.digest(SHOP)
 
 
 def test_dimensions_come_before_the_facts_that_point_at_them() -> None:
-    created = [text.split('"')[3] for text in ddl.statements(TOTESYS) if text.startswith("CREATE TABLE")]
-    assert created == [str(TOTESYS.date_dimension), *TOTESYS.dimensions, *TOTESYS.facts]
+    created = [text.split('"')[3] for text in ddl.statements(SHOP) if text.startswith("CREATE TABLE")]
+    assert created == [str(SHOP.date_dimension), *SHOP.dimensions, *SHOP.facts]
 
 
 def test_keys_and_checks_of_a_fact() -> None:
-    (text,) = [text for text in ddl.statements(TOTESYS) if 'EXISTS "totesys"."fact_sales_order" (' in text]
+    (text,) = [text for text in ddl.statements(SHOP) if 'EXISTS "shop"."fact_order" (' in text]
     for part in (
-        '"sales_record_id" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY',
-        'UNIQUE ("sales_order_id", "version")',
+        '"order_record_id" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY',
+        'UNIQUE ("order_id", "version")',
         'CHECK ("valid_from" < "valid_to")',
-        'FOREIGN KEY ("agreed_delivery_location_id") REFERENCES "totesys"."dim_location" ("location_id")',
-        'FOREIGN KEY ("sales_staff_id") REFERENCES "totesys"."dim_staff" ("staff_id")',
-        'FOREIGN KEY ("agreed_payment_date") REFERENCES "totesys"."dim_date" ("date_id")',
-        '"unit_price" numeric(10,2) NOT NULL',
+        'FOREIGN KEY ("customer_id") REFERENCES "shop"."dim_customer" ("customer_id")',
+        'FOREIGN KEY ("created_date") REFERENCES "shop"."dim_date" ("date_id")',
+        'FOREIGN KEY ("due_date") REFERENCES "shop"."dim_date" ("date_id")',
+        '"amount" numeric(10,2) NOT NULL',
         '"created_time" time NOT NULL',
     ):
         assert part in text
-    assert text.count("FOREIGN KEY") == 9
+    assert text.count("FOREIGN KEY") == 3
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
 def test_a_description_cannot_leave_its_comment(words: str) -> None:
-    dimension = replace(TOTESYS.dimensions["dim_design"], description=words)
-    model = replace(TOTESYS, dimensions={"dim_design": dimension}, facts={})
-    (text,) = [text for text in ddl.statements(model) if text.startswith('COMMENT ON TABLE "totesys"."dim_design"')]
+    dimension = replace(SHOP.dimensions["dim_customer"], description=words)
+    model = replace(SHOP, dimensions={"dim_customer": dimension}, facts={})
+    (text,) = [text for text in ddl.statements(model) if text.startswith('COMMENT ON TABLE "shop"."dim_customer"')]
     literal = text.split(" IS ", 1)[1]
     body = literal.removeprefix("E")[1:-1]
     assert "'" not in body.replace("''", "")
@@ -175,7 +175,7 @@ def test_a_key_stays_not_null_whatever_the_model_says() -> None:
 
 def test_references_that_the_model_gave_up() -> None:
     """Found foreign keys (name, column, target): the one that the model has stays."""
-    fact = TOTESYS.facts["fact_payment"]
+    fact = SHOP.facts["fact_order"]
     kept = [(f"kept {column.name}", column.name, str(column.references)) for column in fact.references]
     assert ddl.dropped_references(fact, kept) == []
     other = [("other target", kept[0][1], "dim_other"), ("no reference", fact.key[0], kept[0][2])]
@@ -184,7 +184,7 @@ def test_references_that_the_model_gave_up() -> None:
 
 def test_columns_that_rows_lack_though_they_are_declared_not_null() -> None:
     """Counted NULLs per column; a column that is not there at all lacks every value, and a key is never NULL."""
-    fact = TOTESYS.facts["fact_payment"]
+    fact = SHOP.facts["fact_order"]
     strict = [column.name for column in fact.columns if not column.nullable]
     assert fact.key[0] in strict
     assert ddl.lacking(fact, dict.fromkeys(strict, 0)) == []

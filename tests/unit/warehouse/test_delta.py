@@ -14,8 +14,8 @@ from tidemark.lake.reader import LakeReader
 from tidemark.model.loader import load_model
 from tidemark.warehouse.delta import StarDelta, reasons_to_read_whole
 
-MODEL = load_model(str(Path(__file__).resolve().parents[3] / "model" / "totesys"))
-PAYMENT = "fact_payment"
+MODEL = load_model(str(Path(__file__).resolve().parents[2] / "integration" / "shop"))
+ORDER, CUSTOMER = "fact_order", "dim_customer"
 
 
 def run(batch: int, **changed: Any) -> AppliedBatch:
@@ -36,7 +36,7 @@ class Lake:
 
     def delta(self, name: str, _run: AppliedBatch, after: int) -> pa.Table | None:
         self.asked[name] = after
-        return None if name == "dim_staff" else pa.table({"version": [1], "lost": [2], "lost before": [3]})
+        return None if name == CUSTOMER else pa.table({"version": [1], "lost": [2], "lost before": [3]})
 
 
 def delta(lake: Lake, runs: list[AppliedBatch], after: int, empty: frozenset[str] = frozenset()) -> StarDelta:
@@ -44,16 +44,16 @@ def delta(lake: Lake, runs: list[AppliedBatch], after: int, empty: frozenset[str
 
 
 def test_only_what_changed_is_read_and_only_beyond_the_last_load() -> None:
-    lake = Lake("dim_staff", PAYMENT)
+    lake = Lake(CUSTOMER, ORDER)
     found = delta(lake, [run(4), run(5), run(6)], 4)
     assert (found.applied.batch, found.after) == (6, 4)
-    assert found.tables() == ["dim_staff", PAYMENT]
-    assert found.rows("dim_staff") is None
-    rows = found.rows(PAYMENT)
+    assert found.tables() == [CUSTOMER, ORDER]
+    assert found.rows(CUSTOMER) is None
+    rows = found.rows(ORDER)
     assert rows is not None
     assert rows.read_all().to_pylist() == [{"version": 1}], "what the warehouse has columns for"
-    assert lake.asked == {"dim_staff": 4, PAYMENT: 4}
-    assert not found.is_backfill(PAYMENT)
+    assert lake.asked == {CUSTOMER: 4, ORDER: 4}
+    assert not found.is_backfill(ORDER)
 
 
 def test_everything_is_read_where_there_is_no_run_to_go_on_from() -> None:
@@ -61,17 +61,17 @@ def test_everything_is_read_where_there_is_no_run_to_go_on_from() -> None:
     found = delta(lake, [run(3)], 0)
     stars = [table.name for table in MODEL.star_tables]
     assert found.tables() == ["dim_date", *stars], "what is referred to comes first"
-    assert found.rows(PAYMENT) is not None
-    assert lake.asked == {PAYMENT: 0}
-    assert found.is_backfill(PAYMENT), "it may have rows of former loads"
-    assert not delta(lake, [run(3)], 0, frozenset([PAYMENT])).is_backfill(PAYMENT)
+    assert found.rows(ORDER) is not None
+    assert lake.asked == {ORDER: 0}
+    assert found.is_backfill(ORDER), "it may have rows of former loads"
+    assert not delta(lake, [run(3)], 0, frozenset([ORDER])).is_backfill(ORDER)
 
 
-FILLED = {PAYMENT: TableChange(backfilled=2), "dim_staff": TableChange(backfilled=2)}
-WITHOUT_PAID = {**run(4).columns, PAYMENT: {**run(4).columns[PAYMENT], "paid": 3}}
-LOST = {**run(5).columns, PAYMENT: {**run(5).columns[PAYMENT], "lost": 5, "lost before": 4}}
-HELD = {**run(4).columns, PAYMENT: {**run(4).columns[PAYMENT], "lost": 4, "lost before": 4}}
-OLDER = {name: columns for name, columns in run(4).columns.items() if name != "dim_staff"} | {PAYMENT: {"paid": 3}}
+FILLED = {ORDER: TableChange(backfilled=2), CUSTOMER: TableChange(backfilled=2)}
+WITHOUT_NOTE = {**run(4).columns, ORDER: {**run(4).columns[ORDER], "note": 3}}
+LOST = {**run(5).columns, ORDER: {**run(5).columns[ORDER], "lost": 5, "lost before": 4}}
+HELD = {**run(4).columns, ORDER: {**run(4).columns[ORDER], "lost": 4, "lost before": 4}}
+OLDER = {name: columns for name, columns in run(4).columns.items() if name != CUSTOMER} | {ORDER: {"note": 3}}
 
 
 @pytest.mark.parametrize(
@@ -82,24 +82,24 @@ OLDER = {name: columns for name, columns in run(4).columns.items() if name != "d
         (
             [run(4), run(5, changes=FILLED), run(6)],
             [],
-            {PAYMENT: "batch 5 filled in columns of stored versions"},
+            {ORDER: "batch 5 filled in columns of stored versions"},
         ),
         ([run(4, changes=FILLED), run(5)], [], {}),
         (
             [replace(run(4), columns=OLDER), run(5)],
             [],
-            dict.fromkeys(("dim_staff", PAYMENT), "the model of batch 4, the last that was loaded, did not have it"),
+            dict.fromkeys((CUSTOMER, ORDER), "the model of batch 4, the last that was loaded, did not have it"),
         ),
         (
-            [replace(run(4), columns=WITHOUT_PAID), run(5)],
+            [replace(run(4), columns=WITHOUT_NOTE), run(5)],
             [],
-            {PAYMENT: "batch 4, the last that was loaded, did not hold paid"},
+            {ORDER: "batch 4, the last that was loaded, did not hold note"},
         ),
         ([replace(run(4), columns=HELD), replace(run(5), columns=LOST)], [], {}),
         (
             [run(4), replace(run(5), columns=LOST)],
             [],
-            {PAYMENT: "later batches than 4, the last that was loaded, had lost"},
+            {ORDER: "later batches than 4, the last that was loaded, had lost"},
         ),
         (
             [replace(run(4), model_digest="other"), run(5)],
@@ -128,24 +128,24 @@ def test_each_reason_to_read_a_table_whole(
 def test_a_column_that_the_model_has_lost_comes_with_what_was_written_since_the_last_load() -> None:
     """Between two loads, a column came, or was there, and was taken out of the model: no later load would bring it."""
     later = [replace(run(5), columns=LOST, model_digest="had it"), replace(run(6), columns=LOST)]
-    found = delta(Lake(PAYMENT), [replace(run(4), columns=HELD), *later], 4)
-    rows = found.rows(PAYMENT)
+    found = delta(Lake(ORDER), [replace(run(4), columns=HELD), *later], 4)
+    rows = found.rows(ORDER)
     assert rows is not None
     assert rows.read_all().to_pylist() == [{"version": 1, "lost": 2, "lost before": 3}]
-    assert not found.is_backfill(PAYMENT)
-    assert delta(Lake(PAYMENT), [run(4), *later], 4).is_backfill(PAYMENT)
+    assert not found.is_backfill(ORDER)
+    assert delta(Lake(ORDER), [run(4), *later], 4).is_backfill(ORDER)
 
 
 def test_a_column_that_no_model_of_the_batches_had_stays_away() -> None:
     """What the warehouse has of it is what the lake had when it was last written."""
     later = [replace(run(5), columns=HELD), replace(run(6), columns=HELD)]
-    rows = delta(Lake(PAYMENT), [replace(run(4), columns=HELD, model_digest="had it"), *later], 4).rows(PAYMENT)
+    rows = delta(Lake(ORDER), [replace(run(4), columns=HELD, model_digest="had it"), *later], 4).rows(ORDER)
     assert rows is not None
     assert rows.read_all().to_pylist() == [{"version": 1}]
 
 
 def test_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "tidemark.load"):
-        delta(Lake(PAYMENT), [run(4), run(5)], 4, frozenset(["dim_staff"]))
+        delta(Lake(ORDER), [run(4), run(5)], 4, frozenset([CUSTOMER]))
     (line,) = caplog.messages
-    assert " ".join(line.split()) == "dim_staff is read whole: the warehouse has no rows of it"
+    assert " ".join(line.split()) == "dim_customer is read whole: the warehouse has no rows of it"
