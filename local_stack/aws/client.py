@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess  # nosec B404 # starts the daemon
 import sys
@@ -23,7 +24,7 @@ from tidemark.operations.executions import Notification
 
 from local_stack import isolation
 from local_stack.aws import sdk
-from local_stack.aws.state_dir import LAKE_DIR, LOCK_FILE, LOG_FILE, NOTIFICATIONS_FILE, STACK_FILE
+from local_stack.aws.state_dir import KEEP_WARM, LAKE_DIR, LOCK_FILE, LOG_FILE, NOTIFICATIONS_FILE, STACK_FILE
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
@@ -38,6 +39,7 @@ REPO: Final = Path(__file__).resolve().parents[2]
 _NOT_FOR_THE_DAEMON: Final = ("PG", "TIDEMARK_")
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 20.0
+_KEPT_AT_MOST: Final = 7 * 86_400
 
 
 class LocalStackError(RuntimeError):
@@ -72,19 +74,21 @@ class LocalAws:
         Raises
         ------
         LocalStackError
-            If one is already running there, or the new one ended at once; then with the end of its log.
+            If one is already running there, the environment asks for something that cannot be, or the new one ended at
+            once; then with the end of its log.
         """
         state_dir = state_dir.resolve()
         log = state_dir / LOG_FILE
         log.parent.mkdir(parents=True, exist_ok=True)
         if _is_running(state_dir):
             raise LocalStackError(f"a local stack is already running in {state_dir}; stop it with: tidemark down")
+        options = _options(os.environ.get(KEEP_WARM, ""))
         (state_dir / STACK_FILE).unlink(missing_ok=True)
         isolation.enter()
         outer = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_THE_DAEMON)}
         with log.open("ab") as output:
             daemon = subprocess.Popen(  # noqa: S603 # nosec B603 # our own module, no shell
-                [sys.executable, "-m", "local_stack.aws.server", "--state", str(state_dir)],
+                [sys.executable, "-m", "local_stack.aws.server", "--state", str(state_dir), *options],
                 cwd=REPO,
                 env=outer | isolation.variables(),
                 stdin=subprocess.DEVNULL,
@@ -188,6 +192,15 @@ class LocalAws:
         return [
             Notification(datetime.fromisoformat(line["time"]), line["subject"] or "", line["message"]) for line in lines
         ]
+
+
+def _options(keep_warm: str) -> list[str]:
+    """Make the daemon's options of what the user's environment asks for; nothing where it asks for nothing."""
+    if not keep_warm:
+        return []
+    if not re.fullmatch(r"\d{1,6}", keep_warm) or int(keep_warm) > _KEPT_AT_MOST:
+        raise LocalStackError(f"{KEEP_WARM} is {keep_warm!r}; expected: whole seconds from 0 to {_KEPT_AT_MOST}")
+    return ["--keep-warm", keep_warm]
 
 
 def _is_running(state_dir: Path) -> bool:

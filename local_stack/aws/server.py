@@ -52,8 +52,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _IMPORTS: Final = Path(__file__).with_name("job_imports.py")
-KEEP_WARM: Final = "TIDEMARK_KEEP_WARM_SECONDS"
-"""Environment variable: how long the daemon keeps idle processes for the next job; 0: each job starts its own."""
 
 
 class LocalServer:
@@ -144,7 +142,9 @@ def main(argv: list[str] | None = None) -> None:
     """Serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description="The local AWS of Tidemark; started by LocalAws.start.")
     parser.add_argument("--state", type=Path, required=True, help="directory of this stack")
-    state_dir: Path = parser.parse_args(argv).state.resolve()
+    parser.add_argument("--keep-warm", type=float, default=RunnerSettings.keep_warm_seconds, help="seconds; 0: nothing")
+    given = parser.parse_args(argv)
+    state_dir: Path = given.state.resolve()
     (state_dir / LOG_FILE).parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=state_dir / LOG_FILE, level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -153,8 +153,8 @@ def main(argv: list[str] | None = None) -> None:
         signal.signal(number, lambda *_: end.set())
     stack_file = state_dir / STACK_FILE
     with _locked(state_dir):
-        kept = float(os.environ.get(KEEP_WARM) or RunnerSettings.keep_warm_seconds)
-        server = LocalServer(state_dir, keep_warm_seconds=kept, imports=_IMPORTS if kept else None)
+        imports = _IMPORTS if given.keep_warm else None
+        server = LocalServer(state_dir, keep_warm_seconds=given.keep_warm, imports=imports)
         try:
             server.start()
         except ObjectStoreError as failure:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from local_stack.aws.server import KEEP_WARM
+from local_stack.aws.state_dir import KEEP_WARM
 from tests import servers
 from tests.fuzz.siege import Siege
 

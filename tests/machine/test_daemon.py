@@ -13,6 +13,7 @@ from tidemark.operations.executions import list_executions, start_execution, wai
 
 from local_stack.aws.client import LocalAws, LocalStackError
 from local_stack.aws.provisioning import provision
+from local_stack.aws.state_dir import KEEP_WARM
 from tests.machine.conftest import new_deployment
 from tests.processes import is_alive
 
@@ -79,6 +80,31 @@ def test_the_daemons_life(aws: LocalAws, tmp_path: Path) -> None:
     aws.stop()
     on_disk = [path.read_bytes() for path in aws.state_dir.rglob("*") if path.is_file()]
     assert not [content for content in on_disk if b"hunter2" in content]
+
+
+@pytest.mark.parametrize("kept", ["0", ""])
+def test_jobs_start_cold_if_the_user_says_so(kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept warm has started a job's process; where nothing is, the daemon has."""
+    monkeypatch.setenv(KEEP_WARM, kept)
+    aws = LocalAws.start(tmp_path / "state")
+    try:
+        for job in ("extract", "transform", "load"):
+            (tmp_path / f"{job}.py").write_text("import os\nopen(__file__ + '.parent', 'w').write(str(os.getppid()))")
+        machine = provision(aws, DEPLOYMENT, tmp_path)
+        wait(aws.client("stepfunctions"), start_execution(aws.client("stepfunctions"), machine), timeout=60)
+        parent = int((tmp_path / "extract.py.parent").read_text())
+        assert (parent == aws.pid) is (kept == "0")
+    finally:
+        aws.stop()
+
+
+@pytest.mark.parametrize("kept", ["warm", "-1", "1.5", "604801", "nan"])
+def test_a_time_that_cannot_be_is_refused_by_name(kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEEP_WARM, kept)
+    with pytest.raises(
+        LocalStackError, match=rf"^TIDEMARK_KEEP_WARM_SECONDS is '{kept}'; expected: whole seconds from"
+    ):
+        LocalAws.start(tmp_path / "state")
 
 
 def test_a_stale_stack_file_is_not_believed(tmp_path: Path) -> None:
