@@ -11,12 +11,11 @@ import functools
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tidemark.base.database_url import Credentials
 from tidemark.jobs.definitions import STEPS
 from tidemark.jobs.deployment import Deployment
-from tidemark.lake.reader import LakeReader
 from tidemark.landing.area import Landing
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
@@ -28,6 +27,9 @@ from local_stack import isolation
 from local_stack.aws.client import LocalAws, LocalStackError
 from local_stack.databases import DatabaseRef
 from local_stack.postgres.server import EmbeddedPostgres
+
+if TYPE_CHECKING:
+    from tidemark.lake.reader import LakeReader
 
 RECORD_FILE: Final = "tidemark.json"
 
@@ -147,7 +149,7 @@ class Stack:
     @property
     def lake(self) -> LakeReader:
         """The lake."""
-        return LakeReader(self.model, self.deployment.processed_uri)
+        return self.pipeline.lake
 
     @property
     def source(self) -> Credentials:

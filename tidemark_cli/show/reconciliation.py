@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.markup import escape
 from rich.table import Table
-from tidemark.operations.reconcile import Reconciliation, TableCounts
 
 from tidemark_cli.show.layout import moment, table
+
+if TYPE_CHECKING:
+    from tidemark.operations.reconcile import Reconciliation, TableCounts
 
 
 def reconciliation(found: Reconciliation) -> Table:

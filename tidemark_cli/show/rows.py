@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import RenderableType
 from rich.markup import escape
-from tidemark.operations.compare_rows import Difference
 
 from tidemark_cli.show.layout import table
+
+if TYPE_CHECKING:
+    from tidemark.operations.compare_rows import Difference
 
 _MOST: Final = 50
 

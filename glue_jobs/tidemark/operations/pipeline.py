@@ -15,10 +15,8 @@ from tidemark.base.credentials import Credentials, from_secret
 from tidemark.base.errors import TidemarkError
 from tidemark.jobs.definitions import STEPS
 from tidemark.jobs.deployment import Deployment
-from tidemark.lake.reader import LakeReader
 from tidemark.landing.area import Landing
 from tidemark.model.loader import load_model
-from tidemark.warehouse.kinds import open_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from types_boto3_glue import GlueClient
     from types_boto3_stepfunctions import SFNClient
 
+    from tidemark.lake.reader import LakeReader
     from tidemark.model.definition import Model
     from tidemark.operations.executions import Execution, Notification
     from tidemark.warehouse.protocol import Warehouse
@@ -78,6 +77,9 @@ class Pipeline:
     @property
     def lake(self) -> LakeReader:
         """The lake."""
+        # A second of Python that a tick with nothing to do has no use for.
+        from tidemark.lake.reader import LakeReader  # noqa: PLC0415
+
         return LakeReader(self.model, self.deployment.processed_uri)
 
     @property
@@ -88,6 +90,8 @@ class Pipeline:
     @property
     def warehouse(self) -> Warehouse:
         """The warehouse, with what the jobs write it with."""
+        from tidemark.warehouse.kinds import open_warehouse  # noqa: PLC0415 - as for the lake
+
         credentials = self._credentials("warehouse", self.deployment.warehouse_secret)
         return open_warehouse(self.deployment.warehouse_kind, self.model, credentials)
 

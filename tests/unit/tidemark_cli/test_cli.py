@@ -109,15 +109,23 @@ class TestUsage:
         assert f"Example: tidemark {command}" in plain(result.output)
         assert "--state" in result.output
 
-    def test_help_loads_nothing_that_it_does_not_need(self) -> None:
-        text = (
-            "import sys; sys.argv = ['tidemark', '--help']\n"
-            "from tidemark_cli.main import main\n"
-            "try: main()\n"
-            "except SystemExit: pass\n"
-            "heavy = {'boto3', 'moto', 'pyarrow', 'pyiceberg', 'pandas', 'pydantic', 'psycopg', 'pyspark', 'requests'}\n"
-            "print('loaded:', sorted(heavy & sys.modules.keys()))\n"
-        )
+    @pytest.mark.parametrize(
+        ("doing", "heavy"),
+        [
+            (
+                "sys.argv = ['tidemark', '--help']\nfrom tidemark_cli.main import main\n"
+                "try: main()\nexcept SystemExit: pass",
+                {"boto3", "moto", "pyarrow", "pyiceberg", "pandas", "pydantic", "psycopg", "pyspark", "requests"},
+            ),
+            (
+                "import local_stack.stack, tidemark.operations.tick, tidemark_cli.pipeline_commands, tidemark_cli.show",
+                {"moto", "numpy", "pandas", "pyarrow", "pyiceberg", "pyspark"},
+            ),
+        ],
+        ids=["help", "a tick with nothing to do"],
+    )
+    def test_nothing_is_loaded_that_is_not_needed(self, doing: str, heavy: set[str]) -> None:
+        text = f"import sys\n{doing}\nprint('loaded:', sorted({heavy!r} & sys.modules.keys()))\n"
         done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)  # noqa: S603 - the text above
         assert done.stdout.endswith("loaded: []\n")
 
