@@ -34,6 +34,8 @@ _WATCH_SECONDS: Final = 1.0
 # near a well-known port. Some parts find each other by the distance, whatever the names say.
 _PARTS: Final = ("s3", "filer", "volume", "master", "admin")
 _TO_GRPC: Final = 10_000
+# Where it says how many requests and bytes it has seen: the benchmarks look for this option in its command line.
+METRICS_PORT: Final = "-metricsPort"
 _OPTIONS: Final = (
     # -ip too: by it the parts call each other, and it would be the machine's own address.
     *(f"-ip={_HOST}", f"-ip.bind={_HOST}"),
@@ -163,6 +165,7 @@ def _free_ports() -> dict[str, int]:
                 with contextlib.suppress(OSError, OverflowError):  # the other is taken, or above the last one
                     held.enter_context(_bound(port + _TO_GRPC))
                     found |= {f"-{part}.port": port, f"-{part}.port.grpc": port + _TO_GRPC}
+        found[METRICS_PORT] = held.enter_context(_bound(0)).getsockname()[1]
     return found
 
 

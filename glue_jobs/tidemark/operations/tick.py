@@ -6,11 +6,14 @@ the lake's ledger; a tick that failed says which step, why, and where its log is
 
 from __future__ import annotations
 
+import importlib
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from tidemark.jobs.definitions import STEPS
 from tidemark.lake.batches import AppliedBatch, TableChange
 from tidemark.landing.manifest import Manifest
 from tidemark.operations.executions import Execution, Notification, StateRun, start_execution, wait
@@ -90,7 +93,7 @@ def run_tick(
     given |= {"accept_deletes": accept_deletes} if accept_deletes else {}
     before = len(pipeline.notifications())
     arn = start_execution(pipeline.states, pipeline.machine, given)
-    execution = wait(pipeline.states, arn, on_progress)
+    execution = wait(pipeline.states, arn, _Watcher(on_progress))
     told = tuple(pipeline.notifications()[before:])
     if execution.status != "SUCCEEDED":
         return Tick(execution=execution, notifications=told, log=pipeline.log_of(execution))
@@ -100,6 +103,20 @@ def run_tick(
     landed = latest if latest is not None and latest.execution == execution.name else None
     batches = tuple(applied for applied in pipeline.lake.batches() if applied.execution == execution.name)
     return Tick(execution=execution, manifest=landed, batches=batches, notifications=told)
+
+
+class _Watcher:
+    """Passes progress on, and loads what reads the lake while the lake is being written: it takes a second or two."""
+
+    def __init__(self, on_progress: Callable[[Execution], None] | None) -> None:
+        self._on_progress = on_progress
+        self._loads = threading.Thread(target=importlib.import_module, args=("tidemark.lake.reader",), daemon=True)
+
+    def __call__(self, execution: Execution) -> None:
+        if self._loads.ident is None and any(state.name == STEPS["transform"] for state in execution.states):
+            self._loads.start()
+        if self._on_progress:
+            self._on_progress(execution)
 
 
 def worked(execution: Execution) -> tuple[StateRun, ...]:
