@@ -99,11 +99,8 @@ def spark_submit_args(settings: RunnerSettings) -> str:
         # Nobody looks at a web page that is not there: so nothing is kept up to date for it.
         "spark.ui.liveUpdate.period": "-1",
         "spark.sql.ui.explainMode": "simple",
-        # A few thousand rows on two cores: generating and compiling code for them costs more than it saves.
         "spark.sql.shuffle.partitions": cores,
         "spark.sql.adaptive.enabled": "false",
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         # Nor does it pay to ask first which files a merge will meet.
         "spark.sql.optimizer.runtime.rowLevelOperationGroupFilter.enabled": "false",
         "spark.driver.host": "127.0.0.1",

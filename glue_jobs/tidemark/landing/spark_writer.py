@@ -11,6 +11,7 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
 from tidemark.base import storage
+from tidemark.base.spark import fit_to
 from tidemark.landing import files
 from tidemark.source import readers
 from tidemark.source.reading import reading_failed
@@ -36,6 +37,7 @@ def land_many(
     SourceError
         If a reader failed.
     """
+    fit_to(spark, max(read.expected_rows for read in reads))
     if snapshot.credentials.ca_file:
         # To the executors' working directories: there, as here, the driver finds it by its name.
         spark.sparkContext.addFile(snapshot.credentials.ca_file)

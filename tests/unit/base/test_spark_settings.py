@@ -50,11 +50,15 @@ def test_the_load_imports_no_spark() -> None:
     assert run.returncode == 0
 
 
-def test_few_rows_are_shuffled_into_one_part_and_many_into_as_many_as_configured(spark: SparkSession) -> None:
+def test_many_rows_are_worth_several_tasks_and_compiled_code(spark: SparkSession) -> None:
     configured = spark.sparkContext.getConf().get("spark.sql.shuffle.partitions")
     for rows, partitions in ((0, "1"), (50_000, "1"), (50_001, configured), (10**9, configured), (1, "1")):
         fit_to(spark, rows)
         assert spark.conf.get("spark.sql.shuffle.partitions") == partitions
+        compiled = str(rows > 50_000).lower()
+        assert spark.conf.get("spark.sql.codegen.wholeStage") == compiled
+        plan = spark.range(3).selectExpr("id + 1 AS n")._jdf.queryExecution().executedPlan().toString()
+        assert ("*(1)" in plan) is (rows > 50_000), plan
 
 
 def test_java_is_asked_once_for_a_class_and_for_each_of_its_methods() -> None:
