@@ -8,19 +8,21 @@ guessed.
 from __future__ import annotations
 
 import logging
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import psycopg
 from psycopg import errors as pg_errors
 
 from tidemark.base.errors import SourceError
+from tidemark.base.sessions import open_session
 from tidemark.source.cut import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import psycopg
-
+    from tidemark.base.credentials import Credentials
     from tidemark.source.cut import Cut
 
 _log = logging.getLogger("tidemark.extract")
@@ -121,6 +123,17 @@ def ask(connection: psycopg.Connection[Any]) -> Server:
             ", ".join(unknown),
         )
     return Server(identity, standby, lsn, flushed is not None)
+
+
+def ask_to_flush(credentials: Credentials, application: str) -> None:
+    """Have a primary's log written to disk, by an empty transaction's end; nothing if that cannot be.
+
+    What others have logged in transactions that still go on stays in memory until somebody commits, or for some 15
+    seconds. A role that can only read may take a transaction id, and write nothing: the commit is logged behind all
+    that, and the log writer writes it at once.
+    """
+    with suppress(psycopg.Error), closing(open_session(credentials, application).connection) as connection:
+        connection.execute("SELECT pg_catalog.pg_current_xact_id()")
 
 
 def refuse_too_many_locks(connection: psycopg.Connection[Any], tables: Sequence[tuple[str, str]]) -> None:

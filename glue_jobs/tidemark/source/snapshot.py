@@ -42,6 +42,8 @@ LOCK_PATIENCE_SECONDS = 30.0
 LOCK_PAUSE_SECONDS = 0.3
 STATEMENT_TIMEOUT = "10min"
 LSN_WAIT_SECONDS = 30.0
+# A commit that does not wait for the disk is there after this, for the server's log writer comes every 200 ms.
+LOG_WRITER_SECONDS = 0.3
 MAX_SEEN = 5000
 _SHOWN_KEY = 60
 _log = logging.getLogger("tidemark.extract")
@@ -140,10 +142,13 @@ class SourceSnapshot:
         SourceError
             If that takes longer than :data:`LSN_WAIT_SECONDS`.
         """
-        deadline = time.monotonic() + LSN_WAIT_SECONDS
-        lsn = self.cut.lsn
+        began, asked, lsn = time.monotonic(), False, self.cut.lsn
         while lsn is not None and not self.server.is_flushed(self.connection, lsn):
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > LOG_WRITER_SECONDS and not asked:
+                server.ask_to_flush(self.credentials, self.readers)
+                asked = True
+            if waited > LSN_WAIT_SECONDS:
                 raise SourceError(
                     f"source {self.credentials.place} has not written its log up to {lsn} to disk",
                     expected=f"within {LSN_WAIT_SECONDS:.0f} s",

@@ -414,6 +414,17 @@ def test_few_rows_are_read_without_spark(shop: Harness, monkeypatch: pytest.Monk
     assert manifest.tables["country"].rows == 2
 
 
+def test_a_quiet_source_is_asked_to_write_its_log(shop: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a transaction that goes on has logged is in the cut's log; by itself the server is in no hurry with it."""
+    monkeypatch.setattr(snapshot, "LSN_WAIT_SECONDS", 5.0)
+    for order in (4001, 4002, 4003):
+        shop.execute(INSERT.format(order))
+        with shop.source.connect() as clerk:
+            clerk.execute(INSERT.format(4999).encode())
+            shop.must_extract()
+            clerk.rollback()
+
+
 def test_of_two_extracts_that_race_one_commits_and_the_next_tick_reads_on(
     shop: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
