@@ -19,21 +19,14 @@ from rich.console import Console
 from rich.table import Table
 from tidemark.operations.tick import run_tick
 
+from benchmarks.measure import yardstick
+from benchmarks.store import traffic
 from local_stack import lifecycle
 from local_stack.lifecycle import UpOptions
 from local_stack.simulator.day import BusinessDay
 
 if TYPE_CHECKING:
     from local_stack.stack import Stack
-
-
-def yardstick() -> float:
-    """Seconds that a fixed computation takes here and now."""
-    begin = time.perf_counter()
-    total = 0
-    for number in range(5_000_000):
-        total += number * number % 7
-    return time.perf_counter() - begin
 
 
 def change_sixty_rows(stack: Stack, seed: int) -> None:
@@ -68,13 +61,14 @@ class Measured:
 
     def tick(self, name: str) -> None:
         """Run a tick, and add its row."""
-        before, begin = cpu_seconds(self._daemon), time.perf_counter()
+        before, asked, begin = cpu_seconds(self._daemon), traffic(self._daemon.pid), time.perf_counter()
         tick = run_tick(self._stack.pipeline)
         seconds, spent = time.perf_counter() - begin, cpu_seconds(self._daemon)
         spent.subtract(before)
+        asked = traffic(self._daemon.pid).since(asked)
         kinds = ", ".join(f"{kind} {spent[kind]:.1f}" for kind in ("java", "python", "daemon", "weed"))
         steps = ", ".join(f"{state.name} {state.seconds:.1f}" for state in tick.execution.states if state.seconds >= 1)
-        self._table.add_row(name, f"{seconds:.1f}", f"{sum(spent.values()):.1f}", kinds, steps)
+        self._table.add_row(name, f"{seconds:.1f}", f"{sum(spent.values()):.1f}", kinds, steps, f"{asked.requests}")
 
 
 def main() -> None:
@@ -83,7 +77,7 @@ def main() -> None:
     parser.add_argument("--warm", type=int, default=6, help="ticks of about 60 rows (default 6)")
     given = parser.parse_args()
     title = f"Ticks of totesys; yardstick {yardstick():.2f} seconds"
-    table = Table("tick", "seconds", "CPU-seconds", "of these", "steps (seconds)", title=title)
+    table = Table("tick", "seconds", "CPU-seconds", "of these", "steps (seconds)", "S3 requests", title=title)
     with tempfile.TemporaryDirectory() as folder:
         state_dir = Path(folder) / "state"
         stack = lifecycle.up(state_dir, UpOptions(), lambda _: None)

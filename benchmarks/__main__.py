@@ -1,0 +1,120 @@
+"""Tidemark beside its peers: ``.venv/bin/python -m benchmarks [--rows 100000,1000000] [--page docs/performance.md]``.
+
+Every tool brings the same table into a warehouse of its own, one after the other, work by work: the first load, 50
+scattered updates (three times), nothing, 60,000 updates. Source and warehouses have servers of their own on this
+machine. Takes a quarter of an hour for a million rows, on an otherwise idle machine; prints each run as it ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from benchmarks import orders, page
+from benchmarks.contestants import Bench, Contestant, PeerRun, Tidemark
+from benchmarks.measure import yardstick
+from benchmarks.page import Run
+from benchmarks.peers import PEERS
+from local_stack.postgres.directory import ServerDirectory
+from local_stack.postgres.process import Postmaster
+from local_stack.postgres.server import EmbeddedPostgres
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from local_stack.postgres.server import Credentials
+
+_SETTINGS: Final[dict[str, str | int]] = {"shared_buffers": "1GB", "max_wal_size": "4GB"}
+# What is done, how many rows are changed before, and how often. Whatever is warm is warm from the third run on.
+_WORKS: Final = (("first load", 0, 1), ("50 updates", 50, 3), ("nothing changed", 0, 2), ("60,000 updates", 60_000, 1))
+
+
+def main() -> int:
+    """Measure, print, and write the page if one is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", default="100000,1000000", help="sizes of the table, separated by commas")
+    parser.add_argument("--without", default="", help="tools that are left out, separated by commas")
+    parser.add_argument("--page", type=Path, help="write the page of results there")
+    given = parser.parse_args()
+    # What was started is stopped again.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    sizes = [int(size) for size in given.rows.split(",")]
+    _say(f"yardstick {yardstick():.2f} seconds")
+    runs = [run for size in sizes for run in _of_size(size, set(given.without.split(",")))]
+    text = page.markdown(runs, shlex.join([".venv/bin/python", "-m", "benchmarks", *sys.argv[1:]]), yardstick())
+    if given.page:
+        given.page.write_text(text, encoding="utf-8")
+    _say(text)
+    return 0
+
+
+def _of_size(rows: int, without: set[str]) -> list[Run]:
+    """Let every tool do every work on a table of so many rows."""
+    with ExitStack() as undo:
+        folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="tidemark-benchmark-")))
+        source, source_id = _server(folder / "source", undo)
+        target, target_id = _server(folder / "target", undo)
+        bench = source.create_database("orders")
+        with bench.connect() as connection:
+            orders.create(connection, rows)
+
+        def at(name: str) -> Bench:
+            place = folder / name
+            place.mkdir()
+            return Bench(
+                folder=place, source=bench, target=target.create_database(name), servers=(source_id, target_id)
+            )
+
+        tools: list[Contestant] = [Tidemark(at("warm"), cold=False), Tidemark(at("cold"), cold=True)]
+        tools += [PeerRun(peer, at(peer.name.lower())) for peer in PEERS]
+        tools = [tool for tool in tools if tool.name not in without]
+        for tool in tools:
+            undo.callback(tool.remove)
+            tool.prepare()
+        return _alternating(rows, tools, bench)
+
+
+def _server(folder: Path, undo: ExitStack) -> tuple[EmbeddedPostgres, int]:
+    server = EmbeddedPostgres.start(folder, settings=_SETTINGS)
+    undo.callback(server.destroy)
+    process = Postmaster(ServerDirectory(folder)).pid()
+    return server, process or 0
+
+
+def _alternating(rows: int, tools: Sequence[Contestant], source: Credentials) -> list[Run]:
+    runs: list[Run] = []
+    for work, changed, times in _WORKS:
+        for _ in range(times):
+            if changed:
+                with source.connect() as connection:
+                    orders.change(connection, changed)
+            for tool in tools:
+                runs.append(Run(rows=rows, work=work, tool=tool.name, keeps=tool.keeps, cost=tool.run()))
+                _say(runs[-1].line())
+        if work == _WORKS[0][0]:
+            _check(rows, tools)
+    return runs
+
+
+def _check(rows: int, tools: Sequence[Contestant]) -> None:
+    """Refuse to compare a tool that has not brought all rows."""
+    for tool in tools:
+        with tool.target.connect() as connection:
+            found = orders.count(connection, tool.table)
+        if found != rows:
+            raise SystemExit(f"{tool.name} has brought {found} rows of {rows}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
