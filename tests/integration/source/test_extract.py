@@ -420,9 +420,10 @@ def test_a_quiet_source_is_asked_to_write_its_log(shop: Harness, monkeypatch: py
     for order in (4001, 4002, 4003):
         shop.execute(INSERT.format(order))
         with shop.source.connect() as clerk:
+            clerk.execute(b"BEGIN")
             clerk.execute(INSERT.format(4999).encode())
             shop.must_extract()
-            clerk.rollback()
+            clerk.execute(b"ROLLBACK")
 
 
 def test_of_two_extracts_that_race_one_commits_and_the_next_tick_reads_on(
