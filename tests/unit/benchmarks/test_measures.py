@@ -13,7 +13,7 @@ import pytest
 from benchmarks import page
 from benchmarks.measure import CommandFailedError, Cost, measure
 from benchmarks.page import Run
-from benchmarks.store import Traffic, traffic
+from benchmarks.store import traffic
 from local_stack.aws import sdk
 from local_stack.aws.object_store import ObjectStore, program
 
