@@ -39,7 +39,6 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
         If the process does not know its AWS region.
     """
     settings = {
-        **_FEW_ROWS,  # until fit_to knows better
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",
         # A model's text is text: without this, ${env:HOME} in a description or in SQL would become the variable's
@@ -85,7 +84,7 @@ def spark_session(name: str, processed_uri: str | None = None) -> SparkSession:
     from pyspark.sql import SparkSession  # noqa: PLC0415 - takes a second that the load does not need
 
     builder = SparkSession.builder.appName(name)
-    for key, value in spark_settings(processed_uri).items():
+    for key, value in (_FEW_ROWS | spark_settings(processed_uri)).items():  # few, until fit_to knows better
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
