@@ -80,7 +80,7 @@ def markdown(runs: Sequence[Run], command: str, yardstick: float) -> str:
 
 def _table(runs: Sequence[Run]) -> str:
     tools = list(dict.fromkeys(run.tool for run in runs))
-    text = _row("Work", *(f"{tool}" for tool in tools)) + _row(*["---"] * (len(tools) + 1))
+    text = _row("Work", *tools) + _row(*["---"] * (len(tools) + 1))
     for work in dict.fromkeys(run.work for run in runs):
         found = {run.tool: run.cost for run in runs if run.work == work}
         text += _row(work, *(_cell(found[tool], found.get(_OURS)) for tool in tools))
