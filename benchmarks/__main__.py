@@ -21,8 +21,6 @@ from benchmarks.contestants import Bench, Contestant, PeerRun, Tidemark
 from benchmarks.measure import yardstick
 from benchmarks.page import Run
 from benchmarks.peers import PEERS
-from local_stack.postgres.directory import ServerDirectory
-from local_stack.postgres.process import Postmaster
 from local_stack.postgres.server import EmbeddedPostgres
 
 if TYPE_CHECKING:
@@ -58,8 +56,8 @@ def _of_size(rows: int, without: set[str]) -> list[Run]:
     """Let every tool do every work on a table of so many rows."""
     with ExitStack() as undo:
         folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="tidemark-benchmark-")))
-        source, source_id = _server(folder / "source", undo)
-        target, target_id = _server(folder / "target", undo)
+        source, target = (_server(folder / name, undo) for name in ("source", "target"))
+        servers = tuple(server.pid for server in (source, target) if server.pid is not None)
         bench = source.create_database("orders")
         with bench.connect() as connection:
             orders.create(connection, rows)
@@ -67,9 +65,7 @@ def _of_size(rows: int, without: set[str]) -> list[Run]:
         def at(name: str) -> Bench:
             place = folder / name
             place.mkdir()
-            return Bench(
-                folder=place, source=bench, target=target.create_database(name), servers=(source_id, target_id)
-            )
+            return Bench(folder=place, source=bench, target=target.create_database(name), servers=servers)
 
         tools: list[Contestant] = [Tidemark(at("warm"), cold=False), Tidemark(at("cold"), cold=True)]
         tools += [PeerRun(peer, at(peer.name.lower())) for peer in PEERS]
@@ -80,11 +76,10 @@ def _of_size(rows: int, without: set[str]) -> list[Run]:
         return _alternating(rows, tools, bench)
 
 
-def _server(folder: Path, undo: ExitStack) -> tuple[EmbeddedPostgres, int]:
+def _server(folder: Path, undo: ExitStack) -> EmbeddedPostgres:
     server = EmbeddedPostgres.start(folder, settings=_SETTINGS)
     undo.callback(server.destroy)
-    process = Postmaster(ServerDirectory(folder)).pid()
-    return server, process or 0
+    return server
 
 
 def _alternating(rows: int, tools: Sequence[Contestant], source: Credentials) -> list[Run]:

@@ -34,7 +34,7 @@ class Bench:
     folder: Path
     source: Credentials
     target: Credentials
-    servers: tuple[int, int]
+    servers: tuple[int, ...]
 
     @property
     def environment(self) -> Mapping[str, str]:

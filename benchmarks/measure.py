@@ -10,6 +10,7 @@ import resource
 import subprocess  # nosec B404 # runs what is measured
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -107,14 +108,21 @@ def _trees(roots: Iterable[int]) -> Iterator[psutil.Process]:
             yield from (process, *process.children(recursive=True))
 
 
+def cpu_seconds(root: int) -> Counter[str]:
+    """CPU-seconds so far of a process and all that it started, by kind; of ended processes as far as waited for."""
+    found: Counter[str] = Counter()
+    for process in _trees([root]):
+        with suppress(psutil.NoSuchProcess):
+            name, times = process.name(), process.cpu_times()
+            kind = name if name in ("java", "weed") else "daemon" if process.pid == root else "python"
+            found[kind] += times.user + times.system
+            found["python"] += times.children_user + times.children_system
+    return found
+
+
 def _cpu(roots: Iterable[int]) -> float:
     """CPU-seconds of processes that wait for all of their children."""
-    total = 0.0
-    for process in _trees(roots):
-        with suppress(psutil.NoSuchProcess):
-            times = process.cpu_times()
-            total += times.user + times.system + times.children_user + times.children_system
-    return total
+    return sum(sum(cpu_seconds(root).values()) for root in roots)
 
 
 class _Sampler:

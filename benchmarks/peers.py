@@ -59,6 +59,7 @@ def environment(source: Credentials, target: Credentials, home: Path) -> Mapping
 
 
 def _url(database: Credentials) -> str:
+    # Not Credentials.uri: it has options that only libpq knows, and these tools have other drivers.
     password = database.password.get_secret_value()
     return (
         f"postgresql://{database.username}:{password}@{database.host}:{database.port}/{database.dbname}?sslmode=disable"

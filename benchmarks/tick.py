@@ -10,16 +10,14 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.table import Table
 from tidemark.operations.tick import run_tick
 
-from benchmarks.measure import yardstick
+from benchmarks.measure import cpu_seconds, yardstick
 from benchmarks.store import traffic
 from local_stack import lifecycle
 from local_stack.lifecycle import UpOptions
@@ -38,34 +36,20 @@ def change_sixty_rows(stack: Stack, seed: int) -> None:
         day.silent_update("sales_order")
 
 
-def cpu_seconds(daemon: psutil.Process) -> Counter[str]:
-    """CPU-seconds so far of the local AWS and all that it started, by kind; of ended processes as far as waited for."""
-    found: Counter[str] = Counter()
-    for process in (daemon, *daemon.children(recursive=True)):
-        try:
-            name, times = process.name(), process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        kind = name if name in ("java", "weed") else "daemon" if process == daemon else "python"
-        found[kind] += times.user + times.system
-        found["python"] += times.children_user + times.children_system
-    return found
-
-
 class Measured:
     """Ticks of one stack, each a row of the table."""
 
     def __init__(self, stack: Stack, table: Table) -> None:
         self._stack, self._table = stack, table
-        self._daemon = psutil.Process(stack.aws.pid)
+        self._daemon = stack.aws.pid
 
     def tick(self, name: str) -> None:
         """Run a tick, and add its row."""
-        before, asked, begin = cpu_seconds(self._daemon), traffic(self._daemon.pid), time.perf_counter()
+        before, asked, begin = cpu_seconds(self._daemon), traffic(self._daemon), time.perf_counter()
         tick = run_tick(self._stack.pipeline)
         seconds, spent = time.perf_counter() - begin, cpu_seconds(self._daemon)
         spent.subtract(before)
-        asked = traffic(self._daemon.pid).since(asked)
+        asked = traffic(self._daemon).since(asked)
         kinds = ", ".join(f"{kind} {spent[kind]:.1f}" for kind in ("java", "python", "daemon", "weed"))
         steps = ", ".join(f"{state.name} {state.seconds:.1f}" for state in tick.execution.states if state.seconds >= 1)
         self._table.add_row(name, f"{seconds:.1f}", f"{sum(spent.values()):.1f}", kinds, steps, f"{asked.requests}")

@@ -104,7 +104,12 @@ class EmbeddedPostgres:
     @property
     def running(self) -> bool:
         """Whether this area's own postmaster lives."""
-        return self._postmaster.pid() is not None
+        return self.pid is not None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of this area's own postmaster; None if it does not live."""
+        return self._postmaster.pid()
 
     @property
     def server(self) -> Server:

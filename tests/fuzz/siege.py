@@ -32,11 +32,12 @@ from tests.fuzz.oracle import Oracle
 from tests.fuzz.sabotage import terminator
 from tests.fuzz.shop import grow
 from tests.fuzz.source_work import SourceWork
+from tests.shop import SHOP_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SHOP: Final = Path(__file__).parents[1] / "integration" / "shop"
+SHOP: Final = SHOP_MODEL
 SETTINGS: Final[dict[str, str | int]] = {"synchronous_commit": "off", "wal_writer_delay": "10s"}
 _BEFORE_THE_CUT: Final = ("", "Begin", "ReadInput", "ExtractSource")
 _JOBS: Final = ("extract", "transform", "load")

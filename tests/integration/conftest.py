@@ -34,11 +34,12 @@ from tidemark.warehouse.protocol import Warehouse
 
 from local_stack.postgres.server import Credentials as Database
 from local_stack.postgres.server import EmbeddedPostgres
+from tests.shop import SHOP_MODEL
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-SHOP = Path(__file__).with_name("shop")
+SHOP = SHOP_MODEL
 PROCESSED = "s3://lake/processed"
 _numbers = count(1)
 

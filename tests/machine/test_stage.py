@@ -16,11 +16,12 @@ from typer.testing import CliRunner
 
 from local_stack import isolation
 from tests.machine.conftest import SUCCEEDS, Pipeline
+from tests.shop import SHOP_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODEL = Path(__file__).parents[1] / "integration" / "shop"
+MODEL = SHOP_MODEL
 FAILS = "raise SystemExit('the source is closed today')"
 
 

@@ -126,8 +126,8 @@ def fit_to(spark: SparkSession, rows: int) -> None:
     # As it was configured, not as it was set here before; getConf() would copy all settings, one call of Java each.
     context: Any = spark.sparkContext._jsc  # noqa: SLF001
     configured = context.sc().conf().get(_SHUFFLE_PARTITIONS, "200")
-    # Tasks are not free: a few thousand rows in several parts take longer, and leave several files.
     few = rows <= _FEW
+    # Tasks are not free: a few thousand rows in several parts take longer, and leave several files.
     spark.conf.set(_SHUFFLE_PARTITIONS, "1" if few else configured)
     for name, value in (_FEW_ROWS if few else _MANY_ROWS).items():
         spark.conf.set(name, value)

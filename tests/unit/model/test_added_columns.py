@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,9 @@ from tidemark.model import added_columns, names
 from tidemark.model.definition import Fact
 from tidemark.model.loader import load_model
 
-MODEL = load_model(str(Path(__file__).resolve().parents[2] / "integration" / "shop"))
+from tests.shop import SHOP_MODEL
+
+MODEL = load_model(str(SHOP_MODEL))
 
 
 def test_present_rows_are_the_same_to_pyiceberg() -> None:

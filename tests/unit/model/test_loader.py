@@ -15,7 +15,9 @@ from tidemark.base.errors import ModelError
 from tidemark.model.definition import Model
 from tidemark.model.loader import load_model
 
-SHOP = Path(__file__).resolve().parents[2] / "integration" / "shop"
+from tests.shop import SHOP_MODEL
+
+SHOP = SHOP_MODEL
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ from tidemark.model.loader import load_model
 from tidemark.operations import data_dictionary
 from typer.testing import CliRunner
 
+from tests.shop import SHOP_MODEL
 from tidemark_cli.main import app
 
-SHOP = Path(__file__).resolve().parents[2] / "integration" / "shop"
+SHOP = SHOP_MODEL
 
 
 def run(*arguments: str | Path) -> Any:

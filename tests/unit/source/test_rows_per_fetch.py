@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +13,9 @@ from tidemark.source.few_rows import is_of_few
 from tidemark.source.queries import PlannedRead
 from tidemark.source.reading import FETCH_BYTES, MOST_ROWS, rows_per_fetch
 
-MODEL = Path(__file__).parents[2] / "integration" / "shop"
+from tests.shop import SHOP_MODEL
+
+MODEL = SHOP_MODEL
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ from local_stack.postgres.server import EmbeddedPostgres
 from local_stack.simulator.day import SimulationError
 from local_stack.stack import Record, Stack, deployment, failed_log
 from local_stack.writer import open_writer
+from tests.shop import SHOP_MODEL
 from tidemark_cli import errors as complaints
 from tidemark_cli import main as cli
 from tidemark_cli import show, stack_commands
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MODEL = load_model(str(lifecycle.DEFAULT_MODEL))
-SHOP = load_model(str(Path(__file__).parents[2] / "integration" / "shop"))
+SHOP = load_model(str(SHOP_MODEL))
 DEPLOYMENT = deployment("totesys", "/model", "parquet")
 COMMANDS = ("up", "tick", "simulate", "history", "reconcile", "status", "down", "demo")
 SECRET = "hunter2-äöü"

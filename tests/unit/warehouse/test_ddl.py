@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,7 +12,9 @@ from tidemark.model.loader import load_model
 from tidemark.model.types import PgType, star_type
 from tidemark.warehouse.postgres import ddl
 
-SHOP = load_model(str(Path(__file__).resolve().parents[2] / "integration" / "shop"))
+from tests.shop import SHOP_MODEL
+
+SHOP = load_model(str(SHOP_MODEL))
 
 
 def column(name: str, kind: str, *, nullable: bool = True) -> Column:
@@ -99,7 +100,7 @@ def test_null_is_let_in_where_the_model_lets_it_in_or_gave_the_column_up() -> No
 
 
 def test_the_digest_follows_every_word_of_the_model() -> None:
-    same = load_model(str(Path(__file__).resolve().parents[2] / "integration" / "shop"))
+    same = load_model(str(SHOP_MODEL))
     assert ddl.digest(SHOP) == ddl.digest(same)
     fact = SHOP.facts["fact_order"]
     changed = replace(fact, columns=(*fact.columns[:-1], replace(fact.columns[-1], description="another")))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
@@ -14,7 +13,9 @@ from tidemark.lake.reader import LakeReader
 from tidemark.model.loader import load_model
 from tidemark.warehouse.delta import StarDelta, reasons_to_read_whole
 
-MODEL = load_model(str(Path(__file__).resolve().parents[2] / "integration" / "shop"))
+from tests.shop import SHOP_MODEL
+
+MODEL = load_model(str(SHOP_MODEL))
 ORDER, CUSTOMER = "fact_order", "dim_customer"
 
 
