@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tidemark.base.errors import LandingError
 from tidemark.base.metrics import ROWS_CHANGED, ROWS_QUARANTINED, Metrics
-from tidemark.base.spark import fit_to, spark_session
+from tidemark.base.spark import spark_session
 from tidemark.lake import mirror
 from tidemark.lake.batches import BEFORE_FIRST, AppliedBatch
 from tidemark.lake.commit import commit_batch, present_snapshots
@@ -72,7 +72,7 @@ def transform(model: Model, landing: Landing, processed_uri: str, execution: str
 
 
 def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, metrics: Metrics) -> AppliedBatch:
-    fit_to(lake.spark, max((entry.count for entry in manifest.tables.values()), default=0))
+    lake.expect(max((entry.rows for entry in manifest.tables.values()), default=0))
     filled = FilledThrough(last)
     model_changed = last.model_digest != lake.model.digest
     if model_changed:

@@ -1,113 +1,118 @@
 """Few rows into a table's files, by Arrow: what a MERGE does, without a Spark job.
 
-Promises: the same outcome as :func:`tidemark.lake.merge.merge_into` by Spark; files in which no key is met stay as they
-are. A table too large for that is not touched, and left to Spark.
+Promises: the same outcome as :func:`tidemark.lake.merge.merge_into` by Spark. What is written follows the change: a
+large file stays, and a delete file takes rows from it; small files are written again, and few of them stay small.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemark.base import storage
-from tidemark.lake.data_file import conform, rows_of
+from tidemark.lake.data_file import conform
+from tidemark.lake.iceberg import MOST_FILES, Taken
+from tidemark.lake.lookup import read_crowd
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from tidemark.lake.iceberg import DataFile, IcebergTable
+    from tidemark.lake.iceberg import IcebergTable
+    from tidemark.lake.lookup import Part, Parts
 
-# What is read of a table at most, to be written again: its rows, its files' bytes, and the memory that these take.
-MOST_ROWS: Final = 50_000
-_MOST_BYTES: Final = 4 * 2**20
-_MOST_MEMORY: Final = 64 * 2**20
-# So many files are read one by one; more become one when the table is written next.
-MOST_FILES: Final = 4
+# Once in so many commits, whoever writes looks whether small files are to become one.
+_COMMITS: Final = 8
+# A file of so few rows that was read becomes part of the one that is written: no request more, and one file less.
+_TINY: Final = 2_000
 _NAN: Final = "NaN"
 
 
-@dataclass(frozen=True)
-class SmallTable:
-    """Files of a table, the rows of each, and the table's columns."""
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What becomes of parts of a table: the rows that changes meet, by part and position in it, and the rows to write.
 
-    files: list[DataFile]
-    parts: list[pa.Table]
-    schema: pa.Schema
+    ``met`` are no more; ``written`` are those that stay, changed, and those that are new.
+    """
+
+    met: Mapping[int, Sequence[int]]
+    written: pa.Table
 
 
 def append(table: IcebergTable, rows: pa.Table) -> None:
     """Append rows, columns by name, as one commit."""
-    table.replace([], conform(rows, table.schema))
+    crowd = _crowd(table)
+    rows = conform(rows, table.schema)
+    table.replace([part.file for part in crowd], pa.concat_tables([rows, *(part.rows for part in crowd)]))
 
 
 def merge(
     table: IcebergTable,
-    read: SmallTable,
-    rows: pa.Table,
+    read: Parts,
+    changes: pa.Table,
     key: Sequence[str],
     updated: Collection[str],
     gone: Sequence[bool],
 ) -> None:
     """Update, insert and delete rows by their key, as at most one commit.
 
+    A file that was read whole is written again without the rows that are met; from others they are taken, by a delete
+    file.
+
     Parameters
     ----------
     read
-        All files of the table that can hold one of the keys.
-    rows
+        All rows of the table that have one of the keys, at least.
+    changes
         At most one row for each key.
     updated
         Columns that a row which is there gets.
     gone
-        For each of the rows, whether it is to be deleted.
+        For each of the changes, whether its row is to be deleted.
     """
-    touched, replaced = upsert(read.parts, conform(rows, read.schema), key, updated, gone)
-    if len(read.files) > MOST_FILES:
-        replaced = pa.concat_tables([replaced, *(part for at, part in enumerate(read.parts) if at not in touched)])
-        touched = list(range(len(read.files)))
-    if touched or replaced.num_rows:
-        table.replace([read.files[number] for number in touched], replaced)
+    done = upsert([part.rows for part in read.parts], conform(changes, read.schema), key, updated, gone)
+    if not done.met and not done.written.num_rows:
+        return
+    taken, again, untouched = [], [], []
+    for number, part in enumerate(read.parts):
+        at = done.met.get(number)
+        if at is None:
+            untouched.append(part)
+        elif part.places is None:
+            again.append(replace(part, rows=_without(part.rows, set(at))))
+        else:
+            taken.append(Taken(file=part.file, places=[part.places[row] for row in at], deletes=read.deletes))
+    again += _crowd(table, untouched, again, {one.file.uri for one in taken})
+    rows = pa.concat_tables([done.written, *(part.rows for part in again)])
+    table.replace([part.file for part in again], rows, taken)
 
 
-def read_all(table: IcebergTable, column: str = "", values: Sequence[int | str] | None = None) -> SmallTable | None:
-    """Read the files that can hold one of some values of a column (None: all).
+def _crowd(
+    table: IcebergTable, read: Sequence[Part] = (), again: Sequence[Part] = (), taken: Collection[str] = ()
+) -> list[Part]:
+    """Return small files that are to become one: tiny ones, and those of partitions that have too many.
 
-    None if they are not small, or the table is none that :meth:`IcebergTable.replace` can write.
+    Those of ``read`` and, once in a while, any. Not those of ``again``, which are written again anyway, nor those from
+    which rows are ``taken``.
     """
-    files = _small(table.files(column, values)) if table.can_be_written() else None
-    if files is None:
-        return None
-    schema, budget, parts = table.schema, _MOST_MEMORY, []
-    for file in files:
-        content = storage.get(file.uri)
-        part = rows_of(content, schema, budget) if content is not None else None
-        if part is None:
-            return None
-        budget -= part.nbytes
-        parts.append(part)
-    return SmallTable(files, parts, schema)
-
-
-def _small(files: Iterator[DataFile]) -> list[DataFile] | None:
-    """List files, unless they are too large together: then the others need not be listed."""
-    found: list[DataFile] = []
-    rows = size = 0
-    for file in files:
-        rows, size = rows + file.rows, size + file.bytes
-        if rows > MOST_ROWS or size > _MOST_BYTES or not file.is_whole:
-            return None
-        found.append(file)
-    return found
+    small = {part.file.uri: part for part in read if part.places is None}
+    tiny = {uri for uri, part in small.items() if part.file.rows <= _TINY}
+    there = read_crowd(table) if table.commits % _COMMITS == _COMMITS - 1 else None
+    if there is not None:
+        small = {part.file.uri: part for part in there.parts} | small
+    busy = {*taken, *(part.file.uri for part in again)}
+    small = {uri: part for uri, part in small.items() if uri not in busy}
+    number = Counter(part.file.partition for part in (*small.values(), *again))
+    return [part for uri, part in small.items() if uri in tiny or number[part.file.partition] > MOST_FILES]
 
 
 def upsert(
     parts: Sequence[pa.Table], changes: pa.Table, key: Sequence[str], updated: Collection[str], gone: Sequence[bool]
-) -> tuple[list[int], pa.Table]:
-    """Return which of the parts change, and the rows that take their place together with those that are new.
+) -> Outcome:
+    """Say what changes make of parts of a table.
 
     Keys are equal as Spark's are: NaN is itself, and minus zero is zero; NULL equals nothing.
 
@@ -120,20 +125,20 @@ def upsert(
     wanted = {value: number for number, value in enumerate(keys) if None not in value}
     if len(wanted) < sum(None not in value for value in keys):
         raise ValueError("two changes have the same key")
-    touched: list[int] = []
-    kept: list[pa.Table] = []
-    met: set[int] = set()
+    written: list[pa.Table] = []
+    met: dict[int, Sequence[int]] = {}
+    known: set[int] = set()
     for number, part in enumerate(parts):
         found = {at: wanted[value] for at, value in _meeting(part, key, wanted)}
         if found:
-            touched.append(number)
-            met.update(found.values())
-            kept += [_without(part, found), _changed(part, changes, updated, found, gone)]
-    new = [number for number, is_gone in enumerate(gone) if number not in met and not is_gone]
-    return touched, pa.concat_tables([*kept, changes.take(pa.array(new, pa.int64()))])
+            met[number] = list(found)
+            known.update(found.values())
+            written.append(_changed(part, changes, updated, found, gone))
+    new = [number for number, is_gone in enumerate(gone) if number not in known and not is_gone]
+    return Outcome(met=met, written=pa.concat_tables([*written, changes.take(pa.array(new, pa.int64()))]))
 
 
-def _without(part: pa.Table, found: Mapping[int, int]) -> pa.Table:
+def _without(part: pa.Table, found: Collection[int]) -> pa.Table:
     return part.filter(pa.array([at not in found for at in range(part.num_rows)]))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,26 +21,51 @@ from pyiceberg.schema import Schema
 from tidemark.base import storage
 from tidemark.base.gregorian import year_and_month
 from tidemark.base.spark import java_class
+from tidemark.lake import position_deletes
 from tidemark.lake.data_file import contents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pyspark.sql import SparkSession
 
 
+# So many files are read one by one; more become one when the table is written next.
+MOST_FILES: Final = 4
+# A delete file that takes more rows is not written again for a few that are to be taken, too.
+_MOST_DELETES: Final = 50_000
+_AT_A_TIME: Final = 4
 _MICROSECONDS: Final = 86_400_000_000  # of a day
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataFile:
-    """A file of the table: ``file`` is Iceberg's own entry for it; ``is_whole``: no delete file takes rows from it."""
+class DeleteFile:
+    """A file that takes rows from data files; ``is_plain``: it names their places, in Parquet."""
 
-    file: Any
+    uri: str
+    rows: int
+    is_plain: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """A file of the table: ``task`` is Iceberg's, to read it; ``partition`` tells one partition from another."""
+
+    task: Any
     uri: str
     rows: int
     bytes: int
-    is_whole: bool
+    partition: str
+    deletes: tuple[DeleteFile, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """Rows to take from a file that stays: their places in it, and those that its delete files take already."""
+
+    file: DataFile
+    places: Sequence[int]
+    deletes: Mapping[str, pa.Table]
 
 
 class IcebergTable:
@@ -64,6 +90,11 @@ class IcebergTable:
         text = self._iceberg("SchemaParser").toJson(self.java.schema())
         return schema_to_pyarrow(Schema.model_validate_json(text))
 
+    def schema_of(self, columns: Sequence[str]) -> pa.Schema:
+        """Return some of the columns."""
+        schema = self.schema
+        return pa.schema([schema.field(name) for name in columns])
+
     @property
     def snapshot_id(self) -> int | None:
         """The present snapshot, or None while the table never had data."""
@@ -82,32 +113,63 @@ class IcebergTable:
             # As one text: each value of a list would be a call of Java.
             wanted = json.dumps({"type": "in", "term": column, "values": list(values)})
             scan = scan.filter(self._iceberg("expressions.ExpressionParser").fromJson(wanted, self.java.schema()))
+        told = self._iceberg("ScanTaskParser")
         for task in _each(scan.planFiles()):
-            file, is_whole = task.file(), task.deletes().isEmpty()
-            yield DataFile(
-                file=file, uri=file.location(), rows=file.recordCount(), bytes=file.fileSizeInBytes(), is_whole=is_whole
-            )
+            yield _data_file(task, json.loads(told.toJson(task)))
 
-    def replace(self, gone: Sequence[DataFile], rows: pa.Table) -> None:
-        """Put rows in the place of files that :meth:`files` gave, as one commit; each partition's rows become one file.
+    def is_as_read(self) -> bool:
+        """Whether the table is as :meth:`files` has listed it last."""
+        return self._read_at == self.snapshot_id
 
-        It fails if somebody else has written to the table since. What was not read is only appended to. The columns
-        are those of :attr:`schema`, with their ids.
+    @property
+    def commits(self) -> int:
+        """How often the table was written to, by whomever."""
+        snapshot = self.java.currentSnapshot()
+        return 0 if snapshot is None else int(snapshot.sequenceNumber())
+
+    def replace(self, gone: Sequence[DataFile], rows: pa.Table, taken: Sequence[Taken] = ()) -> None:
+        """Put rows in the place of files that :meth:`files` gave, and of rows in them, as one commit.
+
+        Each partition's rows become one file. It fails if somebody else has written to the table since. What was not
+        read is only appended to. The columns are those of :attr:`schema`, with their ids.
         """
-        added = [self._write(part, partition) for partition, part in self._partitions(rows) if part.num_rows]
-        if self._read_at is None:
-            append = self.java.newAppend()
-            for file in added:
-                append.appendFile(file)
-            append.commit()
-            return
-        overwrite = self.java.newOverwrite()
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            parts = [(part, partition) for partition, part in self._partitions(rows) if part.num_rows]
+            added = list(pool.map(lambda part: self._write(*part), parts))
+            if self._read_at is None:
+                self._append(added)
+                return
+            of_partitions = _by_partition(taken)
+            deletes = list(pool.map(self._write_deletes, of_partitions))
+        delta = self.java.newRowDelta().validateFromSnapshot(self._read_at)
         for old in gone:
-            overwrite.deleteFile(old.file)
+            delta.removeRows(old.task.file())
         for file in added:
-            overwrite.addFile(file)
-        overwrite.validateFromSnapshot(self._read_at).validateNoConflictingData().validateNoConflictingDeletes()
-        overwrite.commit()
+            delta.addRows(file)
+        for file in deletes:
+            delta.addDeletes(file)
+        for delete in (delete for part in of_partitions for delete in _small_deletes(part).values()):
+            delta.removeDeletes(delete)
+        delta.validateDataFilesExist([one.file.uri for one in taken]).validateDeletedFiles()
+        delta.validateNoConflictingDataFiles().validateNoConflictingDeleteFiles()
+        delta.commit()
+
+    def _append(self, added: Sequence[Any]) -> None:
+        append = self.java.newAppend()
+        for file in added:
+            append.appendFile(file)
+        append.commit()
+
+    def _write_deletes(self, taken: Sequence[Taken]) -> Any:
+        """Write what takes rows from files of one partition, those of its small delete files included."""
+        rows = [position_deletes.rows_without((one.file.uri, one.places) for one in taken)]
+        rows += [taken[0].deletes[uri] for uri in _small_deletes(taken)]
+        file = taken[0].file.task.file()
+        spec = self.java.specs().get(file.specId())
+        partition = file.partition() if spec.isPartitioned() else None
+        builder = self._iceberg("FileMetadata").deleteFileBuilder(spec).ofPositionDeletes()
+        wanted = self._iceberg("MetricsConfig").forPositionDelete(self.java)
+        return self._put(builder, position_deletes.contents(rows), spec, partition, wanted)
 
     def _partitions(self, rows: pa.Table) -> Iterator[tuple[Any, pa.Table]]:
         """Return the rows of each partition, and Iceberg's value of it; None if there are no partitions."""
@@ -125,21 +187,61 @@ class IcebergTable:
 
     def _write(self, rows: pa.Table, partition: Any) -> Any:
         """Write a data file; return Iceberg's entry for it."""
-        content, spec, name = contents(rows), self.java.spec(), f"{uuid.uuid4()}.parquet"
-        place = self.java.locationProvider()
+        spec, wanted = self.java.spec(), self._iceberg("MetricsConfig").forTable(self.java)
+        return self._put(self._iceberg("DataFiles").builder(spec), contents(rows), spec, partition, wanted)
+
+    def _put(self, builder: Any, content: bytes, spec: Any, partition: Any, wanted: Any) -> Any:
+        """Write a file with the statistics that are wanted; return Iceberg's entry for it, as ``builder`` makes it."""
+        place, name = self.java.locationProvider(), f"{uuid.uuid4()}.parquet"
         uri = place.newDataLocation(spec, partition, name) if partition else place.newDataLocation(name)
         storage.put(uri, content)
         # From what is in hand: the object need not be read again for its statistics.
         input_file = self._iceberg("inmemory.InMemoryInputFile")(uri, content)
-        wanted = self._iceberg("MetricsConfig").forTable(self.java)
-        builder = self._iceberg("DataFiles").builder(spec).withPath(uri).withFormat("PARQUET")
-        builder = builder.withFileSizeInBytes(len(content))
+        builder = builder.withPath(uri).withFormat("PARQUET").withFileSizeInBytes(len(content))
         builder = builder.withMetrics(self._iceberg("parquet.ParquetUtil").fileMetrics(input_file, wanted))
         return (builder.withPartition(partition) if partition else builder).build()
 
     def _iceberg(self, name: str) -> Any:
         """Return a class of Iceberg, which has no Python side."""
         return java_class(self._spark, f"org.apache.iceberg.{name}")
+
+
+def _by_partition(taken: Sequence[Taken]) -> list[list[Taken]]:
+    found: dict[str, list[Taken]] = {}
+    for one in taken:
+        found.setdefault(one.file.partition, []).append(one)
+    return list(found.values())
+
+
+def _small_deletes(taken: Sequence[Taken]) -> dict[str, Any]:
+    """Return the small delete files of some files: their locations, and Iceberg's entries."""
+    return {
+        delete.uri: one.file.task.deletes().get(number)
+        for one in taken
+        for number, delete in enumerate(one.file.deletes)
+        if delete.rows <= _MOST_DELETES
+    }
+
+
+def _data_file(task: Any, told: dict[str, Any]) -> DataFile:
+    """Return what Iceberg tells of a task as JSON: one call of Java instead of one for each thing to know."""
+    file = told["data-file"]
+    deletes = [
+        DeleteFile(
+            uri=delete["file-path"],
+            rows=delete["record-count"],
+            is_plain=(delete["content"], delete["file-format"]) == ("position-deletes", "parquet"),
+        )
+        for delete in told["delete-files"]
+    ]
+    return DataFile(
+        task=task,
+        uri=file["file-path"],
+        rows=file["record-count"],
+        bytes=file["file-size-in-bytes"],
+        partition=json.dumps([file["spec-id"], file["partition"]]),
+        deletes=tuple(deletes),
+    )
 
 
 def _each(closeable: Any) -> Iterator[Any]:

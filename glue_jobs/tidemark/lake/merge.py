@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Final
 from tidemark.base.quoting import spark as quoted
 from tidemark.base.quoting import spark_in
 from tidemark.lake import few_rows
+from tidemark.lake.data_file import conform
+from tidemark.lake.lookup import look_up
+from tidemark.lake.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pyarrow as pa
     from pyspark.sql import DataFrame
 
     from tidemark.lake.tables import Lake
@@ -40,23 +44,32 @@ def merge_into(  # noqa: PLR0913 - it is one statement of SQL
     updated
         Columns that a row which is there gets.
     few
-        Whether the rows are so few that they are written without a Spark job, if the table's files are small, too.
+        Whether the rows are so few that they are written without a Spark job.
     prune
         All values of the first of the key's columns, if they are known and are integers or texts: with them, files are
         skipped.
     kind
         Column of ``rows`` that the table does not have: rows with ``delete`` there are deleted.
     """
-    table = lake.iceberg(target)
-    read = few_rows.read_all(table, key[0], prune) if few else None
-    if read is None:
+    if not (few and _merge_few(lake, target, rows.toArrow(), key, updated, kind)):
         _merge(target, rows, key, updated, prune, kind)
-        return
-    found = rows.toArrow()
-    gone = [False] * found.num_rows
+
+
+def _merge_few(lake: Lake, target: str, rows: pa.Table, key: Sequence[str], updated: Sequence[str], kind: str) -> bool:
+    """Do it by Arrow, if what is there of the keys fits in memory; say whether it was done."""
+    known, read = lake.looked_up(target), None
+    if known is not None and known.covers(key[0], rows.column(key[0]).to_pylist()):
+        table, read = known.table, known.parts
+    else:
+        table = lake.iceberg(target)
+        read = look_up(table, Wanted(conform(rows.select(list(key)), table.schema_of(key))))
+    if read is None:
+        return False
+    gone = [False] * rows.num_rows
     if kind:
-        gone, found = [value == DELETE for value in found.column(kind).to_pylist()], found.drop_columns([kind])
-    few_rows.merge(table, read, found, key, updated, gone)
+        gone, rows = [value == DELETE for value in rows.column(kind).to_pylist()], rows.drop_columns([kind])
+    few_rows.merge(table, read, rows, key, updated, gone)
+    return True
 
 
 def _merge(

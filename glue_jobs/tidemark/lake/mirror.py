@@ -108,6 +108,7 @@ def _apply_few(lake: Lake, target: str, entry: TableEntry, batch: int) -> Mirror
 
 
 def _apply(lake: Lake, target: str, entry: TableEntry, manifest: Manifest) -> MirrorChange:
+    lake.expect(entry.count)
     landed = landed_rows(lake, entry, manifest.landing_format)
     current = lake.spark.table(target)
     changes, found = compute(_changes(lake, entry.key, entry, landed, current, manifest), "_op", entry.key, {})

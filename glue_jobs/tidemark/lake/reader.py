@@ -6,7 +6,6 @@ of the whole star even while a transform is writing the next.
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +14,11 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.glue import GlueCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue
-from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.typedef import EMPTY_DICT
 
 from tidemark.base import aws
 from tidemark.lake.batches import AppliedBatch
+from tidemark.lake.file_io import file_io
 from tidemark.model.added_columns import BATCHES, QUARANTINE, present_rows
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class LakeReader:
 
     def __init__(self, model: Model, processed_uri: str) -> None:
         self.model = model
-        self.catalog = _catalog(processed_uri)
+        self.catalog = catalog_at(processed_uri)
 
     def last_batch(self, at_least: int = 0) -> AppliedBatch | None:
         """Return the newest applied batch, or None; ``at_least`` is a batch known to be applied."""
@@ -117,14 +116,10 @@ class _Catalog(GlueCatalog):
     """Glue's, whose tables share one file system: making one takes longer than reading a small table."""
 
     def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:  # noqa: ARG002
-        return _files(aws.region(), aws.endpoint("s3"))
+        return file_io()
 
 
-@functools.cache
-def _files(region: str, endpoint: str | None) -> FileIO:
-    return PyArrowFileIO({"s3.region": region, **({"s3.endpoint": endpoint} if endpoint else {})})
-
-
-def _catalog(processed_uri: str) -> Catalog:
+def catalog_at(processed_uri: str) -> Catalog:
+    """Return the Glue Catalog, for a lake at ``s3://…``."""
     # Not load_catalog: that would mix in what a .pyiceberg.yaml of the user says about a catalog of this name.
     return _Catalog("lake", aws.client("glue"), warehouse=processed_uri)

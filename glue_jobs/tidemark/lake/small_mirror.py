@@ -1,7 +1,7 @@
-"""A small mirror, brought to a cut by Arrow: :func:`tidemark.lake.mirror.apply` without a Spark job.
+"""Few landed rows brought into a mirror by Arrow: :func:`tidemark.lake.mirror.apply` without a Spark job.
 
-Promises: the same rows are written and counted as by Spark, and the same commit results. It is for few landed rows and
-a table that fits in memory; anything else is left as it is, and to Spark.
+Promises: the same rows are written and counted as by Spark. A small mirror is read whole; of a large one, what may
+have the keys that were landed, or may be gone. Where that does not fit in memory, all is left as it is, and to Spark.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 from tidemark.lake import few_rows
 from tidemark.lake.changeset import FEW_KEYS
 from tidemark.lake.data_file import conform
+from tidemark.lake.lookup import look_up, read_small
+from tidemark.lake.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +31,7 @@ _Positions = list[int]
 
 @dataclass(frozen=True, kw_only=True)
 class SmallChange:
-    """What became of a small mirror: how many rows, their keys if these are one column's and few, and those written."""
+    """What became of a mirror: how many rows, their keys if these are one column's and few, and those written."""
 
     written: int
     deleted: int
@@ -52,12 +54,14 @@ def apply(
         The keys that were listed, if any were.
     """
     table = lake.iceberg(target)
-    read = few_rows.read_all(table)
+    schema, columns = table.schema, landed.column_names if landed is not None else []
+    given = conform(landed if landed is not None else schema.empty_table(), schema)
+    read = read_small(table)
+    if read is None and entry.mode == "delta":
+        read = look_up(table, Wanted(given.select(list(entry.key)), entry.keys))
     if read is None:
         return None
-    schema, columns = read.schema, landed.column_names if landed is not None else []
-    given = conform(landed if landed is not None else schema.empty_table(), schema)
-    written, gone = changes(pa.concat_tables([schema.empty_table(), *read.parts]), given, columns, alive, entry)
+    written, gone = changes(read.rows, given, columns, alive, entry)
     batches = pa.repeat(batch, written.num_rows)
     written = written.set_column(schema.get_field_index(BATCH), schema.field(BATCH), batches)
     both = pa.concat_tables([written, gone])
@@ -75,7 +79,8 @@ def changes(
     Parameters
     ----------
     current, given
-        The mirror's rows, and those that were landed, in the mirror's columns and types.
+        Rows of the mirror (at least those with a landed key, and those that may be gone), and the landed ones; in the
+        mirror's columns and types.
     columns
         The columns that were landed.
     alive

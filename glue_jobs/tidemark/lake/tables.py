@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow as pa
+
 from tidemark.base import quoting as names
-from tidemark.base.errors import LakeError, ModelError
-from tidemark.base.spark import CATALOG
+from tidemark.base.errors import LakeError
+from tidemark.base.spark import CATALOG, fit_to
 from tidemark.lake import batches as lake_batches
 from tidemark.lake import few_rows
+from tidemark.lake.evolution import Columns, is_another, is_wider, refuse_other_types
 from tidemark.lake.iceberg import IcebergTable
+from tidemark.lake.lookup import look_up
+from tidemark.lake.wanted import Wanted
 from tidemark.model.added_columns import (
     BATCHES,
     CALENDAR_COLUMNS,
@@ -31,18 +37,19 @@ from tidemark.model.definition import Column, Dimension, Fact, Model
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-Columns = dict[str, tuple[str, str]]
+    from tidemark.lake.lookup import Parts
 
 CONCURRENT_COMMITS: Final = 4
 _KEY: Final = "tidemark.key"
 _PROPERTIES: Final = {
     "format-version": "2",
     "write.parquet.compression-codec": "zstd",
-    # A merge rewrites the few files that it touches: readers stay simple, and small files do not pile up.
-    "write.merge.mode": "copy-on-write",
+    # A merge writes what it changes, not the files in which that stood.
+    "write.merge.mode": "merge-on-read",
+    # So that few rows of a large file can be read without the others.
+    "write.parquet.row-group-size-bytes": str(2 * 2**20),
     "write.distribution-mode": "none",
     "write.merge.distribution-mode": "none",
     "write.spark.fanout.enabled": "true",
@@ -53,6 +60,20 @@ _PROPERTIES: Final = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class LookedUp:
+    """A table, and what was read of it: at least its rows with one of some values of a column."""
+
+    table: IcebergTable
+    parts: Parts
+    column: str
+    values: frozenset[int | str]
+
+    def covers(self, column: str, values: Iterable[Any]) -> bool:
+        """Whether all rows with these values of a column were read."""
+        return column == self.column and self.values.issuperset(values)
+
+
 class Lake:
     """The lake of one model, through one Spark session."""
 
@@ -60,6 +81,8 @@ class Lake:
         self.spark = spark
         self.model = model
         self._there: set[str] = set()
+        self._looked_up: dict[str, LookedUp] = {}
+        self._rows = -1
 
     def mirror(self, table: str) -> str:
         """Spark's name of a source table's mirror."""
@@ -96,7 +119,7 @@ class Lake:
             return
         found, had = dict(self.spark.table(name).dtypes), self.iceberg(name).java.properties().get(_KEY)
         said = json.dumps(list(key))
-        another = any(_is_another(found[column], kind) for column, kind in columns.items() if column in found)
+        another = any(is_another(found[column], kind) for column, kind in columns.items() if column in found)
         if another or had != said:
             self.drop(name)
 
@@ -172,8 +195,7 @@ class Lake:
 
     def drop(self, name: str) -> bool:
         """Drop a table, if it is there; return whether it was."""
-        there = self.exists(name)
-        if there:
+        if there := self.exists(name):
             self._there.discard(name)
             self.spark.sql(f"DROP TABLE {name}")
         return there
@@ -189,9 +211,32 @@ class Lake:
 
     def is_empty(self, name: str) -> bool:
         """Whether the table never had data, whoever wrote to it."""
-        table = self.iceberg(name).java
-        table.refresh()
+        (table := self.iceberg(name).java).refresh()
         return table.currentSnapshot() is None
+
+    def look_up(self, name: str, column: str, values: Collection[int | str]) -> pa.Table | None:
+        """Return the rows with one of some values of a column, or None if they must be left to Spark.
+
+        What was read for it is kept for the next :meth:`looked_up`: a table's rows are looked up, then written.
+        """
+        table = self.iceberg(name)
+        wanted = pa.table({column: pa.array(values, table.schema.field(column).type)})
+        parts = look_up(table, Wanted(wanted))
+        if parts is None:
+            return None
+        self._looked_up[name] = LookedUp(table=table, parts=parts, column=column, values=frozenset(values))
+        return parts.rows_with(column, values)
+
+    def looked_up(self, name: str) -> LookedUp | None:
+        """Return what :meth:`look_up` has read last of a table, unless it was written since; and forget it."""
+        found = self._looked_up.pop(name, None)
+        return found if found is not None and found.table.is_as_read() else None
+
+    def expect(self, rows: int) -> None:
+        """Prepare for queries over so many rows."""
+        if rows > self._rows:
+            self._rows = rows
+            fit_to(self.spark, rows)
 
     def append(self, frame: DataFrame, name: str, *, few: bool = False) -> None:
         """Append a frame, columns by name, as one commit; ``few``: so few rows that no Spark job is needed for them."""
@@ -232,13 +277,13 @@ class Lake:
             return
         found = {field.name: field for field in self.spark.table(name).schema.fields}
         if keeps:
-            _refuse_other_types(keeps, columns, {field.name: field.dataType.simpleString() for field in found.values()})
+            refuse_other_types(keeps, columns, {field.name: field.dataType.simpleString() for field in found.values()})
         for column, (kind, text) in columns.items():
             quoted = names.spark(column)
             if column not in found:
                 self.spark.sql(f"ALTER TABLE {name} ADD COLUMN {quoted} {kind} COMMENT {names.spark_literal(text)}")
                 continue
-            if _is_wider(found[column].dataType.simpleString(), kind):
+            if is_wider(found[column].dataType.simpleString(), kind):
                 self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quoted} TYPE {kind}")
             if text and found[column].metadata.get("comment") != text:
                 self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quoted} COMMENT {names.spark_literal(text)}")
@@ -253,29 +298,3 @@ def concurrently(items: Iterable[Any], work: Callable[[Any], Any]) -> list[Any]:
     """Do independent commits a few at a time, results in order."""
     with ThreadPoolExecutor(CONCURRENT_COMMITS) as pool:
         return list(pool.map(work, items))
-
-
-def _refuse_other_types(where: str, columns: Columns, found: Mapping[str, str]) -> None:
-    for column, (kind, _) in columns.items():
-        have = found.get(column, kind)
-        if have != kind and not _is_wider(have, kind):
-            raise ModelError(
-                f"{where}.{column} is {kind}, and {have} in the lake",
-                expected="the same type, or a wider one",
-                do="keep that type, or give the column a new name in star.yml: its history cannot change its type",
-            )
-
-
-def _is_wider(have: str, want: str) -> bool:
-    """Whether ``want`` is a promotion of ``have`` that Iceberg allows."""
-    if (have, want) in (("int", "bigint"), ("float", "double")):
-        return True
-    if have.startswith("decimal(") and want.startswith("decimal("):
-        (mine, scale), (other, other_scale) = (map(int, kind[8:-1].split(",")) for kind in (have, want))
-        return scale == other_scale and other > mine
-    return False
-
-
-def _is_another(have: str, want: str) -> bool:
-    """Whether neither of two types holds the other's values: a narrower wish leaves the column as it is."""
-    return have != want and not _is_wider(have, want) and not _is_wider(want, have)

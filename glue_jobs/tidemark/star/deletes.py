@@ -8,6 +8,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.lake import keys
 from tidemark.lake.mirror import within
+from tidemark.model.added_columns import present_rows
 from tidemark.model.definition import Dimension, Fact
 from tidemark.star import contract
 from tidemark.star.scope import Scope
@@ -20,12 +21,25 @@ if TYPE_CHECKING:
 
 
 def lost_rows(
-    lake: Lake, table: Dimension | Fact, manifest: Manifest, rows: DataFrame, alive_here: DataFrame, scope: Scope
+    lake: Lake, table: Dimension | Fact, manifest: Manifest, rows: DataFrame, here: DataFrame, scope: Scope
 ) -> DataFrame:
-    """Present rows here whose key is no longer there; ``rows`` are the evaluated rows."""
+    """Present rows of a star table whose key is no longer there.
+
+    Parameters
+    ----------
+    rows
+        The evaluated rows.
+    here
+        At least the table's rows whose key is in scope.
+    """
+    alive_here = here.where(present_rows(table))
     if scope.everything:
         there = rows.select(*keys.lookup_key(table.key))
+    elif scope.gone_among_them:
+        alive_here = scope.prune(alive_here, table.key)
+        there = rows.select(*keys.lookup_key(table.key))
     else:
+        alive_here = lake.spark.table(lake.star(table.name)).where(present_rows(table))
         mirror = lake.spark.table(lake.mirror(table.driver))
         if not table.filtered and scope.ranges is not None and table.column(table.key[0]).type.is_integer:
             alive_here = alive_here.where(within(table.key[0], scope.ranges))

@@ -8,12 +8,12 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
 from tidemark.lake import keys
-from tidemark.model.added_columns import DIMENSION_COLUMNS, present_rows
+from tidemark.model.added_columns import DIMENSION_COLUMNS
 from tidemark.model.definition import Dimension
 from tidemark.star import contract, versions
 from tidemark.star.deletes import lost_rows
 from tidemark.star.facts import store
-from tidemark.star.scope import Scope
+from tidemark.star.scope import Scope, rows_in_scope
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -32,13 +32,11 @@ def decide(
 ) -> DataFrame:
     """Decide for every key in scope: a new row, a change, a deletion, a rejection, or nothing."""
     columns = [column.name for column in table.columns]
-    here = lake.spark.table(lake.star(table.name))
+    here = rows_in_scope(lake, table, rows, scope)
     whole = F.expr(f"{names.spark_struct(here.columns)} AS last")
     own = keys.key_names(table.key)
     old = here.select(*keys.as_key(table.key), whole)
-    if not scope.everything:
-        changed = F.broadcast(rows.select(*keys.lookup_key(table.key)))
-        old = F.broadcast(scope.prune(old, own).join(changed, keys.matches_lookup(own), "left_semi"))
+    old = old if scope.everything else F.broadcast(old)
     joined = rows.alias("c").join(old, keys.keys_equal(table.key, own, ("c.", "")), "left")
     stale = versions.differs(columns) | F.col("last.is_deleted") | F.col("last.is_inferred")
     decision = (
@@ -49,7 +47,7 @@ def decide(
     decided = joined.select("c.*", *keys.as_key(table.key, "c."), "last", decision.alias(versions.DECISION))
     decided = decided.where(F.col(versions.DECISION).isNotNull())
     if scope.may_have_deletes:
-        lost = lost_rows(lake, table, manifest, rows, here.where(present_rows(table)), scope)
+        lost = lost_rows(lake, table, manifest, rows, here, scope)
         lost = lost.select(*keys.as_key(table.key), whole)
         decided = decided.unionByName(versions.gone(lost, decided))
     return decided

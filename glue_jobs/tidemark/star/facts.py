@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
-from tidemark.lake import keys, merge
-from tidemark.model.added_columns import present_rows
+from tidemark.lake import merge
 from tidemark.model.definition import Dimension, Fact
 from tidemark.star import versions
 from tidemark.star.deletes import lost_rows
-from tidemark.star.scope import Scope
+from tidemark.star.scope import Scope, rows_in_scope
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -34,14 +33,11 @@ def decide(
 ) -> DataFrame:
     """Decide for every key in scope: a new version, an end, a rejection, or nothing (see :mod:`.versions`)."""
     columns = [column.name for column in table.columns]
-    history = here = lake.spark.table(lake.star(table.name))
-    if not scope.everything:
-        changed = F.broadcast(rows.select(*keys.lookup_key(table.key)))
-        history = scope.prune(here, table.key).join(changed, keys.matches_lookup(table.key), "left_semi")
+    history = rows_in_scope(lake, table, rows, scope)
     latest = versions.latest_versions(history, table.key)
     decided = versions.decide(rows, latest if scope.everything else F.broadcast(latest), table.key, columns, backfill)
     if scope.may_have_deletes:
-        lost = lost_rows(lake, table, manifest, rows, here.where(present_rows(table)), scope)
+        lost = lost_rows(lake, table, manifest, rows, history, scope)
         decided = decided.unionByName(versions.gone(versions.latest_versions(lost, table.key), decided))
     return decided
 

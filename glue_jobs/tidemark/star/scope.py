@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
-from tidemark.lake import mirror
+from tidemark.lake import keys, mirror
 from tidemark.lake.changeset import FEW_KEYS
 
 if TYPE_CHECKING:
@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 class Scope:
     """What to evaluate: everything or the changed driver rows; whether keys can have gone, and in which ranges.
 
-    ``changed_keys`` holds the changed keys themselves, if they are few.
+    ``changed_keys`` holds the changed keys themselves, if they are few; ``gone_among_them``: those that are gone, too.
     """
 
     everything: bool
     may_have_deletes: bool
     changed_keys: list[Any] | None = None
     ranges: KeyList | None = None
+    gone_among_them: bool = False
 
     def prune(self, frame: DataFrame, key: Sequence[str]) -> DataFrame:
         """Narrow a star table to the keys in scope, if they are few: files that hold none of them are not opened."""
@@ -59,12 +60,49 @@ def scope_of(lake: Lake, table: StarTable, manifest: Manifest, mirrored: Mapping
     driver = manifest.tables[table.driver]
     if driver.mode == "full" or any(manifest.changed(name) for name in table.joins):
         return EVERYTHING
+    changed_keys = _changed_keys(lake, table, manifest, mirrored)
     return Scope(
         everything=False,
         may_have_deletes=driver.keys is not None or table.filtered,
-        changed_keys=_changed_keys(lake, table, manifest, mirrored),
+        changed_keys=changed_keys,
         ranges=driver.keys,
+        gone_among_them=changed_keys is not None and changed_keys is _keys_of(mirrored.get(table.driver)),
     )
+
+
+def rows_in_scope(lake: Lake, table: StarTable, rows: DataFrame, scope: Scope) -> DataFrame:
+    """Return at least the rows of a star table whose key is in scope; few keys are looked up without a Spark job.
+
+    Parameters
+    ----------
+    rows
+        The evaluated rows.
+    """
+    target = lake.star(table.name)
+    here = lake.spark.table(target)
+    if scope.everything:
+        return here
+    values = scope.changed_keys
+    if values is not None and all(isinstance(value, int | str) for value in values):
+        found = lake.look_up(target, table.key[0], values)
+        if found is not None:
+            return lake.spark.createDataFrame(found, here.schema)
+    if scope.gone_among_them:  # of what is gone there are no evaluated rows
+        return scope.prune(here, table.key)
+    changed = F.broadcast(rows.select(*keys.lookup_key(table.key)))
+    return scope.prune(here, table.key).join(changed, keys.matches_lookup(table.key), "left_semi")
+
+
+def expect_inputs(lake: Lake, table: StarTable, manifest: Manifest, scope: Scope) -> None:
+    """Prepare for queries over the inputs that are read whole."""
+    driver = {table.driver} if not scope.everything and scope.changed_keys is not None else set()
+    whole = [manifest.tables[name].count for name in table.inputs if name in manifest.tables and name not in driver]
+    lake.expect(max(whole, default=0))
+
+
+def _keys_of(change: MirrorChange | None) -> list[Any] | None:
+    """Return all keys that a mirror got, changed and lost just now, if they are known."""
+    return change.keys or None if change is not None else None
 
 
 def _changed_keys(
@@ -75,8 +113,8 @@ def _changed_keys(
     if len(table.from_key) > 1 or here[table.from_key[0]] != table.column(table.key[0]).type.spark:
         return None
     change = mirrored.get(table.driver)
-    if change is not None and change.keys:
-        return change.keys
+    if (known := _keys_of(change)) is not None:
+        return known
     changed = mirror.changed_rows(lake, table.driver, manifest.batch, change)
     found = [row[0] for row in changed.select(names.spark(table.from_key[0])).limit(FEW_KEYS + 1).collect()]
     return found if len(found) <= FEW_KEYS else None

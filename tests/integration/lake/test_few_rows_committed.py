@@ -10,8 +10,10 @@ from unittest import mock
 import pyarrow as pa
 import pytest
 from py4j.protocol import Py4JJavaError
-from tidemark.lake import few_rows
-from tidemark.lake.iceberg import IcebergTable
+from tidemark.lake import few_rows, lookup
+from tidemark.lake.data_file import conform
+from tidemark.lake.iceberg import MOST_FILES, IcebergTable
+from tidemark.lake.wanted import Wanted
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -51,13 +53,18 @@ def merged(spark: SparkSession, name: str, changes: pa.Table, gone: list[bool] |
     """Merge by the first column; say whether it was done."""
     table = IcebergTable(spark, name)
     key, *others = changes.column_names
-    read = few_rows.read_all(table)
+    read = lookup.read_small(table) or lookup.look_up(
+        table, Wanted(conform(changes.select([key]), table.schema_of([key])))
+    )
     if read is not None:
         few_rows.merge(table, read, changes, [key], others, gone or [False] * changes.num_rows)
     return read is not None
 
 
-def test_only_files_in_which_a_key_is_met_are_written_again(spark: SparkSession, new_table: NewTable) -> None:
+def test_only_files_in_which_a_key_is_met_are_written_again(
+    spark: SparkSession, new_table: NewTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(few_rows, "_TINY", 9)
     name = new_table("id bigint, note string")
     for start in (1, 11):
         few_rows.append(IcebergTable(spark, name), pa.table({"id": range(start, start + 10), "note": ["old"] * 10}))
@@ -128,12 +135,22 @@ def test_who_writes_meanwhile_is_not_overwritten(spark: SparkSession, new_table:
     assert rows(spark, name) == [(1, "new"), (2, "theirs"), (3, "theirs")]
 
 
-def test_a_table_with_delete_files_is_left_to_spark(spark: SparkSession, new_table: NewTable) -> None:
-    name = new_table(
-        "id bigint, note string", properties=", 'write.delete.mode' = 'merge-on-read', 'format-version' = '2'"
-    )
-    spark.sql(f"INSERT INTO {name} SELECT id, 'old' FROM range(5)")
+def test_rows_that_a_delete_file_takes_do_not_come_back(spark: SparkSession, new_table: NewTable) -> None:
+    name = new_table("id bigint, note string", properties=", 'write.delete.mode' = 'merge-on-read'")
+    spark.sql(f"INSERT INTO {name} SELECT /*+ COALESCE(1) */ id, 'old' FROM range(5)")
     spark.sql(f"DELETE FROM {name} WHERE id = 2")
+    assert spark.table(f"{name}.delete_files").count() == 1
+    assert merged(spark, name, pa.table({"id": [1], "note": ["new"]}))
+    assert rows(spark, name) == [(0, "old"), (1, "new"), (3, "old"), (4, "old")]
+
+
+def test_delete_files_of_another_kind_are_left_to_spark(spark: SparkSession, new_table: NewTable) -> None:
+    name = new_table(
+        "id bigint, note string", properties=", 'write.delete.mode' = 'merge-on-read', 'format-version' = '3'"
+    )
+    spark.sql(f"INSERT INTO {name} SELECT /*+ COALESCE(1) */ id, 'old' FROM range(5)")
+    spark.sql(f"DELETE FROM {name} WHERE id = 2")
+    assert spark.table(f"{name}.delete_files").collect()[0]["file_format"] == "PUFFIN"
     assert not merged(spark, name, pa.table({"id": [1], "note": ["new"]}))
     assert rows(spark, name, "id") == [(0,), (1,), (3,), (4,)]
 
@@ -145,24 +162,32 @@ def test_a_table_of_another_partition_is_left_to_spark(spark: SparkSession, new_
     assert not merged(spark, name, change)
 
 
-@pytest.mark.parametrize("bound", ["MOST_ROWS", "_MOST_BYTES", "_MOST_MEMORY"])
-def test_what_is_not_small_is_left_to_spark(
+@pytest.mark.parametrize("bound", ["_MOST_KEYS", "_MOST_MEMORY"])
+def test_what_does_not_fit_is_left_to_spark(
     spark: SparkSession, new_table: NewTable, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
     name = new_table("id bigint, note string")
-    spark.sql(f"INSERT INTO {name} SELECT id, 'old' FROM range(50)")
-    monkeypatch.setattr(few_rows, bound, 49)
+    spark.sql(f"INSERT INTO {name} SELECT /*+ COALESCE(1) */ id, 'old' FROM range(50)")
+    monkeypatch.setattr(lookup, "MOST_ROWS", 49)
+    assert lookup.read_small(IcebergTable(spark, name)) is None
+    monkeypatch.setattr(lookup, bound, 3)
     assert not merged(spark, name, pa.table({"id": [1], "note": ["new"]}))
     assert rows(spark, name, "note")[0] == ("old",)
 
 
-def test_many_small_files_become_one(spark: SparkSession, new_table: NewTable) -> None:
+@pytest.mark.parametrize("tiny", [2_000, 0])
+def test_small_files_become_one(
+    spark: SparkSession, new_table: NewTable, monkeypatch: pytest.MonkeyPatch, tiny: int
+) -> None:
+    monkeypatch.setattr(few_rows, "_TINY", tiny)
     name = new_table("id bigint, note string")
-    for number in range(few_rows.MOST_FILES + 1):
+    number_of_files = 2 if tiny else MOST_FILES + 1
+    for number in range(number_of_files):
         few_rows.append(IcebergTable(spark, name), pa.table({"id": [number], "note": ["old"]}))
+    assert len(files(spark, name)) == number_of_files
     assert merged(spark, name, pa.table({"id": [0], "note": ["new"]}))
     assert len(files(spark, name)) == 1
-    assert len(rows(spark, name)) == few_rows.MOST_FILES + 1
+    assert len(rows(spark, name)) == number_of_files
 
 
 def test_where_nothing_is_met_nothing_is_committed(spark: SparkSession, new_table: NewTable) -> None:

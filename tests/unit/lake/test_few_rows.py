@@ -58,22 +58,23 @@ def test_rows_are_updated_inserted_and_deleted_as_by_a_merge(
     cuts = sorted(data.draw(st.lists(st.integers(0, len(there)), max_size=2)))
     parts = [there[at:until] for at, until in zip([0, *cuts], [*cuts, len(there)], strict=True)]
 
-    touched, replaced = few_rows.upsert([table(part) for part in parts], table(changes), ("a", "b"), {"value"}, gone)
+    done = few_rows.upsert([table(part) for part in parts], table(changes), ("a", "b"), {"value"}, gone)
 
     by_key = {plain(row[:2]): (row, away) for row, away in zip(changes, gone, strict=True) if None not in row[:2]}
-    expected, met, meeting = [], set(), []
+    expected: list[tuple[Any, ...]] = []
+    met: set[Any] = set()
+    meeting: dict[int, list[int]] = {}
     for number, part in enumerate(parts):
-        for row in part:
+        for at, row in enumerate(part):
             change, away = by_key.get(plain(row[:2]), (None, False))
             if change is not None:
                 met.add(plain(row[:2]))
-                meeting.append(number)
-            if not away:
-                expected.append(plain((*row[:2], row[2] if change is None else change[2], row[3])))
+                meeting.setdefault(number, []).append(at)
+                if not away:
+                    expected.append(plain((*row[:2], change[2], row[3])))
     expected += [plain(row) for row, away in zip(changes, gone, strict=True) if plain(row[:2]) not in met and not away]
-    kept = [plain(row) for number, part in enumerate(parts) if number not in touched for row in part]
-    assert Counter([*kept, *rows_of(replaced)]) == Counter(expected)
-    assert touched == sorted(set(meeting)), "a file in which no key is met stays as it is"
+    assert Counter(rows_of(done.written)) == Counter(expected)
+    assert done.met == meeting, "rows that no change meets stay as they are"
 
 
 def test_two_changes_of_one_key_are_refused_as_spark_refuses_them() -> None:
