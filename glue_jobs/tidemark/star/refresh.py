@@ -20,7 +20,16 @@ from tidemark.model import time_zones
 from tidemark.model.definition import Dimension, Fact
 from tidemark.star import contract, dimensions, evaluate, facts, versions
 from tidemark.star.lineage import lineage_of
-from tidemark.star.scope import EVERYTHING, Scope, expect_inputs, not_landed, read_inputs, restrict_inputs, scope_of
+from tidemark.star.scope import (
+    EVERYTHING,
+    FIRST,
+    Scope,
+    expect_inputs,
+    not_landed,
+    read_inputs,
+    restrict_inputs,
+    scope_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -86,8 +95,9 @@ def refresh(
     if lineage.rows & missing or unknown.intersection(table.key):
         everything_unknown = frozenset(column.name for column in table.columns)
         return StarChange(done=TableChange(status="skipped"), unknown=everything_unknown)
-    everything = empty or whole or not lineage.per_row
-    scope = EVERYTHING if everything else scope_of(lake, table, manifest, mirrored)
+    scope = FIRST if empty else EVERYTHING
+    if not (empty or whole or not lineage.per_row):
+        scope = scope_of(lake, table, manifest, mirrored)
     expect_inputs(lake, table, manifest, scope)
     frames = restrict_inputs(lake, table, manifest, mirrored, scope, inputs)
     found = evaluate.evaluate(lake.spark, table, frames)

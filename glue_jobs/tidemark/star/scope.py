@@ -33,6 +33,7 @@ class Scope:
     """What to evaluate: everything or the changed driver rows; whether keys can have gone, and in which ranges.
 
     ``changed_keys`` holds the changed keys themselves, if they are few; ``gone_among_them``: those that are gone, too.
+    ``empty``: the star table never had rows.
     """
 
     everything: bool
@@ -40,6 +41,7 @@ class Scope:
     changed_keys: list[Any] | None = None
     ranges: KeyList | None = None
     gone_among_them: bool = False
+    empty: bool = False
 
     def prune(self, frame: DataFrame, key: Sequence[str]) -> DataFrame:
         """Narrow a star table to the keys in scope, if they are few: files that hold none of them are not opened."""
@@ -53,6 +55,7 @@ class Scope:
 
 
 EVERYTHING = Scope(everything=True, may_have_deletes=True)
+FIRST = Scope(everything=True, may_have_deletes=False, empty=True)
 
 
 def scope_of(lake: Lake, table: StarTable, manifest: Manifest, mirrored: Mapping[str, MirrorChange]) -> Scope:
@@ -80,6 +83,8 @@ def rows_in_scope(lake: Lake, table: StarTable, rows: DataFrame, scope: Scope) -
     """
     target = lake.star(table.name)
     here = lake.spark.table(target)
+    if scope.empty:  # of what cannot hold rows, Spark leaves out joins and shuffles
+        return lake.spark.createDataFrame([], here.schema)
     if scope.everything:
         return here
     values = scope.changed_keys
