@@ -67,7 +67,7 @@ BOUNDARIES: Final[tuple[tuple[Any, str, Callable[[tuple[Any, ...]], str]], ...]]
     (Lake, "append", _of("append", _table)),
     (Lake, "append_rows", _of("append", _table)),
     ("tidemark.lake.merge", "merge_into", _of("merge", _table)),
-    ("tidemark.lake.small_mirror", "apply", _of("merge", _table)),
+    ("tidemark.lake.few_landed", "apply", _of("merge", _table)),
     (PostgresLoad, "_stage", _of("stage", lambda args: str(args[1]))),
     (PostgresLoad, "merge_dimension", _of("load", lambda args: str(args[1].name))),
     (PostgresLoad, "merge_fact", _of("load", lambda args: str(args[1].name))),

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
-from tidemark.lake import keys, merge, small_mirror
+from tidemark.lake import few_landed, keys, merge
 from tidemark.lake.changeset import compute
 from tidemark.landing import files as landing_format
 from tidemark.model.added_columns import MIRROR_COLUMNS
@@ -96,11 +96,11 @@ def _apply_few(lake: Lake, target: str, entry: TableEntry, batch: int) -> Mirror
         return None
     if landed is not None:
         landed = landed.select(list(entry.columns))
-    done = small_mirror.apply(lake, target, entry, landed, alive, batch)
+    done = few_landed.apply(lake, target, entry, landed, alive, batch)
     if done is None:
         return None
     # After a full read, stars are evaluated as a whole: nobody asks for the rows.
-    knows_all = landed is not None and {*landed.column_names, small_mirror.BATCH} == set(done.rows.column_names)
+    knows_all = landed is not None and {*landed.column_names, few_landed.BATCH} == set(done.rows.column_names)
     rows = None
     if done.written and entry.mode == "delta" and knows_all:
         rows = lake.spark.createDataFrame(done.rows, lake.spark.table(target).schema)

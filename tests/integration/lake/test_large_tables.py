@@ -191,3 +191,22 @@ def test_appends_leave_few_small_files(spark: SparkSession, new_table: NewTable)
         few_rows.append(IcebergTable(spark, name), pa.table({"id": [number], "note": ["x"]}))
     assert number_of(spark, name, "data_files") <= 12
     assert by_pyiceberg(name).sort_by("id").column("id").to_pylist() == list(range(40))
+
+
+def test_a_file_from_which_rows_are_taken_does_not_become_part_of_another(
+    spark: SparkSession, new_table: NewTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looked at by itself it is large, and small among all: both at once would bring its rows back."""
+    name = new_table("id bigint, note string")
+    for start in range(0, 70, 10):
+        few_rows.append(IcebergTable(spark, name), pa.table({"id": range(start, start + 10), "note": ["old"] * 10}))
+    monkeypatch.setattr(lookup, "MOST_ROWS", 5)
+    table = IcebergTable(spark, name)
+    read = lookup.look_up(table, Wanted(pa.table({"id": [3]})))
+    monkeypatch.setattr(lookup, "MOST_ROWS", 100)
+    assert read is not None
+    assert [part.places for part in read.parts] == [[3]]
+    assert table.commits % 8 == 7, "it is time to look at small files"
+    few_rows.merge(table, read, pa.table({"id": [3], "note": ["new"]}), ["id"], ["note"], [False])
+    assert len(by_pyiceberg(name)) == 70
+    assert number_of(spark, name, "data_files") == 2

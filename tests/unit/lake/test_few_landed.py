@@ -1,4 +1,4 @@
-"""A small mirror's change: what is written, and what is gone."""
+"""Few landed rows: a mirror's change: what is written, and what is gone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
-from tidemark.lake import small_mirror
+from tidemark.lake import few_landed
 from tidemark.landing.manifest import KeyList, TableEntry
 
 KINDS = pa.schema([("id", pa.int64()), ("size", pa.float64()), ("note", pa.large_string()), ("_batch", pa.int64())])
@@ -42,7 +42,7 @@ def test_after_a_full_read_the_mirror_is_the_source_and_what_is_equal_is_not_wri
     before: Source, now: Source
 ) -> None:
     current, given_rows = table(before, 1), table(now)
-    written, gone = small_mirror.changes(current, given_rows, ["id", "size", "note"], None, entry("full"))
+    written, gone = few_landed.changes(current, given_rows, ["id", "size", "note"], None, entry("full"))
     assert settled(current, written, gone) == content(given_rows)
     was, is_now = content(current), content(given_rows)
     assert set(content(written)) == {key for key, value in is_now.items() if was.get(key) != value}
@@ -57,7 +57,7 @@ def test_a_delta_finds_deletes_in_the_listed_ranges_alone(before: Source, now: S
     listed = {key: now[key] for key in now if key >> SHIFT in ranges}
     keys = KeyList(files=("listed",), rows=len(listed), groups=tuple(sorted(ranges)), shift=SHIFT)
     alive = table(listed).select(["id"]) if listed else None
-    written, gone = small_mirror.changes(current, table(landed), ["id", "size", "note"], alive, entry("delta", keys))
+    written, gone = few_landed.changes(current, table(landed), ["id", "size", "note"], alive, entry("delta", keys))
     assert set(content(gone)) == {key for key in before if key >> SHIFT in ranges and key not in now}
     assert set(content(written)) == {
         key for key, value in content(table(landed)).items() if content(current).get(key) != value
@@ -66,22 +66,22 @@ def test_a_delta_finds_deletes_in_the_listed_ranges_alone(before: Source, now: S
 
 def test_without_a_list_a_delta_deletes_nothing_and_an_empty_list_everything() -> None:
     current = table({1: (None, "x"), 2: (None, "y")}, 1)
-    _, gone = small_mirror.changes(current, KINDS.empty_table(), [], None, entry("delta"))
+    _, gone = few_landed.changes(current, KINDS.empty_table(), [], None, entry("delta"))
     assert gone.num_rows == 0
     everything = KeyList(files=(), rows=0)
-    _, gone = small_mirror.changes(current, KINDS.empty_table(), [], None, entry("delta", everything))
+    _, gone = few_landed.changes(current, KINDS.empty_table(), [], None, entry("delta", everything))
     assert set(content(gone)) == {1, 2}
 
 
 def test_columns_that_were_not_landed_make_no_change() -> None:
     current = table({1: (1.0, "kept")}, 1)
     landed = table({1: (1.0, None)})
-    written, gone = small_mirror.changes(current, landed, ["id", "size"], None, entry("delta"))
+    written, gone = few_landed.changes(current, landed, ["id", "size"], None, entry("delta"))
     assert (written.num_rows, gone.num_rows) == (0, 0)
 
 
 def test_minus_zero_is_no_change() -> None:
-    written, _ = small_mirror.changes(
+    written, _ = few_landed.changes(
         table({1: (0.0, "x")}, 1), table({1: (-0.0, "x")}), ["id", "size"], None, entry("delta")
     )
     assert written.num_rows == 0

@@ -30,7 +30,7 @@ _Positions = list[int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallChange:
+class FewChange:
     """What became of a mirror: how many rows, their keys if these are one column's and few, and those written."""
 
     written: int
@@ -41,7 +41,7 @@ class SmallChange:
 
 def apply(
     lake: Lake, target: str, entry: TableEntry, landed: pa.Table | None, alive: pa.Table | None, batch: int
-) -> SmallChange | None:
+) -> FewChange | None:
     """Bring a mirror to a manifest's cut, as at most one commit; None if that is Spark's work, and nothing was done.
 
     Parameters
@@ -68,7 +68,7 @@ def apply(
     if both.num_rows:
         is_gone = [False] * written.num_rows + [True] * gone.num_rows
         few_rows.merge(table, read, both, entry.key, {*columns, BATCH}, is_gone)
-    return SmallChange(written=written.num_rows, deleted=gone.num_rows, keys=_listed(both, entry.key), rows=written)
+    return FewChange(written=written.num_rows, deleted=gone.num_rows, keys=_listed(both, entry.key), rows=written)
 
 
 def changes(
