@@ -19,12 +19,11 @@ from tidemark.lake.changeset import ChangeCounts, compute
 from tidemark.model import time_zones
 from tidemark.model.definition import Dimension, Fact
 from tidemark.star import contract, dimensions, evaluate, facts, versions
-from tidemark.star.lineage import lineage_of
+from tidemark.star.kept_lineage import lineage_of
 from tidemark.star.scope import (
     EVERYTHING,
     FIRST,
     Scope,
-    expect_inputs,
     not_landed,
     read_inputs,
     restrict_inputs,
@@ -89,16 +88,14 @@ def refresh(
     empty, inputs = lake.is_empty(target), read_inputs(lake, table)
     keys_landed = {name: manifest.tables[name].key for name in table.inputs if name in manifest.tables}
     with evaluate.values_that_fit(table):
-        lineage = lineage_of(lake.spark, table, inputs, keys_landed)
+        lineage = lineage_of(lake, table, inputs, keys_landed)
     missing = not_landed(lake, table, manifest)
     unknown = frozenset(column.name for column in table.columns if lineage.columns[column.name] & missing)
     if lineage.rows & missing or unknown.intersection(table.key):
         everything_unknown = frozenset(column.name for column in table.columns)
         return StarChange(done=TableChange(status="skipped"), unknown=everything_unknown)
-    scope = FIRST if empty else EVERYTHING
-    if not (empty or whole or not lineage.per_row):
-        scope = scope_of(lake, table, manifest, mirrored)
-    expect_inputs(lake, table, manifest, scope)
+    apart = lineage.per_row and not whole
+    scope = FIRST if empty else scope_of(lake, table, manifest, mirrored) if apart else EVERYTHING
     frames = restrict_inputs(lake, table, manifest, mirrored, scope, inputs)
     found = evaluate.evaluate(lake.spark, table, frames)
     with evaluate.values_that_fit(table):

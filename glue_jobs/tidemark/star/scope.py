@@ -98,7 +98,7 @@ def rows_in_scope(lake: Lake, table: StarTable, rows: DataFrame, scope: Scope) -
     return scope.prune(here, table.key).join(changed, keys.matches_lookup(table.key), "left_semi")
 
 
-def expect_inputs(lake: Lake, table: StarTable, manifest: Manifest, scope: Scope) -> None:
+def _expect_inputs(lake: Lake, table: StarTable, manifest: Manifest, scope: Scope) -> None:
     """Prepare for queries over the inputs that are read whole."""
     driver = {table.driver} if not scope.everything and scope.changed_keys is not None else set()
     whole = [manifest.tables[name].count for name in table.inputs if name in manifest.tables and name not in driver]
@@ -138,7 +138,8 @@ def restrict_inputs(
     scope: Scope,
     inputs: Mapping[str, DataFrame],
 ) -> Mapping[str, DataFrame]:
-    """Narrow a star table's inputs (of :func:`read_inputs`) to what is in scope."""
+    """Narrow a star table's inputs (of :func:`read_inputs`) to what is in scope, and prepare for a query over them."""
+    _expect_inputs(lake, table, manifest, scope)
     if scope.everything:
         return inputs
     driver = table.driver
