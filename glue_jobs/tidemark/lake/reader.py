@@ -35,6 +35,7 @@ class LakeReader:
     def __init__(self, model: Model, processed_uri: str) -> None:
         self.model = model
         self.catalog = catalog_at(processed_uri)
+        self._known: dict[str, Table] = {}
 
     def last_batch(self, at_least: int = 0) -> AppliedBatch | None:
         """Return the newest applied batch, or None; ``at_least`` is a batch known to be applied."""
@@ -57,8 +58,8 @@ class LakeReader:
     def delta(self, name: str, applied: AppliedBatch, after: int) -> pa.Table | None:
         """Rows of a star table, at the batch's state, that batches beyond ``after`` wrote or closed; None if none."""
         snapshot = applied.snapshots.get(name)
-        table = self._table(self.model.star_database, name)
-        if snapshot is None or table is None:
+        table = self._with_snapshot(name, snapshot)
+        if table is None:
             return None
         newer = f"recorded_batch > {after:d}"
         if name in self.model.facts:
@@ -69,8 +70,8 @@ class LakeReader:
     def present_rows(self, table: Dimension | Fact, applied: AppliedBatch) -> int:
         """Number of present rows of a star table at the batch's state."""
         snapshot = applied.snapshots.get(table.name)
-        found = self._table(self.model.star_database, table.name)
-        if snapshot is None or found is None:
+        found = self._with_snapshot(table.name, snapshot)
+        if found is None:
             return 0
         scan = found.scan(row_filter=present_rows(table), snapshot_id=snapshot, selected_fields=table.key)
         return int(scan.to_arrow().num_rows)
@@ -104,6 +105,17 @@ class LakeReader:
         found = self._table(self.model.star_database, QUARANTINE)
         rows = [] if found is None else found.scan(row_filter="resolved_batch is null").to_arrow().to_pylist()
         return sorted(rows, key=lambda row: (row["table_name"], row["key"], row["batch"]))
+
+    def _with_snapshot(self, name: str, snapshot: int | None) -> Table | None:
+        """Return a star table that knows a snapshot; loaded once, however often it is read."""
+        if snapshot is None:
+            return None
+        known = self._known.get(name)
+        if known is None or known.snapshot_by_id(snapshot) is None:
+            known = self._table(self.model.star_database, name)
+        if known is not None:
+            self._known[name] = known
+        return known
 
     def _table(self, database: str, name: str) -> Table | None:
         try:

@@ -54,7 +54,7 @@ _PROPERTIES: Final = {
     "write.merge.distribution-mode": "none",
     "write.spark.fanout.enabled": "true",
     # Each commit adds a manifest, and whoever reads the table reads them all.
-    "commit.manifest.min-count-to-merge": "8",
+    "commit.manifest.min-count-to-merge": "2",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "50",
 }
