@@ -47,7 +47,7 @@ class Wanted:
         texts = pa.types.is_string(first.type) or pa.types.is_large_string(first.type)
         if self._ranges is not None or not (pa.types.is_integer(first.type) or texts):
             return None
-        return sorted({value for value in first.to_pylist() if value is not None})
+        return sorted({value for value in first.to_pylist() if value is not None}) or None
 
     def mask(self, rows: pa.Table) -> pa.ChunkedArray:
         """Return for each row, of which the key's columns are given, whether it may be wanted."""

@@ -31,7 +31,7 @@ assert boto3.client("s3").meta.endpoint_url == sys.argv[2]
 config = boto3.client("s3").meta.config
 assert not config.use_fips_endpoint and not config.use_dualstack_endpoint
 assert boto3.Session().available_profiles == []
-catalog = reader._catalog("s3://lake/processed")
+catalog = reader.catalog_at("s3://lake/processed")
 assert catalog.list_namespaces() is not None
 files = catalog._load_file_io()
 for properties in (catalog.properties, files.properties):
