@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tidemark.base.concurrency import concurrently
 from tidemark.base.errors import LandingError
 from tidemark.base.metrics import ROWS_CHANGED, ROWS_QUARANTINED, Metrics
 from tidemark.base.spark import spark_session
@@ -21,7 +22,7 @@ from tidemark.lake.batches import BEFORE_FIRST, AppliedBatch
 from tidemark.lake.commit import commit_batch, present_snapshots
 from tidemark.lake.reader import LakeReader
 from tidemark.lake.rollback import roll_back
-from tidemark.lake.tables import Lake, concurrently
+from tidemark.lake.tables import Lake
 from tidemark.model.definition import Dimension, Fact
 from tidemark.star import inferred_members, quarantine
 from tidemark.star import refresh as star_tables
@@ -77,8 +78,7 @@ def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, m
     model_changed = last.model_digest != lake.model.digest
     if model_changed:
         lake.create_databases()
-        for name in lake.model.tables:
-            mirror.ensure(lake, name, manifest)
+        concurrently(lake.model.tables, lambda name: mirror.ensure(lake, name, manifest))
     mirrored = _apply_to_mirrors(lake, manifest)
     whole = quarantine.tables_with_keyless_rows(lake, last.open_quarantine)
     changes = _apply_to_stars(lake, manifest, mirrored, model_changed, whole, filled)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from tidemark.base.concurrency import concurrently
 from tidemark.lake.batches import AppliedBatch
-from tidemark.lake.tables import Lake, concurrently
+from tidemark.lake.tables import Lake
 from tidemark.model.added_columns import QUARANTINE
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import json
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +18,7 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 
 from tidemark.base import storage
+from tidemark.base.concurrency import concurrently
 from tidemark.base.gregorian import year_and_month
 from tidemark.base.spark import java_class
 from tidemark.lake import position_deletes
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 MOST_FILES: Final = 4
 # A delete file that takes more rows is not written again for a few that are to be taken, too.
 _MOST_DELETES: Final = 50_000
-_AT_A_TIME: Final = 4
 _MICROSECONDS: Final = 86_400_000_000  # of a day
 
 
@@ -122,6 +121,12 @@ class IcebergTable:
         return self._read_at == self.snapshot_id
 
     @property
+    def rows(self) -> int:
+        """How many rows the data files have at the present snapshot, those that delete files take included."""
+        snapshot = self.java.currentSnapshot()
+        return 0 if snapshot is None else int(snapshot.summary().get("total-records") or 0)
+
+    @property
     def commits(self) -> int:
         """How often the table was written to, by whomever."""
         snapshot = self.java.currentSnapshot()
@@ -133,14 +138,13 @@ class IcebergTable:
         Each partition's rows become one file. It fails if somebody else has written to the table since. What was not
         read is only appended to. The columns are those of :attr:`schema`, with their ids.
         """
-        with ThreadPoolExecutor(_AT_A_TIME) as pool:
-            parts = [(part, partition) for partition, part in self._partitions(rows) if part.num_rows]
-            added = list(pool.map(lambda part: self._write(*part), parts))
-            if self._read_at is None:
-                self._append(added)
-                return
-            of_partitions = _by_partition(taken)
-            deletes = list(pool.map(self._write_deletes, of_partitions))
+        parts = [(part, partition) for partition, part in self._partitions(rows) if part.num_rows]
+        added = concurrently(parts, lambda part: self._write(*part))
+        if self._read_at is None:
+            self._append(added)
+            return
+        of_partitions = _by_partition(taken)
+        deletes = concurrently(of_partitions, self._write_deletes)
         delta = self.java.newRowDelta().validateFromSnapshot(self._read_at)
         for old in gone:
             delta.removeRows(old.task.file())

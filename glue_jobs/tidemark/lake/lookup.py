@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemark.base import storage
+from tidemark.base.concurrency import AT_A_TIME, concurrently
 from tidemark.lake import position_deletes
 from tidemark.lake.data_file import find_rows, rows_of
 from tidemark.lake.file_io import file_io
@@ -35,7 +36,6 @@ _MOST_MEMORY: Final = 64 * 2**20
 _MOST_KEYS: Final = 20_000_000
 # A larger file is read in pieces: as many requests as it has groups of rows in which something is wanted.
 _IN_ONE_PIECE: Final = 32 * 2**20
-_AT_A_TIME: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,14 +70,10 @@ def read_small(table: IcebergTable) -> Parts | None:
     """Read a whole table; None if it is not small, or none that :meth:`IcebergTable.replace` can write."""
     if not table.can_be_written():
         return None
-    files: list[DataFile] = []
-    rows = size = 0
-    for file in table.files("", None):
-        rows, size = rows + file.rows, size + file.bytes
-        if rows > MOST_ROWS or size > _MOST_BYTES:
-            return None  # the others need not be listed
-        files.append(file)
-    return _read(table, files, None)
+    if table.rows > MOST_ROWS:
+        return None  # its files need not be listed
+    files = list(table.files("", None))
+    return _read(table, files, None) if sum(file.bytes for file in files) <= _MOST_BYTES else None
 
 
 def look_up(table: IcebergTable, wanted: Wanted) -> Parts | None:
@@ -124,7 +120,7 @@ def _read(table: IcebergTable, files: Sequence[DataFile], wanted: Wanted | None)
         return _some(file, schema, wanted, away)
 
     parts, budget = [], _MOST_MEMORY
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
         for part in pool.map(read, files):
             budget -= part.rows.nbytes if part is not None else 0
             if part is None or budget < 0:
@@ -163,6 +159,5 @@ def _deletes_of(files: Iterable[DataFile]) -> dict[str, pa.Table] | None:
     named: dict[str, DeleteFile] = {delete.uri: delete for file in files for delete in file.deletes}
     if not all(delete.is_plain for delete in named.values()):
         return None
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        contents = pool.map(storage.get, named)
-        return {uri: position_deletes.read(content or b"") for uri, content in zip(named, contents, strict=True)}
+    contents = concurrently(named, storage.get)
+    return {uri: position_deletes.read(content or b"") for uri, content in zip(named, contents, strict=True)}

@@ -8,7 +8,6 @@ columns and widens types, so old data files stay readable.
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +18,7 @@ from tidemark.base.errors import LakeError
 from tidemark.base.spark import CATALOG, fit_to
 from tidemark.lake import batches as lake_batches
 from tidemark.lake import few_rows
+from tidemark.lake.creation import create
 from tidemark.lake.evolution import Columns, is_another, is_wider, refuse_other_types
 from tidemark.lake.iceberg import IcebergTable
 from tidemark.lake.lookup import look_up
@@ -35,13 +35,12 @@ from tidemark.model.added_columns import (
 from tidemark.model.definition import Column, Dimension, Fact, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
     from tidemark.lake.lookup import Parts
 
-CONCURRENT_COMMITS: Final = 4
 _KEY: Final = "tidemark.key"
 _PROPERTIES: Final = {
     "format-version": "2",
@@ -132,11 +131,9 @@ class Lake:
             If a column would have to become another type, or a narrower one: its history cannot.
         """
         columns = declared((*table.columns, *added_to(table)))
-        partition = ""
-        if isinstance(table, Fact) and table.partition_by:
-            partition = f"PARTITIONED BY (month({names.spark(table.partition_by)}))"
+        month_of = table.partition_by if isinstance(table, Fact) else None
         name = self.star(table.name)
-        self._ensure(name, columns, table.description, partition, keeps=f"star.yml: {table.name}")
+        self._ensure(name, columns, table.description, month_of, keeps=f"star.yml: {table.name}")
         return name
 
     def ensure_dates(self, name: str) -> str:
@@ -259,21 +256,14 @@ class Lake:
         name: str,
         columns: Columns,
         comment: str,
-        partition: str = "",
+        month_of: str | None = None,
         keeps: str = "",
         properties: Mapping[str, str] = _PROPERTIES,
     ) -> None:
         """Create or evolve a table; with ``keeps`` (where it is declared), no type may become another or narrower."""
         if not self.exists(name):
-            listed = ", ".join(
-                f"{names.spark(column)} {kind} COMMENT {names.spark_literal(text)}"
-                for column, (kind, text) in columns.items()
-            )
-            listed_properties = ", ".join(f"'{key}'={names.spark_literal(value)}" for key, value in properties.items())
-            self.spark.sql(
-                f"CREATE TABLE IF NOT EXISTS {name} ({listed}) USING iceberg {partition} "
-                f"COMMENT {names.spark_literal(comment)} TBLPROPERTIES ({listed_properties})"
-            )
+            create(self.spark, name, columns, comment, properties, month_of)
+            self._there.add(name)
             return
         found = {field.name: field for field in self.spark.table(name).schema.fields}
         if keeps:
@@ -292,9 +282,3 @@ class Lake:
 def declared(columns: Iterable[Column]) -> Columns:
     """Return columns as the lake declares them: name -> Spark type and comment."""
     return {column.name: (column.type.spark, column.description) for column in columns}
-
-
-def concurrently(items: Iterable[Any], work: Callable[[Any], Any]) -> list[Any]:
-    """Do independent commits a few at a time, results in order."""
-    with ThreadPoolExecutor(CONCURRENT_COMMITS) as pool:
-        return list(pool.map(work, items))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -47,7 +47,7 @@ class Wanted:
         texts = pa.types.is_string(first.type) or pa.types.is_large_string(first.type)
         if self._ranges is not None or not (pa.types.is_integer(first.type) or texts):
             return None
-        return sorted({value for value in first.to_pylist() if value is not None}) or None
+        return self._first or None
 
     def mask(self, rows: pa.Table) -> pa.ChunkedArray:
         """Return for each row, of which the key's columns are given, whether it may be wanted."""
@@ -70,7 +70,7 @@ class Wanted:
         return [name for name in self.key if not pa.types.is_floating(self._keys.column(name).type)]
 
     @functools.cached_property
-    def _first(self) -> Sequence[int]:
+    def _first(self) -> Sequence[Any]:
         return sorted({value for value in self._keys.column(0).to_pylist() if value is not None})
 
     @functools.cached_property

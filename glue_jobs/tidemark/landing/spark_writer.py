@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from py4j.protocol import Py4JError
@@ -11,6 +10,7 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
 from tidemark.base import storage
+from tidemark.base.concurrency import concurrently
 from tidemark.base.spark import fit_to
 from tidemark.landing import files
 from tidemark.source import readers
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from tidemark.source.queries import PlannedRead
     from tidemark.source.snapshot import SourceSnapshot
-
-CONCURRENT_TABLES = 4
 
 
 def land_many(
@@ -41,9 +39,8 @@ def land_many(
     if snapshot.credentials.ca_file:
         # To the executors' working directories: there, as here, the driver finds it by its name.
         spark.sparkContext.addFile(snapshot.credentials.ca_file)
-    with ThreadPoolExecutor(CONCURRENT_TABLES) as pool:
-        left = pool.map(lambda read: _land(spark, snapshot, read, f"{folder}/{read.name}", file_format), reads)
-        return dict(zip((read.name for read in reads), left, strict=True))
+    left = concurrently(reads, lambda read: _land(spark, snapshot, read, f"{folder}/{read.name}", file_format))
+    return dict(zip((read.name for read in reads), left, strict=True))
 
 
 def _land(

@@ -8,11 +8,11 @@ are shown as well, and if they have moved on since the cut, that is not a differ
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from tidemark.base.concurrency import concurrently
 from tidemark.base.errors import TidemarkError
 from tidemark.model.definition import Fact
 from tidemark.operations.compare_rows import compare_star
@@ -111,10 +111,9 @@ def reconcile(pipeline: Pipeline) -> Reconciliation:
     if applied is None:
         raise TidemarkError("the lake is empty", do="run a first tick, with: tidemark tick")
     manifest = pipeline.landing.read(applied.batch)
-    with ThreadPoolExecutor(4) as pool:
-        mirrors = dict(zip(model.tables, pool.map(lake.mirror_rows, model.tables), strict=True))
-        found = pool.map(lambda star: lake.present_rows(star, applied), model.star_tables)
-        stars = {star.name: rows for star, rows in zip(model.star_tables, found, strict=True)}
+    mirrors = dict(zip(model.tables, concurrently(model.tables, lake.mirror_rows), strict=True))
+    found = concurrently(model.star_tables, lambda star: lake.present_rows(star, applied))
+    stars = {star.name: rows for star, rows in zip(model.star_tables, found, strict=True)}
     with open_source(pipeline.source) as source, pipeline.warehouse.reader() as warehouse:
         ledger = warehouse.loaded_through()
         lines: list[TableCounts] = []

@@ -43,14 +43,20 @@ class Scope:
     gone_among_them: bool = False
     empty: bool = False
 
+    @property
+    def plain_keys(self) -> list[int | str] | None:
+        """The changed keys, if they are few, and integers or texts."""
+        keys = self.changed_keys
+        return keys if keys is not None and all(isinstance(value, int | str) for value in keys) else None
+
     def prune(self, frame: DataFrame, key: Sequence[str]) -> DataFrame:
         """Narrow a star table to the keys in scope, if they are few: files that hold none of them are not opened."""
         if self.changed_keys is None:
             return frame
         column = names.spark(key[0])
-        if all(isinstance(value, int | str) for value in self.changed_keys):
+        if self.plain_keys is not None:
             # As one text: each value of a list is a call of Java or two.
-            return frame.where(names.spark_in(column, self.changed_keys))
+            return frame.where(names.spark_in(column, self.plain_keys))
         return frame.where(F.col(column).isin(self.changed_keys))
 
 
@@ -87,8 +93,7 @@ def rows_in_scope(lake: Lake, table: StarTable, rows: DataFrame, scope: Scope) -
         return lake.spark.createDataFrame([], here.schema)
     if scope.everything:
         return here
-    values = scope.changed_keys
-    if values is not None and all(isinstance(value, int | str) for value in values):
+    if (values := scope.plain_keys) is not None:
         found = lake.look_up(target, table.key[0], values)
         if found is not None:
             return lake.spark.createDataFrame(found, here.schema)

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import pytest
 from botocore.exceptions import ClientError
 from botocore.retries.standard import ExponentialBackoff
+from tidemark.base import concurrency
 from tidemark.base.errors import SourceError, WarehouseError
-from tidemark.lake import tables
 
 from tests.fuzz.sabotage import BadNetwork, Sabotage, terminator
 from tests.fuzz.scene import Scene
@@ -71,7 +71,7 @@ def test_an_extract_dies_at_each_of_its_writes(scene: Scene) -> None:
 
 def test_a_transform_dies_at_each_of_its_commits(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of a run that died reaches the warehouse; the run that comes through repeats nothing."""
-    monkeypatch.setattr(tables, "CONCURRENT_COMMITS", 1)
+    monkeypatch.setattr(concurrency, "AT_A_TIME", 1)
     before = scene.oracle.batch
     for done, statements, boundaries, by_spark in (
         (

@@ -1,0 +1,23 @@
+"""Independent work that waits for others most of its time, a few pieces side by side."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+AT_A_TIME: Final = 4
+
+
+def concurrently(items: Iterable[Any], work: Callable[[Any], Any]) -> list[Any]:
+    """Do some work for each item, a few at a time, results in the items' order.
+
+    Raises
+    ------
+    Exception
+        Whatever the first of the failures in that order is; what has begun is waited for.
+    """
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        return list(pool.map(work, items))
