@@ -25,8 +25,9 @@ _SHUFFLE_PARTITIONS: Final = "spark.sql.shuffle.partitions"
 _FEW: Final = 50_000
 _FEW_ROWS: Final = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 _MANY_ROWS: Final = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+_SESSIONS: Final = "org.apache.spark.sql.classic.SparkSession"
 # Classes that pyspark asks for by name hundreds of times a tick.
-_JAVA_CLASSES: Final = ("functions", "PythonUtils", "org.apache.spark.sql.functions")
+_JAVA_CLASSES: Final = ("functions", "PythonUtils", "PythonSQLUtils", "org.apache.spark.sql.functions", _SESSIONS)
 _EXTENSIONS: Final = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
 
 
@@ -104,6 +105,14 @@ def java_class(spark: SparkSession, name: str) -> Any:
         found = _Remembering(found)
         setattr(java, name, found)
     return found
+
+
+def activate(spark: SparkSession) -> None:
+    """Let Java ask this session for its settings in this thread, as whatever pyspark itself runs does.
+
+    Without, the first call that needs the lake's catalog knows of none, and takes its name for that of a database.
+    """
+    java_class(spark, _SESSIONS).setActiveSession(spark._jsparkSession)  # noqa: SLF001
 
 
 class _Remembering:

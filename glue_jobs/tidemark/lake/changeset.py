@@ -9,18 +9,23 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow.compute as pc
 from pyspark.sql import functions as F  # noqa: N812 - the usual name
-from pyspark.sql.types import BinaryType, StringType, StructType
+from pyspark.sql.types import BinaryType, IntegralType, StringType, StructType
 
 from tidemark.base import quoting as names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pyarrow as pa
     from pyspark.sql import Column, DataFrame
 
+# So many keys may be named one by one.
 FEW_KEYS: Final = 1000
-# Changes are few if their texts and bytes take no more than this, too: they come into Python's memory.
+# Rows are few if they, and their texts and bytes, are no more than this: they come into Python's memory. A file of so
+# many is written there in less time than Spark needs to start writing one.
+FEW_ROWS: Final = 20_000
 _FEW_BYTES: Final = 4 * 2**20
 
 
@@ -47,7 +52,7 @@ class ChangeCounts:
 
     def packed(self, rows: DataFrame) -> DataFrame:
         """Return rows that are made of the changes; few of them in one piece: so they become one file."""
-        return rows.coalesce(1) if sum(self.counts.values()) <= FEW_KEYS else rows
+        return rows.coalesce(1) if sum(self.counts.values()) <= FEW_ROWS else rows
 
 
 def compute(
@@ -60,24 +65,38 @@ def compute(
     """
     changes = changes.localCheckpoint(eager=False)  # the first job that meets it, the next one here, makes it whole
     marked = [F.coalesce(condition, F.lit(False)) for condition in marks.values()]
-    rows = changes.select(names.spark(kind), *marked, *map(names.spark, key), _size(changes.schema))
-    seen = rows.limit(FEW_KEYS + 1).collect()
-    if len(seen) > FEW_KEYS:
+    listed = [names.spark(name) for name in key] if _may_be_listed(changes, key) else []
+    rows = changes.select(names.spark(kind), *marked, _size(changes.schema), *listed)
+    seen = few_of(rows)
+    if seen is None:
         found = changes.groupBy(names.spark(kind)).agg(F.count(F.lit(1)), *map(F.count_if, marked)).collect()
         sums = {name: sum(row[at] for row in found) for at, name in enumerate(marks, 2)}
         return changes, ChangeCounts({row[0]: row[1] for row in found}, None, sums)
-    values = [] if len(key) > 1 else sorted({row[-2] for row in seen if row[-2] is not None}, key=str)
-    plain = all(isinstance(value, int | str) for value in values)
-    counts = dict(Counter(row[0] for row in seen))
-    sums = {name: sum(row[at] for row in seen) for at, name in enumerate(marks, 1)}
-    few = sum(row[-1] for row in seen) <= _FEW_BYTES
-    return changes, ChangeCounts(counts, values if plain else None, sums, few)
+    counts = dict(Counter(seen.column(0).to_pylist()))
+    sums = {name: pc.sum(seen.column(at)).as_py() or 0 for at, name in enumerate(marks, 1)}
+    few = (pc.sum(seen.column(len(marks) + 1)).as_py() or 0) <= _FEW_BYTES
+    values = set(seen.column(len(marks) + 2).drop_null().to_pylist()) if listed else ()
+    keys = sorted(values, key=str) if seen.num_rows <= FEW_KEYS else None
+    return changes, ChangeCounts(counts, keys, sums, few)
 
 
 def count_few(rows: DataFrame) -> tuple[int, bool]:
     """Count a checkpointed frame's rows, up to one more than are few; say whether they may be taken into memory."""
-    sizes = [row[0] for row in rows.limit(FEW_KEYS + 1).select(_size(rows.schema)).collect()]
-    return len(sizes), len(sizes) <= FEW_KEYS and sum(sizes) <= _FEW_BYTES
+    seen = few_of(rows.select(_size(rows.schema)))
+    if seen is None:
+        return FEW_ROWS + 1, False
+    return seen.num_rows, (pc.sum(seen.column(0)).as_py() or 0) <= _FEW_BYTES
+
+
+def _may_be_listed(changes: DataFrame, key: Sequence[str]) -> bool:
+    """Whether the keys are those of one column, and integers or texts."""
+    return len(key) == 1 and isinstance(changes.schema[key[0]].dataType, IntegralType | StringType)
+
+
+def few_of(rows: DataFrame) -> pa.Table | None:
+    """Return rows, columns in order under names of their own, or None if they are not few."""
+    seen = rows.toDF(*map(str, range(len(rows.columns)))).limit(FEW_ROWS + 1).toArrow()
+    return seen if seen.num_rows <= FEW_ROWS else None
 
 
 def _size(schema: StructType) -> Column:

@@ -102,8 +102,9 @@ class IcebergTable:
 
     def can_be_written(self) -> bool:
         """Whether :meth:`replace` knows how the table is partitioned: not at all, or by the month of a column."""
-        spec = self.java.spec()
-        return not spec.isPartitioned() or [str(field.transform()) for field in spec.fields()] == ["month"]
+        fields = self.java.spec().fields()
+        # By its numbers: at the end of Java's iterator, pyspark asks fifty times what went wrong.
+        return [str(fields.get(number).transform()) for number in range(fields.size())] in ([], ["month"])
 
     def files(self, column: str, values: Sequence[int | str] | None) -> Iterator[DataFile]:
         """Yield the files that can hold one of some values of a column (None: all)."""

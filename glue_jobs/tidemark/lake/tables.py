@@ -18,10 +18,11 @@ from tidemark.base.errors import LakeError
 from tidemark.base.spark import CATALOG, fit_to
 from tidemark.lake import batches as lake_batches
 from tidemark.lake import few_rows
-from tidemark.lake.creation import create
 from tidemark.lake.evolution import Columns, is_another, is_wider, refuse_other_types
 from tidemark.lake.iceberg import IcebergTable
+from tidemark.lake.inventory import Inventory
 from tidemark.lake.lookup import look_up
+from tidemark.lake.place import Place
 from tidemark.lake.wanted import Wanted
 from tidemark.model.added_columns import (
     BATCHES,
@@ -79,7 +80,7 @@ class Lake:
     def __init__(self, spark: SparkSession, model: Model) -> None:
         self.spark = spark
         self.model = model
-        self._there: set[str] = set()
+        self._there = Inventory(spark, (model.source_database, model.star_database))
         self._looked_up: dict[str, LookedUp] = {}
         self._rows = -1
 
@@ -153,9 +154,7 @@ class Lake:
         return self.star(QUARANTINE)
 
     def exists(self, name: str) -> bool:
-        """Whether a table is there. One that was stays, unless :meth:`drop` takes it: nobody else drops tables."""
-        if name not in self._there and self.spark.catalog.tableExists(name):
-            self._there.add(name)
+        """Whether a table is there."""
         return name in self._there
 
     def snapshot_id(self, name: str) -> int | None:
@@ -262,7 +261,7 @@ class Lake:
     ) -> None:
         """Create or evolve a table; with ``keeps`` (where it is declared), no type may become another or narrower."""
         if not self.exists(name):
-            create(self.spark, name, columns, comment, properties, month_of)
+            Place(self.spark, name).create(columns, comment, properties, month_of)
             self._there.add(name)
             return
         found = {field.name: field for field in self.spark.table(name).schema.fields}

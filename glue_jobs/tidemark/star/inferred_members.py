@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
-from tidemark.lake.changeset import FEW_KEYS
+from tidemark.lake.changeset import FEW_KEYS, few_of
 from tidemark.model.definition import UNKNOWN_TEXT
 from tidemark.star.calendar import add_years
 
@@ -45,11 +45,12 @@ def add_missing(lake: Lake, new_versions: Mapping[str, DataFrame], batch: int) -
 
 def _missing(lake: Lake, references: DataFrame) -> dict[str, list[str]]:
     """Return the keys per dimension that are referred to and not there; few are looked up, many are joined."""
-    few = [(row[_DIMENSION], row[_REFERENCE]) for row in references.limit(FEW_KEYS + 1).collect()]
-    if len(few) <= FEW_KEYS:
-        known = _known(lake, _by_dimension(few))
+    few = few_of(references)
+    pairs = set(zip(*(column.to_pylist() for column in few.columns), strict=True)) if few is not None else set()
+    if few is not None and len(pairs) <= FEW_KEYS:
+        known = _known(lake, _by_dimension(pairs))
         there = {(row[_DIMENSION], row[_REFERENCE]) for row in known.collect()} if known is not None else set()
-        return {name: sorted(keys) for name, keys in _by_dimension(set(few) - there).items()}
+        return {name: sorted(keys) for name, keys in _by_dimension(pairs - there).items()}
     known = _known(lake)
     distinct = references.distinct()
     missing = distinct.join(known, [_DIMENSION, _REFERENCE], "left_anti") if known is not None else distinct

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
-from tidemark.lake.changeset import FEW_KEYS, compute
+from tidemark.lake.changeset import FEW_ROWS, compute
 from tidemark.star import versions
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ def test_what_says_that_it_changed_after_the_cut_is_counted(spark: SparkSession)
 
     assert counted(decided) == 1
     assert counted(decided.where("_key0 <> 'new'")) == 0
-    assert counted(decided.crossJoin(spark.range(FEW_KEYS // 2))) == FEW_KEYS // 2
+    assert counted(decided.crossJoin(spark.range(FEW_ROWS // 2))) == FEW_ROWS // 2
 
 
 def test_only_rows_that_refer_to_something_else_than_before_are_looked_up(spark: SparkSession) -> None:
