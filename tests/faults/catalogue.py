@@ -187,7 +187,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         "2: a reference finds a row",
-        "_by_dimension(set(few) - there).items()",
+        "_by_dimension(pairs - there).items()",
         "_by_dimension(set()).items()",
         ("test_quarantine.py", "test_transform.py"),
         (
@@ -249,15 +249,17 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         "3: intervals do not overlap",
-        "return F.coalesce(own, F.greatest(cut, floor), cut)",
-        "return F.coalesce(own, cut)",
+        "THEN {honest} END, greatest({cut}, {floor}), {cut})",
+        "THEN {honest} END, {cut})",
         ("test_versions.py",),
+        once=("return F.coalesce(own, F.greatest(cut, floor), cut)", "return F.coalesce(own, cut)"),
     ),
     Fault(
         "3: no version begins after its cut",
-        "honest = F.least(updated, cut)",
-        "honest = updated",
+        'honest = f"least({UPDATED}, {cut})"',
+        "honest = UPDATED",
         ("test_versions.py",),
+        once=("honest = F.least(updated, cut)", "honest = updated"),
     ),
     Fault(
         "3: NULL is a value like another",
@@ -447,5 +449,23 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "{applied.batch:d}, {delta.after:d}, {lake_id}",
         "{applied.batch:d} - 1, {delta.after:d}, {lake_id}",
         ("test_load.py",),
+    ),
+    Fault(
+        "create: a table's first rows come with it, in one commit",
+        "        made = table.createTransaction()\n",
+        "        table.create()\n        made = table.replaceTransaction()\n",
+        ("test_place.py",),
+    ),
+    Fault(
+        "create: what was made is known to be there",
+        "            self._there.add(name)\n",
+        "",
+        ("test_composite_keys.py",),
+    ),
+    Fault(
+        "create: the lake's catalog is asked, whichever session a thread of Java knows",
+        "        activate(spark)\n",
+        "",
+        ("test_ticks_loaded.py", "test_daemon.py", "test_demo.py"),
     ),
 )

@@ -20,6 +20,7 @@ from unittest import mock
 
 from adbc_driver_manager import dbapi
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+from tidemark.lake.place import Place
 from tidemark.lake.tables import Lake
 from tidemark.landing.area import Landing
 from tidemark.warehouse.postgres.load import PostgresLoad
@@ -64,6 +65,7 @@ BOUNDARIES: Final[tuple[tuple[Any, str, Callable[[tuple[Any, ...]], str]], ...]]
     ("tidemark.base.storage", "put_new", _of("put", _key_kind)),
     ("tidemark.base.storage", "put", _of("put", _key_kind)),
     ("tidemark.base.storage", "delete", _of("delete", _key_kind)),
+    (Place, "create", _called("create")),
     (Lake, "append", _of("append", _table)),
     (Lake, "append_rows", _of("append", _table)),
     ("tidemark.lake.merge", "merge_into", _of("merge", _table)),

@@ -78,7 +78,8 @@ def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, m
     model_changed = last.model_digest != lake.model.digest
     if model_changed:
         lake.create_databases()
-        concurrently(lake.model.tables, lambda name: mirror.ensure(lake, name, manifest))
+        unchanged = [name for name in lake.model.tables if not manifest.changed(name)]
+        concurrently(unchanged, lambda name: mirror.ensure(lake, name, manifest))
     mirrored = _apply_to_mirrors(lake, manifest)
     whole = quarantine.tables_with_keyless_rows(lake, last.open_quarantine)
     changes = _apply_to_stars(lake, manifest, mirrored, model_changed, whole, filled)

@@ -74,14 +74,16 @@ class IcebergTable:
     ----------
     spark
         Session with the catalog in it.
-    name
-        Spark's name of the table, quoted.
+    table
+        Spark's name of the table, quoted; or Iceberg's object itself.
     """
 
-    def __init__(self, spark: SparkSession, name: str) -> None:
+    def __init__(self, spark: SparkSession, table: Any) -> None:
         self._spark = spark
         self._read_at: int | None = None
-        self.java: Any = self._iceberg("spark.Spark3Util").loadIcebergTable(spark._jsparkSession, name)  # noqa: SLF001
+        if isinstance(table, str):
+            table = self._iceberg("spark.Spark3Util").loadIcebergTable(spark._jsparkSession, table)  # noqa: SLF001
+        self.java: Any = table
 
     @property
     def schema(self) -> pa.Schema:

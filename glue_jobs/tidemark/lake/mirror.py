@@ -45,8 +45,11 @@ class MirrorChange:
     rows: DataFrame | None = None
 
 
-def ensure(lake: Lake, name: str, manifest: Manifest) -> None:
-    """Create or evolve a mirror to :func:`columns_of` it. If a type changes incompatibly, the mirror is recreated."""
+def ensure(lake: Lake, name: str, manifest: Manifest, first: pa.Table | None = None) -> bool:
+    """Create or evolve a mirror to :func:`columns_of` it. If a type changes incompatibly, the mirror is recreated.
+
+    With ``first``, a mirror that is made now is made with these rows; return whether it was.
+    """
     declared, entry = lake.model.tables.get(name), manifest.tables.get(name)
     wanted = columns_of(declared, entry, of_this_model=manifest.model_digest == lake.model.digest)
     mirror, key = lake.mirror(name), entry.key if entry else declared.key if declared else ()
@@ -55,8 +58,7 @@ def ensure(lake: Lake, name: str, manifest: Manifest) -> None:
         lake.drop_columns_but(mirror, {*wanted, *key, *(column.name for column in MIRROR_COLUMNS)})
     if declared and not lake.exists(mirror):
         wanted = {column: declared.column(column).type.spark for column in declared.key} | wanted
-    if wanted:
-        lake.ensure_mirror(name, wanted, key)
+    return bool(wanted) and lake.ensure_mirror(name, wanted, key, first)
 
 
 def columns_of(declared: SourceTable | None, entry: TableEntry | None, *, of_this_model: bool) -> dict[str, str]:
@@ -78,9 +80,10 @@ def columns_of(declared: SourceTable | None, entry: TableEntry | None, *, of_thi
 
 def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
     """Bring one mirror to the manifest's cut, as at most one commit."""
-    entry = manifest.tables[name]
-    ensure(lake, name, manifest)
-    target = lake.mirror(name)
+    entry, target = manifest.tables[name], lake.mirror(name)
+    first = None if lake.exists(target) else _few(entry, manifest.batch)
+    if ensure(lake, name, manifest, first):
+        return MirrorChange(entry.rows, 0)
     if not lake.exists(target) or lake.is_empty(target):
         if entry.files and entry.rows:
             _fill(lake, target, entry, manifest)
@@ -126,13 +129,20 @@ def _apply(lake: Lake, target: str, entry: TableEntry, manifest: Manifest) -> Mi
 
 def _fill(lake: Lake, target: str, entry: TableEntry, manifest: Manifest) -> None:
     """Write what was landed to a mirror that never had data."""
-    few = landing_format.few_rows(entry.files)
+    few = _few(entry, manifest.batch)
     if few is not None:
-        batch = pa.repeat(manifest.batch, few.num_rows)
-        lake.append_rows(few.select(list(entry.columns)).append_column("_batch", batch), target)
+        lake.append_rows(few, target)
         return
     landed = landing_format.read(lake.spark, entry.files, entry.columns, manifest.landing_format)
     lake.append(landed.withColumn("_batch", F.lit(manifest.batch).cast("bigint")), target)
+
+
+def _few(entry: TableEntry, batch: int) -> pa.Table | None:
+    """Return what was landed as a mirror has it, if these are few rows in a file."""
+    few = landing_format.few_rows(entry.files)
+    if few is None or not few.num_rows:
+        return None
+    return few.select(list(entry.columns)).append_column("_batch", pa.repeat(batch, few.num_rows))
 
 
 def changed_rows(lake: Lake, name: str, batch: int, change: MirrorChange | None) -> DataFrame:

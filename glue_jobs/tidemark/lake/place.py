@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tidemark.base import quoting as names
 from tidemark.base.spark import activate, java_class
+from tidemark.lake.data_file import conform
+from tidemark.lake.iceberg import IcebergTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pyarrow as pa
     from pyspark.sql import SparkSession
 
     from tidemark.lake.evolution import Columns
@@ -44,14 +47,21 @@ class Place:
         return [name.rpartition(".")[2] for name in listed.split(", ") if name]
 
     def create(
-        self, columns: Columns, comment: str, properties: Mapping[str, str], month_of: str | None = None
+        self,
+        columns: Columns,
+        comment: str,
+        properties: Mapping[str, str],
+        month_of: str | None = None,
+        rows: pa.Table | None = None,
     ) -> None:
-        """Create a table without rows. It fails if there is one.
+        """Create a table, as one commit. It fails if there is one.
 
         Parameters
         ----------
         month_of
             The column by whose month the table is partitioned; None if it is not.
+        rows
+            Its first rows, columns by name; None for a table that never had any.
         """
         schema = self._schema(columns)
         table = self._catalog.icebergCatalog().buildTable(self._table, schema)
@@ -60,7 +70,13 @@ class Place:
         if month_of is not None:
             spec = self._iceberg("PartitionSpec").builderFor(schema).month(month_of).build()
             table = table.withPartitionSpec(spec)
-        table.create()
+        if rows is None:
+            table.create()
+            return
+        made = table.createTransaction()
+        new = IcebergTable(self._spark, made.table())
+        new.replace([], conform(rows, new.schema))
+        made.commitTransaction()
 
     def _schema(self, columns: Columns) -> Any:
         """Return Iceberg's schema, made of Spark's: it knows how each of Spark's types is stored."""

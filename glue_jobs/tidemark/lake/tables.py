@@ -97,14 +97,20 @@ class Lake:
         for database in (self.model.source_database, self.model.star_database):
             self.spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {names.spark(CATALOG, database)}")
 
-    def ensure_mirror(self, table: str, columns: Mapping[str, str], key: Sequence[str]) -> None:
-        """Create or evolve the mirror of ``table`` to hold these columns (name -> Spark type); note its key."""
+    def ensure_mirror(
+        self, table: str, columns: Mapping[str, str], key: Sequence[str], first: pa.Table | None = None
+    ) -> bool:
+        """Create or evolve the mirror of ``table`` to hold these columns (name -> Spark type); note its key.
+
+        With ``first``, a mirror that is made now is made with these rows; return whether it was.
+        """
         modelled = self.model.tables.get(table)  # a manifest that waited may know more than the model
         texts = {column.name: column.description for column in modelled.columns} if modelled else {}
         described = {name: (kind, texts.get(name, "")) for name, kind in columns.items()}
         text = modelled.description if modelled else ""
         properties = _PROPERTIES | {_KEY: json.dumps(list(key))}
-        self._ensure(self.mirror(table), described | declared(MIRROR_COLUMNS), text, properties=properties)
+        columns_with_batch = described | declared(MIRROR_COLUMNS)
+        return self._ensure(self.mirror(table), columns_with_batch, text, properties=properties, first=first)
 
     def drop_columns_but(self, name: str, columns: Collection[str]) -> None:
         """Drop all other columns of a table, if it is there."""
@@ -206,9 +212,8 @@ class Lake:
         return (None if found is None else int(found.snapshotId())) == snapshot
 
     def is_empty(self, name: str) -> bool:
-        """Whether the table never had data, whoever wrote to it."""
-        (table := self.iceberg(name).java).refresh()
-        return table.currentSnapshot() is None
+        """Whether the table never had data."""
+        return self.snapshot_id(name) is None
 
     def look_up(self, name: str, column: str, values: Collection[int | str]) -> pa.Table | None:
         """Return the rows with one of some values of a column, or None if they must be left to Spark.
@@ -258,12 +263,16 @@ class Lake:
         month_of: str | None = None,
         keeps: str = "",
         properties: Mapping[str, str] = _PROPERTIES,
-    ) -> None:
-        """Create or evolve a table; with ``keeps`` (where it is declared), no type may become another or narrower."""
+        first: pa.Table | None = None,
+    ) -> bool:
+        """Create a table, with its ``first`` rows if these are given, or evolve it; return whether it has got them.
+
+        With ``keeps`` (where it is declared), no type may become another or narrower.
+        """
         if not self.exists(name):
-            Place(self.spark, name).create(columns, comment, properties, month_of)
+            Place(self.spark, name).create(columns, comment, properties, month_of, first)
             self._there.add(name)
-            return
+            return first is not None
         found = {field.name: field for field in self.spark.table(name).schema.fields}
         if keeps:
             refuse_other_types(keeps, columns, {field.name: field.dataType.simpleString() for field in found.values()})
@@ -276,6 +285,7 @@ class Lake:
                 self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quoted} TYPE {kind}")
             if text and found[column].metadata.get("comment") != text:
                 self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quoted} COMMENT {names.spark_literal(text)}")
+        return False
 
 
 def declared(columns: Iterable[Column]) -> Columns:

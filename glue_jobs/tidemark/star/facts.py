@@ -47,8 +47,9 @@ def write(
 ) -> DataFrame:
     """Write what was decided as one commit; return the new versions."""
     columns = [column.name for column in table.columns]
-    rows = versions.to_write(decided, columns, F.lit(manifest.cut.time).cast("timestamp"), manifest.batch)
-    rows = rows.select(*map(names.spark, versions.column_names(columns)))
+    rows = versions.to_write(
+        decided, columns, f"CAST({names.spark_literal(manifest.cut.time)} AS timestamp)", manifest.batch
+    )
     updated = ["valid_to", "is_current", "is_deleted", "closed_batch", *backfill]
     store(lake, table, rows, [*table.key, "version"], updated, seen)
     return rows.where("is_current")

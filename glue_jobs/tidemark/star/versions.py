@@ -39,7 +39,6 @@ DECISION: Final = "_decision"
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 NEW, CHANGED, DELETED, REJECTED, BACKFILLED = "new", "changed", "gone", "bad", "filled"
 _TOLERANCE: Final = "INTERVAL '5' MINUTE"
-_BEGIN, _CUT = "_begin", "_cut"
 _MICROSECOND: Final = "INTERVAL '0.000001' SECOND"
 
 
@@ -144,52 +143,52 @@ def refers_anew(columns: Collection[str]) -> Column:
     return F.col(DECISION).isin(NEW, CHANGED, BACKFILLED) & differs(columns, now="")
 
 
-def valid_from_of(cut: Column) -> Column:
-    """``valid_from`` of a new or changed key, from the rules at the top of this module."""
-    updated, last = F.col(UPDATED), F.col("last")
-    honest = F.least(updated, cut)
-    floor = F.coalesce(last["valid_to"], last["valid_from"] + F.expr(_MICROSECOND))
-    moved = last.isNull() | last[UPDATED].isNull() | (updated > last[UPDATED])
-    own = F.when(updated.isNotNull() & moved & (last.isNull() | (honest >= floor)), honest)
-    return F.coalesce(own, F.greatest(cut, floor), cut)
+def valid_from_of(cut: str) -> str:
+    """Return SQL for ``valid_from`` of a new or changed key, from the rules at the top of this module."""
+    honest = f"least({UPDATED}, {cut})"
+    floor = f"coalesce(last.valid_to, last.valid_from + {_MICROSECOND})"
+    moved = f"(last IS NULL OR last.{UPDATED} IS NULL OR {UPDATED} > last.{UPDATED})"
+    own = f"{UPDATED} IS NOT NULL AND {moved} AND (last IS NULL OR {honest} >= {floor})"
+    return f"coalesce(CASE WHEN {own} THEN {honest} END, greatest({cut}, {floor}), {cut})"
 
 
-def to_write(decided: DataFrame, columns: Sequence[str], cut: Column, batch: int) -> DataFrame:
+def to_write(decided: DataFrame, columns: Sequence[str], cut: str, batch: int) -> DataFrame:
     """Return the version rows to insert and to close, as the fact's own columns.
 
     A row whose ``(key, version)`` exists is the closed, or filled, form of that version; any other is a new version.
+
+    Parameters
+    ----------
+    cut
+        SQL for the time of the cut.
     """
-    begins = decided.withColumns({_BEGIN: valid_from_of(cut), _CUT: cut})
-    opened = begins.where(F.col(DECISION).isin(NEW, CHANGED)).selectExpr(
-        *map(names.spark, columns),
-        "coalesce(last.version, 0) + 1 AS version",
-        f"{_BEGIN} AS valid_from",
-        "CAST(NULL AS timestamp) AS valid_to",
-        "true AS is_current",
-        "false AS is_deleted",
-        f"{batch}L AS recorded_batch",
-        "CAST(NULL AS bigint) AS closed_batch",
-        UPDATED,
-    )
-    deleted = f"{DECISION} = '{DELETED}'"
-    closed = begins.where(F.col(DECISION).isin(DELETED, CHANGED)).selectExpr(
-        *(f"last.{names.spark(name)}" for name in columns),
-        "last.version",
-        "last.valid_from",
-        f"if({deleted}, greatest({_CUT}, last.valid_from + {_MICROSECOND}), {_BEGIN}) AS valid_to",
-        "false AS is_current",
-        f"{deleted} AS is_deleted",
-        "last.recorded_batch",
-        f"{batch}L AS closed_batch",
-        f"last.{UPDATED}",
-    )
-    return opened.unionByName(closed).unionByName(_filled(decided, columns))
+    begin = valid_from_of(cut)
+    opened = {
+        **{name: names.spark(name) for name in columns},
+        "version": "coalesce(last.version, 0) + 1",
+        "valid_from": begin,
+        "valid_to": "CAST(NULL AS timestamp)",
+        "is_current": "true",
+        "is_deleted": "false",
+        "recorded_batch": f"{batch}L",
+        "closed_batch": "CAST(NULL AS bigint)",
+        UPDATED: UPDATED,
+    }
+    last = {name: f"last.{names.spark(name)}" for name in column_names(columns)}
+    ended = {"is_current": "false", "closed_batch": f"{batch}L"}
+    changed = {**last, **ended, "valid_to": begin, "is_deleted": "false"}
+    deleted = f"greatest({cut}, last.valid_from + {_MICROSECOND})"
+    gone_now = {**last, **ended, "valid_to": deleted, "is_deleted": "true"}
+    # Nothing of a current version changes but the values of columns that are new to the fact.
+    filled = {**last, **{name: names.spark(name) for name in columns}}
+    what = {NEW: [opened], CHANGED: [opened, changed], DELETED: [gone_now], BACKFILLED: [filled]}
+    cases = " ".join(f"WHEN '{kind}' THEN array({', '.join(map(_row, rows))})" for kind, rows in what.items())
+    # In one pass, and one query: each part of a union would be planned, and run, by itself.
+    return decided.selectExpr(f"inline(CASE {DECISION} {cases} END)")
 
 
-def _filled(decided: DataFrame, columns: Sequence[str]) -> DataFrame:
-    """Current versions with the values of columns that are new to the fact; nothing else of them changes."""
-    own = [f"last.{column.name}" for column in FACT_COLUMNS]
-    return decided.where(F.col(DECISION) == BACKFILLED).selectExpr(*map(names.spark, columns), *own)
+def _row(values: Mapping[str, str]) -> str:
+    return f"named_struct({', '.join(f'{names.spark_literal(name)}, {value}' for name, value in values.items())})"
 
 
 def column_names(columns: Sequence[str]) -> list[str]:

@@ -97,7 +97,7 @@ def tick(spark: SparkSession, state: State, source: dict[str, Row], cut: int, ba
     decided = decide(spark, state, source).localCheckpoint()
     outcomes = [(row._key0, row[versions.DECISION]) for row in decided.select("_key0", versions.DECISION).collect()]
     assert len({key for key, _ in outcomes}) == len(outcomes), "one decision per key"
-    rows = versions.to_write(decided, ["k", "v"], F.timestamp_micros(F.lit(cut)), batch)
+    rows = versions.to_write(decided, ["k", "v"], f"timestamp_micros({cut})", batch)
     assert rows.columns == versions.column_names(["k", "v"])
     for row in rows.withColumns({name: F.unix_micros(name) for name in TIMES}).collect():
         assert row.is_current is (row.valid_to is None)
@@ -388,7 +388,7 @@ def test_a_column_that_was_not_known_is_filled_where_it_was_not_known(spark: Spa
         ("later", "v", "new", "filled"),
         ("older", "v", "new", "changed"),
     ]
-    rows = versions.to_write(decided, columns, F.timestamp_micros(F.lit(NOW)), 9).collect()
+    rows = versions.to_write(decided, columns, f"timestamp_micros({NOW})", 9).collect()
     written = sorted((row.k, row.version, row.v, row.w, row.recorded_batch, row.closed_batch) for row in rows)
     assert written == [
         ("bad", 1, "v", "new", 4, None),
