@@ -142,20 +142,26 @@ def test_an_extract_that_has_to_give_way_each_time_ends_with_a_sentence(
 
 @pytest.fixture(scope="module")
 def loaded_shop(module_pipelines: Callable[[], Harness]) -> Harness:
-    """One shop and its warehouse for all that waits there."""
+    """One shop for all that waits at its warehouse, which lacks a run of the lake."""
     shop = module_pipelines()
     shop.tick()
     with shop.warehouse().connect() as connection:
         connection.execute(f"CREATE TABLE {shop.model.name}.dim_customer_notes (id int)".encode())
+    shop.execute("UPDATE orders SET amount = amount + 1 WHERE order_id = 1")
+    shop.must_extract()
+    shop.transform()
     return shop
 
 
+@pytest.fixture(scope="module")
+def warehouse_template(loaded_shop: Harness) -> str:
+    return loaded_shop.warehouse().dbname
+
+
 @pytest.fixture
-def loaded(loaded_shop: Harness) -> Harness:
-    """The shop, with a run of its lake that waits to be loaded."""
-    loaded_shop.execute("UPDATE orders SET amount = amount + 1 WHERE order_id = 1")
-    loaded_shop.must_extract()
-    loaded_shop.transform()
+def loaded(loaded_shop: Harness, warehouse_template: str) -> Harness:
+    """The shop, with a copy of that warehouse."""
+    loaded_shop.warehouse_database = loaded_shop.new_database("warehouse", template=warehouse_template)
     return loaded_shop
 
 
