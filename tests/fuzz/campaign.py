@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DEADLY: Final = (
     *("data files", "put manifests", "put pending", "put published", "delete pending", "publish"),
     *("append orders", "merge orders", "merge customer", "merge country", "merge stock", "merge tag"),
-    *("append staff", "merge staff"),
+    *("append staff", "merge staff", "create"),
     *("append fact_order", "merge fact_order", "append dim_customer", "merge dim_customer", "append dim_date"),
     *("merge quarantine", "append etl_batches"),
     *("stage dim_customer", "stage fact_order", "load dim_customer", "load fact_order", "ledger", "warehouse commit"),
