@@ -27,6 +27,7 @@ FEW_KEYS: Final = 1000
 # many is written there in less time than Spark needs to start writing one.
 FEW_ROWS: Final = 20_000
 _FEW_BYTES: Final = 4 * 2**20
+_FEW_VALUES: Final = 2 * 10**6
 
 
 def checkpoint(frame: DataFrame) -> DataFrame:
@@ -74,7 +75,7 @@ def compute(
         return changes, ChangeCounts({row[0]: row[1] for row in found}, None, sums)
     counts = dict(Counter(seen.column(0).to_pylist()))
     sums = {name: pc.sum(seen.column(at)).as_py() or 0 for at, name in enumerate(marks, 1)}
-    few = (pc.sum(seen.column(len(marks) + 1)).as_py() or 0) <= _FEW_BYTES
+    few = _are_small(changes.columns, seen.column(len(marks) + 1))
     values = set(seen.column(len(marks) + 2).drop_null().to_pylist()) if listed else ()
     keys = sorted(values, key=str) if seen.num_rows <= FEW_KEYS else None
     return changes, ChangeCounts(counts, keys, sums, few)
@@ -85,7 +86,12 @@ def count_few(rows: DataFrame) -> tuple[int, bool]:
     seen = few_of(rows.select(_size(rows.schema)))
     if seen is None:
         return FEW_ROWS + 1, False
-    return seen.num_rows, (pc.sum(seen.column(0)).as_py() or 0) <= _FEW_BYTES
+    return seen.num_rows, _are_small(rows.columns, seen.column(0))
+
+
+def _are_small(columns: Sequence[str], lengths: pa.ChunkedArray) -> bool:
+    """Whether rows may be taken into memory, given the bytes of each one's texts: very many columns are large, too."""
+    return len(lengths) * len(columns) <= _FEW_VALUES and (pc.sum(lengths).as_py() or 0) <= _FEW_BYTES
 
 
 def _may_be_listed(changes: DataFrame, key: Sequence[str]) -> bool:

@@ -398,3 +398,12 @@ def test_a_column_that_was_not_known_is_filled_where_it_was_not_known(spark: Spa
         ("older", 1, "v", "w", 3, 9),
         ("older", 2, "v", "new", 9, None),
     ]
+
+
+def test_many_rows_are_few_unless_they_are_wide(spark: SparkSession) -> None:
+    narrow = spark.range(1500).selectExpr("id", f"'{versions.NEW}' AS {versions.DECISION}")
+    assert compute(narrow, versions.DECISION, ["id"], {})[1].few
+    wide = narrow.selectExpr("*", *(f"id AS c{number}" for number in range(1400)))
+    assert not compute(wide, versions.DECISION, ["id"], {})[1].few
+    texts = narrow.selectExpr("*", "repeat('x', 3000) AS long")
+    assert not compute(texts, versions.DECISION, ["id"], {})[1].few
