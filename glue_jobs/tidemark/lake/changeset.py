@@ -9,16 +9,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import functions as F  # noqa: N812 - the usual name
-from pyspark.sql.types import BinaryType, IntegralType, StringType, StructType
+from pyspark.sql.types import BinaryType, StringType, StructType
 
 from tidemark.base import quoting as names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pyarrow as pa
     from pyspark.sql import Column, DataFrame
 
 # So many keys may be named one by one.
@@ -66,8 +66,8 @@ def compute(
     """
     changes = changes.localCheckpoint(eager=False)  # the first job that meets it, the next one here, makes it whole
     marked = [F.coalesce(condition, F.lit(False)) for condition in marks.values()]
-    listed = [names.spark(name) for name in key] if _may_be_listed(changes, key) else []
-    rows = changes.select(names.spark(kind), *marked, _size(changes.schema), *listed)
+    one_column = [names.spark(name) for name in key] if len(key) == 1 else []
+    rows = changes.select(names.spark(kind), *marked, _size(changes.schema), *one_column)
     seen = few_of(rows)
     if seen is None:
         found = changes.groupBy(names.spark(kind)).agg(F.count(F.lit(1)), *map(F.count_if, marked)).collect()
@@ -76,8 +76,7 @@ def compute(
     counts = dict(Counter(seen.column(0).to_pylist()))
     sums = {name: pc.sum(seen.column(at)).as_py() or 0 for at, name in enumerate(marks, 1)}
     few = _are_small(changes.columns, seen.column(len(marks) + 1))
-    values = set(seen.column(len(marks) + 2).drop_null().to_pylist()) if listed else ()
-    keys = sorted(values, key=str) if seen.num_rows <= FEW_KEYS else None
+    keys = few_keys(seen.column(len(marks) + 2)) if one_column else None
     return changes, ChangeCounts(counts, keys, sums, few)
 
 
@@ -94,9 +93,13 @@ def _are_small(columns: Sequence[str], lengths: pa.ChunkedArray) -> bool:
     return len(lengths) * len(columns) <= _FEW_VALUES and (pc.sum(lengths).as_py() or 0) <= _FEW_BYTES
 
 
-def _may_be_listed(changes: DataFrame, key: Sequence[str]) -> bool:
-    """Whether the keys are those of one column, and integers or texts."""
-    return len(key) == 1 and isinstance(changes.schema[key[0]].dataType, IntegralType | StringType)
+def few_keys(column: pa.ChunkedArray) -> list[Any] | None:
+    """Return the values of a key's only column, sorted as texts, if they are few integers or texts."""
+    kind = column.type
+    plain = pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if not plain or len(column) > FEW_KEYS:
+        return None
+    return sorted({value for value in column.to_pylist() if value is not None}, key=str) or None
 
 
 def few_of(rows: DataFrame) -> pa.Table | None:

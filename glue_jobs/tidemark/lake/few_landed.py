@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemark.lake import few_rows
-from tidemark.lake.changeset import FEW_KEYS
+from tidemark.lake.changeset import few_keys
 from tidemark.lake.data_file import conform
 from tidemark.lake.lookup import look_up, read_small
 from tidemark.lake.wanted import Wanted
@@ -68,7 +68,8 @@ def apply(
     if both.num_rows:
         is_gone = [False] * written.num_rows + [True] * gone.num_rows
         few_rows.merge(table, read, both, entry.key, {*columns, BATCH}, is_gone)
-    return FewChange(written=written.num_rows, deleted=gone.num_rows, keys=_listed(both, entry.key), rows=written)
+    keys = few_keys(both.column(entry.key[0])) if len(entry.key) == 1 else None
+    return FewChange(written=written.num_rows, deleted=gone.num_rows, keys=keys, rows=written)
 
 
 def changes(
@@ -134,13 +135,3 @@ def _gone(current: pa.Table, entry: TableEntry, given: pa.Table, alive: pa.Table
 
 def _is_suspect(value: Any, keys: KeyList | None) -> bool:
     return keys is None or keys.groups is None or value >> keys.shift in keys.groups
-
-
-def _listed(rows: pa.Table, key: Sequence[str]) -> list[Any] | None:
-    """Return the changed keys, sorted as texts, if they are few integers or texts of one column."""
-    column = rows.column(key[0])
-    kind = column.type
-    listed = pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    if not listed or len(key) > 1 or len(column) > FEW_KEYS:
-        return None
-    return sorted({value for value in column.to_pylist() if value is not None}, key=str) or None

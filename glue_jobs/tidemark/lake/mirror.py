@@ -45,10 +45,10 @@ class MirrorChange:
     rows: DataFrame | None = None
 
 
-def ensure(lake: Lake, name: str, manifest: Manifest, first: pa.Table | None = None) -> bool:
+def ensure(lake: Lake, name: str, manifest: Manifest, first: pa.Table | None = None) -> None:
     """Create or evolve a mirror to :func:`columns_of` it. If a type changes incompatibly, the mirror is recreated.
 
-    With ``first``, a mirror that is made now is made with these rows; return whether it was.
+    One that is not there is made with its ``first`` rows, if these are given.
     """
     declared, entry = lake.model.tables.get(name), manifest.tables.get(name)
     wanted = columns_of(declared, entry, of_this_model=manifest.model_digest == lake.model.digest)
@@ -58,7 +58,8 @@ def ensure(lake: Lake, name: str, manifest: Manifest, first: pa.Table | None = N
         lake.drop_columns_but(mirror, {*wanted, *key, *(column.name for column in MIRROR_COLUMNS)})
     if declared and not lake.exists(mirror):
         wanted = {column: declared.column(column).type.spark for column in declared.key} | wanted
-    return bool(wanted) and lake.ensure_mirror(name, wanted, key, first)
+    if wanted:
+        lake.ensure_mirror(name, wanted, key, first)
 
 
 def columns_of(declared: SourceTable | None, entry: TableEntry | None, *, of_this_model: bool) -> dict[str, str]:
@@ -82,7 +83,8 @@ def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
     """Bring one mirror to the manifest's cut, as at most one commit."""
     entry, target = manifest.tables[name], lake.mirror(name)
     first = None if lake.exists(target) else _few(entry, manifest.batch)
-    if ensure(lake, name, manifest, first):
+    ensure(lake, name, manifest, first)
+    if first is not None:
         return MirrorChange(entry.rows, 0)
     if not lake.exists(target) or lake.is_empty(target):
         if entry.files and entry.rows:
@@ -119,12 +121,12 @@ def _apply(lake: Lake, target: str, entry: TableEntry, manifest: Manifest) -> Mi
     inserted, updated, deleted = (found.counts.get(kind, 0) for kind in ("insert", "update", "delete"))
     if updated or deleted:
         written = [name for name in changes.columns if name != "_op"]
-        merge.merge_into(lake, target, changes, entry.key, written, few=found.few, prune=found.keys or None, kind="_op")
+        merge.merge_into(lake, target, changes, entry.key, written, few=found.few, prune=found.keys, kind="_op")
     elif inserted:
         lake.append(changes.drop("_op"), target, few=found.few)
     # After a full read, stars are evaluated as a whole: nobody asks for the rows, which may be millions.
     rows = _written_rows(changes, current) if entry.mode == "delta" and inserted + updated else None
-    return MirrorChange(inserted + updated, deleted, found.keys or None, rows)
+    return MirrorChange(inserted + updated, deleted, found.keys, rows)
 
 
 def _fill(lake: Lake, target: str, entry: TableEntry, manifest: Manifest) -> None:

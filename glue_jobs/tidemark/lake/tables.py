@@ -99,18 +99,18 @@ class Lake:
 
     def ensure_mirror(
         self, table: str, columns: Mapping[str, str], key: Sequence[str], first: pa.Table | None = None
-    ) -> bool:
+    ) -> None:
         """Create or evolve the mirror of ``table`` to hold these columns (name -> Spark type); note its key.
 
-        With ``first``, a mirror that is made now is made with these rows; return whether it was.
+        One that is not there is made with its ``first`` rows, if these are given.
         """
         modelled = self.model.tables.get(table)  # a manifest that waited may know more than the model
         texts = {column.name: column.description for column in modelled.columns} if modelled else {}
         described = {name: (kind, texts.get(name, "")) for name, kind in columns.items()}
         text = modelled.description if modelled else ""
         properties = _PROPERTIES | {_KEY: json.dumps(list(key))}
-        columns_with_batch = described | declared(MIRROR_COLUMNS)
-        return self._ensure(self.mirror(table), columns_with_batch, text, properties=properties, first=first)
+        all_columns = described | declared(MIRROR_COLUMNS)
+        self._ensure(self.mirror(table), all_columns, text, properties=properties, first=first)
 
     def drop_columns_but(self, name: str, columns: Collection[str]) -> None:
         """Drop all other columns of a table, if it is there."""
@@ -264,15 +264,15 @@ class Lake:
         keeps: str = "",
         properties: Mapping[str, str] = _PROPERTIES,
         first: pa.Table | None = None,
-    ) -> bool:
-        """Create a table, with its ``first`` rows if these are given, or evolve it; return whether it has got them.
+    ) -> None:
+        """Create a table, with its ``first`` rows if these are given, or evolve it.
 
         With ``keeps`` (where it is declared), no type may become another or narrower.
         """
         if not self.exists(name):
             Place(self.spark, name).create(columns, comment, properties, month_of, first)
             self._there.add(name)
-            return first is not None
+            return
         found = {field.name: field for field in self.spark.table(name).schema.fields}
         if keeps:
             refuse_other_types(keeps, columns, {field.name: field.dataType.simpleString() for field in found.values()})
@@ -285,7 +285,6 @@ class Lake:
                 self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quoted} TYPE {kind}")
             if text and found[column].metadata.get("comment") != text:
                 self.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {quoted} COMMENT {names.spark_literal(text)}")
-        return False
 
 
 def declared(columns: Iterable[Column]) -> Columns:

@@ -61,6 +61,6 @@ def store(
     """Write rows as one commit; rows that are all new need no merge."""
     target, rows = lake.star(table.name), seen.packed(rows)
     if set(seen.counts) & {versions.CHANGED, versions.DELETED, versions.BACKFILLED}:
-        merge.merge_into(lake, target, rows, key, updated, few=seen.few, prune=seen.keys or None)
+        merge.merge_into(lake, target, rows, key, updated, few=seen.few, prune=seen.keys)
     else:
         lake.append(rows, target, few=seen.few)

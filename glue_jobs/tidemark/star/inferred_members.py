@@ -46,8 +46,8 @@ def add_missing(lake: Lake, new_versions: Mapping[str, DataFrame], batch: int) -
 def _missing(lake: Lake, references: DataFrame) -> dict[str, list[str]]:
     """Return the keys per dimension that are referred to and not there; few are looked up, many are joined."""
     few = few_of(references)
-    pairs = set(zip(*(column.to_pylist() for column in few.columns), strict=True)) if few is not None else set()
-    if few is not None and len(pairs) <= FEW_KEYS:
+    pairs = None if few is None else set(zip(*(column.to_pylist() for column in few.columns), strict=True))
+    if pairs is not None and len(pairs) <= FEW_KEYS:
         known = _known(lake, _by_dimension(pairs))
         there = {(row[_DIMENSION], row[_REFERENCE]) for row in known.collect()} if known is not None else set()
         return {name: sorted(keys) for name, keys in _by_dimension(pairs - there).items()}

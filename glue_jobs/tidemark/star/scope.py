@@ -54,9 +54,9 @@ class Scope:
         if self.changed_keys is None:
             return frame
         column = names.spark(key[0])
-        if self.plain_keys is not None:
+        if (keys := self.plain_keys) is not None:
             # As one text: each value of a list is a call of Java or two.
-            return frame.where(names.spark_in(column, self.plain_keys))
+            return frame.where(names.spark_in(column, keys))
         return frame.where(F.col(column).isin(self.changed_keys))
 
 
@@ -112,7 +112,7 @@ def _expect_inputs(lake: Lake, table: StarTable, manifest: Manifest, scope: Scop
 
 def _keys_of(change: MirrorChange | None) -> list[Any] | None:
     """Return all keys that a mirror got, changed and lost just now, if they are known."""
-    return change.keys or None if change is not None else None
+    return change.keys if change is not None else None
 
 
 def _changed_keys(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from tidemark.base.quoting import spark as spark_name
+from tidemark.base.quoting import spark_literal
 from tidemark.base.spark import java_class
 from tidemark.lake.iceberg import IcebergTable
 from tidemark.lake.inventory import Inventory
@@ -62,16 +64,13 @@ def test_it_is_the_table_that_create_table_makes(
     ours, theirs = place(), place()
     Place(spark, ours).create(columns, ODD, PROPERTIES, month_of)
 
-    def text(value: str) -> str:
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
     listed = ", ".join(
-        f"`{name.replace('`', '``')}` {kind} COMMENT {text(said)}" for name, (kind, said) in columns.items()
+        f"{spark_name(name)} {kind} COMMENT {spark_literal(said)}" for name, (kind, said) in columns.items()
     )
-    properties = ", ".join(f"'{name}' = {text(value)}" for name, value in PROPERTIES.items())
+    properties = ", ".join(f"'{name}' = {spark_literal(value)}" for name, value in PROPERTIES.items())
     partition = f"PARTITIONED BY (month({month_of}))" if month_of else ""
     spark.sql(
-        f"CREATE TABLE {theirs} ({listed}) USING iceberg {partition} COMMENT {text(ODD)} TBLPROPERTIES ({properties})"
+        f"CREATE TABLE {theirs} ({listed}) USING iceberg {partition} COMMENT {spark_literal(ODD)} TBLPROPERTIES ({properties})"
     )
     assert told(spark, ours) == told(spark, theirs)
 
