@@ -466,6 +466,6 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "create: the lake's catalog is asked, whichever session a thread of Java knows",
         "        activate(spark)\n",
         "",
-        ("test_ticks_loaded.py", "test_daemon.py", "test_demo.py"),
+        ("test_demo.py",),
     ),
 )
