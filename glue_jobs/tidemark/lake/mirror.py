@@ -213,12 +213,10 @@ def _alive(
     """Keys that exist at the cut (in the listed ranges), or None if no key can have gone."""
     quoted = list(map(names.spark, key))
     if entry.keys is not None:
+        if not entry.keys.files:
+            return current.select(*quoted).limit(0)
         here = dict(current.dtypes)  # as wide as the source's, which may be wider than the model's
         kinds = {name: here[name] for name in key}
-        if not entry.keys.files:
-            return lake.spark.createDataFrame(
-                [], ", ".join(f"{names.spark(name)} {kind}" for name, kind in kinds.items())
-            )
         return landing_format.read(lake.spark, entry.keys.files, kinds, file_format)
     if entry.mode == "full":
         if landed is None:

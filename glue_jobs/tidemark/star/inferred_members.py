@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -114,7 +115,7 @@ def _is_one_of(key: Column, texts: Collection[str]) -> str:
 
 def _infer(lake: Lake, dimension: Dimension, keys: list[str], batch: int) -> int:
     target = lake.ensure_star(dimension)
-    rows = lake.spark.createDataFrame([(key,) for key in keys], "_key string")
+    rows = lake.spark.createDataFrame(pa.table({"_key": pa.array(keys, pa.string())}))  # of a list: by Python workers
     filled = rows.select(
         *(_placeholder(dimension, column).alias(column.name) for column in dimension.columns),
         F.lit(False).alias("is_deleted"),

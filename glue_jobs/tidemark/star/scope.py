@@ -89,8 +89,8 @@ def rows_in_scope(lake: Lake, table: StarTable, rows: DataFrame, scope: Scope) -
     """
     target = lake.star(table.name)
     here = lake.spark.table(target)
-    if scope.empty:  # of what cannot hold rows, Spark leaves out joins and shuffles
-        return lake.spark.createDataFrame([], here.schema)
+    if scope.empty:  # of what cannot hold rows, Spark leaves out joins and shuffles; of an empty list it does not know
+        return here.limit(0)
     if scope.everything:
         return here
     if (values := scope.plain_keys) is not None:

@@ -10,6 +10,8 @@ from tidemark.landing.manifest import TableEntry
 from tidemark.model.definition import Column, SourceTable
 from tidemark.model.types import PgType
 
+from tests.frames import frame_of
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from tidemark.lake.tables import Lake
@@ -51,11 +53,12 @@ def test_a_mirror_gets_what_was_landed_and_what_must_have_been(
 
 
 def test_written_rows_have_the_mirrors_columns_and_types(spark: SparkSession) -> None:
-    changes = spark.createDataFrame(
+    changes = frame_of(
+        spark,
         [(1, "a", "insert", 7), (2, "b", "update", 7), (3, None, "delete", 7)],
         "id int, name string, _op string, _batch bigint",
     )
-    wider = spark.createDataFrame([], "name string, id bigint, _batch bigint")
+    wider = frame_of(spark, [], "name string, id bigint, _batch bigint")
     found = mirror._written_rows(changes, wider)
     assert found is not None
     assert found.schema == wider.schema
@@ -64,8 +67,8 @@ def test_written_rows_have_the_mirrors_columns_and_types(spark: SparkSession) ->
 
 def test_of_columns_that_were_not_landed_the_mirror_is_asked(spark: SparkSession) -> None:
     """They keep the values that they have there."""
-    changes = spark.createDataFrame([], "id int, _op string, _batch bigint")
-    assert mirror._written_rows(changes, spark.createDataFrame([], "id int, old string, _batch bigint")) is None
+    changes = frame_of(spark, [], "id int, _op string, _batch bigint")
+    assert mirror._written_rows(changes, frame_of(spark, [], "id int, old string, _batch bigint")) is None
 
 
 class _Lake:
@@ -78,10 +81,10 @@ class _Lake:
 
 
 def test_an_attempt_that_wrote_nothing_finds_the_rows_of_the_one_that_died(spark: SparkSession) -> None:
-    there = spark.createDataFrame([(1, 6), (2, 7)], "id int, _batch bigint")
+    there = frame_of(spark, [(1, 6), (2, 7)], "id int, _batch bigint")
     lake = cast("Lake", _Lake(spark, there))
     for change in (None, mirror.MirrorChange(0, 0)):
         assert [row.id for row in mirror.changed_rows(lake, "mirror", 7, change).collect()] == [2]
-    rows = spark.createDataFrame([(9, 7)], "id int, _batch bigint")
+    rows = frame_of(spark, [(9, 7)], "id int, _batch bigint")
     change = mirror.MirrorChange(1, 0, [9], rows)
     assert [row.id for row in mirror.changed_rows(lake, "mirror", 7, change).collect()] == [9]

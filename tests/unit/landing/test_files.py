@@ -14,6 +14,8 @@ from tidemark.base import storage
 from tidemark.base.errors import LandingError
 from tidemark.landing import files as landing_format
 
+from tests.frames import frame_of
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
@@ -84,7 +86,7 @@ def test_nasty_texts(spark: SparkSession, tmp_path: Path, file_format: str) -> N
         (-2, "x", None),
         (-3, None, None),
     ]
-    frame = spark.createDataFrame(rows, 'n int, `odd, "name" ``x` string, last string')
+    frame = frame_of(spark, rows, 'n int, `odd, "name" ``x` string, last string')
     found = round_trip(spark, frame.repartition(3), tmp_path / "t", file_format)
     assert found.dtypes == frame.dtypes
     assert sorted(map(tuple, found.collect()), key=lambda row: row[0]) == sorted(rows, key=lambda row: row[0])
@@ -104,7 +106,7 @@ def test_any_text(
     spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, file_format: str, values: list[str | None]
 ) -> None:
     values = [None if value is None else value.replace("\0", "") for value in values]
-    frame = spark.createDataFrame(list(enumerate(values)), "n int, t string").coalesce(1)
+    frame = frame_of(spark, list(enumerate(values)), "n int, t string").coalesce(1)
     found = round_trip(spark, frame, tmp_path_factory.mktemp("any") / "t", file_format)
     assert [row.t for row in found.orderBy("n").collect()] == values
 
@@ -166,14 +168,12 @@ def test_values_of_every_kind(spark: SparkSession, tmp_path: Path, file_format: 
 
 def test_no_rows_are_no_rows(spark: SparkSession, tmp_path: Path) -> None:
     for file_format in WAYS:
-        frame = spark.createDataFrame([], "a int, b string")
+        frame = frame_of(spark, [], "a int, b string")
         assert round_trip(spark, frame, tmp_path / file_format, file_format).collect() == []
 
 
 def test_a_line_is_a_row_in_csv(spark: SparkSession, tmp_path: Path) -> None:
-    frame = spark.createDataFrame([(1, "a\nb\r\n"), (2, None), (3, ""), (4, '50 %, "x"')], "n int, t string").coalesce(
-        1
-    )
+    frame = frame_of(spark, [(1, "a\nb\r\n"), (2, None), (3, ""), (4, '50 %, "x"')], "n int, t string").coalesce(1)
     landing_format.write(frame, f"file://{tmp_path / 't'}", "csv")
     (file,) = files(tmp_path / "t")
     text = gzip.decompress(Path(file.removeprefix("file://")).read_bytes()).decode()
@@ -181,13 +181,13 @@ def test_a_line_is_a_row_in_csv(spark: SparkSession, tmp_path: Path) -> None:
 
 
 def test_a_file_of_a_few_rows_is_part_of_the_query(spark: SparkSession, tmp_path: Path) -> None:
-    frame = round_trip(spark, spark.createDataFrame([(1, "x")], "n int, t string"), tmp_path, "few")
+    frame = round_trip(spark, frame_of(spark, [(1, "x")], "n int, t string"), tmp_path, "few")
     assert frame.inputFiles() == []
     assert frame._jdf.queryExecution().optimizedPlan().nodeName() == "LocalRelation", "the whole plan is its rows"
 
 
 def test_a_large_file_is_sparks_to_read(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = spark.createDataFrame([(1, "x")], "n int, t string")
+    rows = frame_of(spark, [(1, "x")], "n int, t string")
     monkeypatch.setattr(storage, "put", lambda _, content: (tmp_path / "part-00000.zstd.parquet").write_bytes(content))
     landing_format.write_few(rows.toArrow(), "s3://landing/t")
     file = f"file://{tmp_path}/part-00000.zstd.parquet"

@@ -13,6 +13,8 @@ from tidemark.model.loader import load_model
 from tidemark.model.time_zones import is_time_zone
 from tidemark.star.contract import moment
 
+from tests.frames import frame_of
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -132,7 +134,7 @@ CLOCKS: Final = [
 @pytest.mark.parametrize(("zone", "clock", "expected"), CLOCKS)
 def test_the_moment_of_a_wall_clock(spark: SparkSession, zone: str, clock: str, expected: str) -> None:
     shown, meant = (datetime.fromisoformat(text) for text in (clock, expected))
-    frame = spark.createDataFrame([(clock,)], "c string")
+    frame = frame_of(spark, [(clock,)], "c string")
     kinds = ("timestamp_ntz", "string", "date")
     row = frame.selectExpr(
         *(f"unix_micros({moment(f'CAST(c AS {kind})', kind, zone)}) AS {kind}" for kind in kinds)
@@ -158,7 +160,7 @@ def test_the_moment_of_a_wall_clock(spark: SparkSession, zone: str, clock: str, 
     ],
 )
 def test_a_text_that_names_its_own_offset_keeps_it(spark: SparkSession, text: str | None, expected: str | None) -> None:
-    frame = spark.createDataFrame([(text,)], "c string")
+    frame = frame_of(spark, [(text,)], "c string")
     found = frame.select(F.expr(moment("c", "string", "America/New_York")).cast("string")).first()
     assert found is not None
     assert found[0] == expected

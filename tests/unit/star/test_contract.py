@@ -13,6 +13,8 @@ from tidemark.model.types import PgType
 from tidemark.star.contract import check_contract
 from tidemark.star.evaluate import check_one_row_per_key, evaluate
 
+from tests.frames import frame_of
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -159,7 +161,7 @@ CASES: list[tuple[str, str, list[tuple[Any, Any]]]] = [
 def test_a_value_passes_exactly_or_is_bad(
     spark: SparkSession, kind: str, given: str, values: list[tuple[Any, Any]]
 ) -> None:
-    frame = spark.createDataFrame([(n, raw) for n, (raw, _) in enumerate(values)], f"k int, v {given}")
+    frame = frame_of(spark, [(n, raw) for n, (raw, _) in enumerate(values)], f"k int, v {given}")
     found = {row.k: row for row in check_contract(frame, star(kind)).collect()}
     for number, (raw, expected) in enumerate(values):
         row = found[number]
@@ -172,25 +174,25 @@ def test_a_value_passes_exactly_or_is_bad(
 
 
 def test_null_where_the_star_says_not_null(spark: SparkSession) -> None:
-    frame = spark.createDataFrame([(1, None), (2, "2024-02-30"), (3, "2024-02-03")], "k int, v string")
+    frame = frame_of(spark, [(1, None), (2, "2024-02-30"), (3, "2024-02-03")], "k int, v string")
     found = {row.k: row._reason for row in check_contract(frame, star("date", nullable=False)).collect()}
     assert found == {1: "v is NULL", 2: "v: '2024-02-30' is not a valid date", 3: None}
 
 
 def test_all_that_is_wrong_with_a_row_is_said_and_the_row_is_kept_as_it_came(spark: SparkSession) -> None:
-    frame = spark.createDataFrame([(None, "x" * 100)], "k int, v string")
+    frame = frame_of(spark, [(None, "x" * 100)], "k int, v string")
     (row,) = check_contract(frame, star("date")).collect()
     assert row._reason == f"k is NULL; v: '{'x' * 60}' is not a valid date"
     assert row._row == f'{{"v":"{"x" * 100}"}}'
 
 
 def test_the_sql_runs_over_the_frames_it_names(spark: SparkSession) -> None:
-    frames = {"t": spark.createDataFrame([(1, "a")], "k int, v string")}
+    frames = {"t": frame_of(spark, [(1, "a")], "k int, v string")}
     assert evaluate(spark, star("text"), frames).collect() == [(1, "a")]
 
 
 def test_odd_table_names_are_only_names(spark: SparkSession) -> None:
-    frames = {"odd `t`": spark.createDataFrame([(1, "a")], "k int, v string")}
+    frames = {"odd `t`": frame_of(spark, [(1, "a")], "k int, v string")}
     assert evaluate(spark, star("text", sql="SELECT k, v FROM `odd ``t```"), frames).collect() == [(1, "a")]
 
 
@@ -206,13 +208,13 @@ def test_odd_table_names_are_only_names(spark: SparkSession) -> None:
     ],
 )
 def test_sql_that_does_not_fit_is_named(spark: SparkSession, sql: str, message: str) -> None:
-    frames = {"t": spark.createDataFrame([(1, "a")], "k int, v string")}
+    frames = {"t": frame_of(spark, [(1, "a")], "k int, v string")}
     with pytest.raises(ModelError, match=message):
         evaluate(spark, star("text", sql=sql), frames)
 
 
 def test_joins_that_multiply_rows_are_named(spark: SparkSession) -> None:
-    twice = spark.createDataFrame([(7, "a"), (7, "b"), (8, "c")], "k int, v string")
+    twice = frame_of(spark, [(7, "a"), (7, "b"), (8, "c")], "k int, v string")
     with pytest.raises(
         ModelError,
         match=r"^d\.sql gives 2 rows for k 7; expected: one row per t, each with a key of its own; to do: join on",

@@ -13,6 +13,8 @@ from pyspark.sql import functions as F  # noqa: N812
 from tidemark.lake.changeset import FEW_ROWS, compute
 from tidemark.star import versions
 
+from tests.frames import frame_of
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
@@ -71,7 +73,7 @@ def fact_frame(spark: SparkSession, state: State) -> DataFrame:
         )
         for (key, _), v in state.items()
     ]
-    frame = spark.createDataFrame(rows, FACT)
+    frame = frame_of(spark, rows, FACT)
     return frame.withColumns({name: F.timestamp_micros(name) for name in TIMES})
 
 
@@ -82,8 +84,8 @@ def decide(spark: SparkSession, state: State, source: dict[str, Row], scope: Seq
         for key, row in source.items()
         if key in keys
     ]
-    candidates = spark.createDataFrame(
-        rows, "k string, v string, _updated_at bigint, _reason string, _row string, _key_text string"
+    candidates = frame_of(
+        spark, rows, "k string, v string, _updated_at bigint, _reason string, _row string, _key_text string"
     )
     candidates = candidates.withColumn("_updated_at", F.timestamp_micros("_updated_at"))
     history = fact_frame(spark, {key: version for key, version in state.items() if key[0] in keys})
@@ -371,7 +373,8 @@ def check_chain(chain: list[Version], row: Row | None) -> None:
 def test_a_column_that_was_not_known_is_filled_where_it_was_not_known(spark: SparkSession) -> None:
     """Column ``w`` was last held at batch 3: versions written since then are filled, older ones change."""
     now = [("older", "v", "new"), ("later", "v", "new"), ("both", "V", "new"), ("bad", "?", "new"), ("same", "v", "w")]
-    candidates = spark.createDataFrame(
+    candidates = frame_of(
+        spark,
         [(key, v, w, 0, "v: bad" if v == "?" else None, None, key) for key, v, w in now],
         "k string, v string, w string, _updated_at bigint, _reason string, _row string, _key_text string",
     ).withColumn("_updated_at", F.timestamp_micros("_updated_at"))
