@@ -33,5 +33,7 @@ def deployment_of(settings: Settings, *, model_uri: str = "", ca_file: str = "sy
         warehouse_port=settings.warehouse_port,
         warehouse_dbname=settings.warehouse_dbname,
         warehouse_kind=settings.warehouse,
+        keep_batches_days=settings.keep_batches_days,
+        keep_daily_days=settings.keep_daily_days,
         start_spark=True,
     )

@@ -15,7 +15,7 @@ from cdk_app.pipeline.jobs import EtlJobs
 from cdk_app.pipeline.network import JobNetwork
 from cdk_app.pipeline.roles import JobRoles
 from cdk_app.pipeline.schedule import TickSchedule
-from cdk_app.pipeline.state_machine import LOG_PREFIX, EtlMachine
+from cdk_app.pipeline.state_machine import LOG_PREFIX, Machines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class PipelineStack(cdk.Stack):
-    """Jobs, state machine, schedules, alarms, dashboard."""
+    """Jobs, state machines, schedules, alarms, dashboard."""
 
     def __init__(  # long: one construct after the other, nothing is decided
         self,
@@ -69,7 +69,7 @@ class PipelineStack(cdk.Stack):
             log_prefix=job_logs,
             log_key=self.operations.key,
         )
-        self.machine = EtlMachine(
+        self.machines = Machines(
             self,
             "StateMachine",
             settings=settings,
@@ -78,13 +78,19 @@ class PipelineStack(cdk.Stack):
             operations=self.operations,
         )
         self.schedule = TickSchedule(
-            self, "Schedule", settings=settings, machine=self.machine.machine, key=self.operations.key
+            self,
+            "Schedule",
+            settings=settings,
+            tick=self.machines.tick,
+            upkeep=self.machines.upkeep,
+            key=self.operations.key,
         )
         self.alarms = Alarms(
             self,
             "Alarms",
             settings=settings,
-            machine=self.machine.machine,
+            machine=self.machines.tick,
+            upkeep=self.machines.upkeep,
             schedule=self.schedule,
             pipeline=self.deployment.pipeline,
             topic=self.operations.topic,
@@ -94,7 +100,7 @@ class PipelineStack(cdk.Stack):
             "Overview",
             settings=settings,
             deployment=self.deployment,
-            machine=self.machine.machine,
+            machine=self.machines.tick,
             alarms=self.alarms,
         )
         self._outputs(settings)
@@ -102,7 +108,7 @@ class PipelineStack(cdk.Stack):
     def _outputs(self, settings: Settings) -> None:
         """Give a person the places to go to."""
         console = f"https://{self.region}.console.aws.amazon.com"
-        machine = self.machine.machine.state_machine_arn
+        machine = self.machines.tick.state_machine_arn
         cdk.CfnOutput(
             self,
             "StateMachineConsole",

@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
-from tidemark.jobs.definitions import STEPS
+from tidemark.jobs.definitions import STEPS, UPKEEP_STEPS
 from tidemark.jobs.time_limits import TimeLimits
+from tidemark.lake.retention import DEFAULT_BATCHES_DAYS, DEFAULT_DAILY_DAYS
 
 if TYPE_CHECKING:
     import aws_cdk as cdk
 
 REPO: Final = Path(__file__).resolve().parents[1]
 _FIELDS_OF_CONTEXT: Final = ("stage", "settings", "stages")
-_SECRET_ARN: Final = (
-    r"arn:aws[a-z-]*:secretsmanager:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):secret:[\w/+=.@-]+-\w{6}"  # noqa: S105 - a form
-)
+_SECRET_ARN: Final = r"arn:aws[a-z-]*:secretsmanager:(?P<region>[\w-]+):(?P<account>\d{12}):secret:[\w/+=.@-]+-\w{6}"  # noqa: S105
 # A bucket has at most 63 characters, and the longest ends in -queryresults-01234567.
 _LONGEST_NAME: Final = 63 - 22
 _INTERVALS: Final = (10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440)
@@ -86,6 +85,7 @@ class WorkerNumbers(BaseModel):
     extract: Workers = 2
     transform: Workers = 3
     load: Workers = 2
+    maintain: Workers = 2
 
 
 class TimeLimitMinutes(BaseModel):
@@ -96,6 +96,7 @@ class TimeLimitMinutes(BaseModel):
     extract: Minutes = TimeLimits.extract
     transform: Minutes = TimeLimits.transform
     load: Minutes = TimeLimits.load
+    maintain: Minutes = TimeLimits.maintain
 
 
 class Settings(BaseModel):
@@ -137,6 +138,8 @@ class Settings(BaseModel):
         Of the landing files.
     retention_days
         Replaced object versions, query results, access logs and job logs are kept so long.
+    keep_batches_days, keep_daily_days
+        So many days every batch's state of the lake is kept, and after that, for so many days, the last one of a day.
     athena_scan_limit_gb
         A single query may read so much.
     alarm_phones, alarm_emails
@@ -177,6 +180,8 @@ class Settings(BaseModel):
     time_limits: TimeLimitMinutes = TimeLimitMinutes()
     landing_format: Literal["parquet", "csv"] = "parquet"
     retention_days: int = Field(default=30, ge=1, le=3650)
+    keep_batches_days: int = Field(default=DEFAULT_BATCHES_DAYS, ge=1, le=365)
+    keep_daily_days: int = Field(default=DEFAULT_DAILY_DAYS, ge=0, le=3650)
     athena_scan_limit_gb: int = Field(default=10, ge=1, le=10_000)
     alarm_phones: Annotated[tuple[Phone, ...], BeforeValidator(_split)] = ()
     alarm_emails: Annotated[tuple[Email, ...], BeforeValidator(_split)] = ()
@@ -272,7 +277,7 @@ def _sentence(values: dict[str, Any], error: dict[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{place}: not given; expected in the file of -c settings=FILE (docs/deploy.md lists all)"
     if error["type"] == "extra_forbidden":
-        known = Settings.model_fields if len(error["loc"]) == 1 else STEPS
+        known = Settings.model_fields if len(error["loc"]) == 1 else STEPS | UPKEEP_STEPS
         return f"{place}: there is no such setting; expected one of {', '.join(known)}"
     found: Any = values
     for part in error["loc"]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemark.base.database_url import Credentials
-from tidemark.jobs.definitions import STEPS
+from tidemark.jobs.definitions import STEPS, UPKEEP_STEPS
 from tidemark.jobs.deployment import Deployment
 from tidemark.landing.area import Landing
 from tidemark.model.definition import Model
@@ -184,7 +184,7 @@ class Stack:
 def failed_log(state_dir: Path, execution: Execution) -> str:
     """Return the log of the step that failed; the execution's folder if that has none; nothing if there is none."""
     folder = state_dir / "logs" / execution.name
-    jobs = {step: job for job, step in STEPS.items()}
+    jobs = {step: job for job, step in (STEPS | UPKEEP_STEPS).items()}
     for state in execution.states:
         log = folder / f"{jobs.get(state.name, '')}.log"
         if state.status == "FAILED" and log.is_file():

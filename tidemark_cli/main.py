@@ -22,6 +22,7 @@ _COMMANDS: Final[tuple[tuple[Any, str], ...]] = (
     (pipeline_commands.reconcile, "tidemark reconcile && echo all equal"),
     (pipeline_commands.redrive, "tidemark redrive"),
     (pipeline_commands.rebuild, "tidemark rebuild --yes && tidemark reconcile --deep"),
+    (pipeline_commands.maintain, "tidemark maintain && tidemark reconcile"),
     (pipeline_commands.status, "tidemark status --state .tidemark"),
     (stack_commands.down, "tidemark down"),
     (stack_commands.demo, "tidemark demo --json figures.json"),

@@ -148,6 +148,26 @@ def rebuild(
     out.print(f"rebuilt up to batch {pipeline.landing.published()}; check with: tidemark reconcile --deep")
 
 
+def maintain(ctx: typer.Context, state: State = DEFAULT_STATE) -> None:
+    """Look after the lake, as every night: few files, old states let go, lost files removed. No row changes."""
+    from tidemark.operations.upkeep import run_upkeep
+
+    from tidemark_cli import show
+
+    pipeline, out = pipeline_of(ctx, state), show.console()
+    try:
+        with show.progress(out) as update:
+            done = run_upkeep(pipeline, update)
+    except KeyboardInterrupt:
+        out.print("no longer waiting, but the maintenance goes on")
+        raise typer.Exit(_INTERRUPTED) from None
+    if done.execution.status != "SUCCEEDED":
+        for line in show.failure(done):
+            show.console(stderr=True).print(line, soft_wrap=True)
+        raise typer.Exit(1)
+    out.print(show.maintained(done))
+
+
 def status(ctx: typer.Context, state: State = DEFAULT_STATE) -> None:
     """Show what runs, how fresh the warehouse is, what is pending and what went wrong."""
     from tidemark.operations.status import read_status

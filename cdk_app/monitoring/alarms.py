@@ -34,8 +34,8 @@ class Alarms(Construct):
 
     Parameters
     ----------
-    machine, schedule
-        What is watched.
+    machine, upkeep, schedule
+        What is watched: the tick's state machine, the maintenance's, and what starts them.
     pipeline
         What the jobs call this deployment in their metrics.
     """
@@ -47,6 +47,7 @@ class Alarms(Construct):
         *,
         settings: Settings,
         machine: sfn.StateMachine,
+        upkeep: sfn.StateMachine,
         schedule: TickSchedule,
         pipeline: str,
         topic: sns.ITopic,
@@ -56,16 +57,13 @@ class Alarms(Construct):
         self._action, self._pipeline = actions.SnsAction(topic), pipeline
         self.all: list[cloudwatch.Alarm] = []
         self._watch_runs(machine, settings.interval_minutes)
+        self._alarm("UpkeepFailed", "the upkeep of the lake failed", _sum(_not_well(upkeep)), "upkeep-failed", _QUIET)
         self._watch_schedule(schedule)
         self._watch_data(settings)
 
     def _watch_runs(self, machine: sfn.StateMachine, interval: int) -> None:
-        ended = {
-            "failed": machine.metric_failed(),
-            "timed_out": machine.metric_timed_out(),
-            "aborted": machine.metric_aborted(),
-        }
-        self._alarm("RunFailed", "a run failed, timed out or was aborted", _sum(ended), "run-failed", _QUIET)
+        ended = _sum(_not_well(machine))
+        self._alarm("RunFailed", "a run failed, timed out or was aborted", ended, "run-failed", _QUIET)
         succeeded = machine.metric_succeeded(period=cdk.Duration.minutes(interval), statistic="Sum")
         self._alarm(
             "NoSuccess",
@@ -152,6 +150,15 @@ class Alarms(Construct):
         )
         alarm.add_alarm_action(self._action)
         self.all.append(alarm)
+
+
+def _not_well(machine: sfn.StateMachine) -> dict[str, cloudwatch.Metric]:
+    """Executions that did not end well."""
+    return {
+        "failed": machine.metric_failed(),
+        "timed_out": machine.metric_timed_out(),
+        "aborted": machine.metric_aborted(),
+    }
 
 
 def _sum(parts: dict[str, cloudwatch.Metric]) -> cloudwatch.MathExpression:

@@ -1,4 +1,4 @@
-"""The three Glue jobs, from the same definitions that the laptop runs."""
+"""The Glue jobs, from the same definitions that the laptop runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DATALAKE: Final = {"--datalake-formats": "iceberg"}
 
 
 class EtlJobs(Construct):
-    """The jobs, by key: ``extract``, ``transform``, ``load``; and their log groups."""
+    """The jobs, by key: ``extract``, ``transform``, ``load``, ``maintain``; and their log groups."""
 
     def __init__(
         self,

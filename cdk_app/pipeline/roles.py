@@ -106,6 +106,16 @@ class JobRoles(Construct):
                     *self._secret(settings.warehouse_secret_arn),
                 ],
             ),
+            "maintain": self._role(
+                "maintain",
+                [
+                    _allow("ReadNote", _READ, f"{landing}/maintenance.json"),
+                    _allow("WriteNote", _WRITE, f"{landing}/maintenance.json"),
+                    _allow("ListBuckets", ["s3:ListBucket"], landing, processed),
+                    _allow("WriteLake", [*_READ, *_WRITE, *_DELETE, "s3:AbortMultipartUpload"], f"{processed}/*"),
+                    _allow("ChangeCatalog", [*_READ_CATALOG, "glue:UpdateTable"], *self._catalog()),
+                ],
+            ),
         }
 
     def _role(self, job: str, own: list[iam.PolicyStatement]) -> iam.Role:

@@ -1,4 +1,4 @@
-"""When the state machine runs: every interval, and once a night with a full compare."""
+"""When the state machines run: a tick every interval, once a night with a full compare; and once a night the upkeep."""
 
 from __future__ import annotations
 
@@ -25,13 +25,20 @@ _HOUR: Final = 60
 
 
 class TickSchedule(Construct):
-    """A schedule group with the two schedules, their role and their dead-letter queue."""
+    """A schedule group with the schedules, their role and their dead-letter queue."""
 
-    def __init__(
-        self, scope: Construct, construct_id: str, *, settings: Settings, machine: sfn.IStateMachine, key: kms.IKey
+    def __init__(  # long: one construct after the other, nothing is decided
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        tick: sfn.IStateMachine,
+        upkeep: sfn.IStateMachine,
+        key: kms.IKey,
     ) -> None:
         super().__init__(scope, construct_id)
-        self._machine, self._interval = machine, settings.interval_minutes
+        self._interval = settings.interval_minutes
         self.group_name = settings.name
         self.dead_letters = sqs.Queue(
             self,
@@ -49,7 +56,7 @@ class TickSchedule(Construct):
                 "scheduler.amazonaws.com",
                 conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
             ),
-            description=f"Tidemark {settings.stage}: starts the state machine",
+            description=f"Tidemark {settings.stage}: starts the state machines",
         )
         # Scheduler writes dead letters in the role's name, and the queue is encrypted.
         self._role.add_to_policy(
@@ -58,16 +65,25 @@ class TickSchedule(Construct):
         self._group = scheduler.ScheduleGroup(
             self, "Group", schedule_group_name=self.group_name, removal_policy=cdk.RemovalPolicy.DESTROY
         )
-        self._schedule("Tick", _every(settings.interval_minutes), "One tick", {})
+        hour, minutes = settings.full_compare_hour, settings.interval_minutes
+        self._schedule("Tick", tick, _every(minutes), "One tick", {})
         self._schedule(
             "FullCompare",
-            _nightly(settings.full_compare_hour, settings.interval_minutes),
+            tick,
+            _nightly(hour, minutes),
             "Nightly full compare: finds what a difference of snapshots cannot see",
             {"full_compare": "true"},
         )
+        # An hour later: the full compare is over, and with it what it wrote.
+        self._schedule("Upkeep", upkeep, _nightly((hour + 1) % 24, minutes), "Nightly upkeep of the lake", {})
 
     def _schedule(
-        self, construct_id: str, when: scheduler.ScheduleExpression, what: str, given: dict[str, str]
+        self,
+        construct_id: str,
+        machine: sfn.IStateMachine,
+        when: scheduler.ScheduleExpression,
+        what: str,
+        given: dict[str, str],
     ) -> None:
         scheduler.Schedule(
             self,
@@ -77,7 +93,7 @@ class TickSchedule(Construct):
             description=what,
             time_window=scheduler.TimeWindow.off(),
             target=targets.StepFunctionsStartExecution(
-                self._machine,
+                machine,
                 input=scheduler.ScheduleTargetInput.from_object(given),
                 role=self._role,
                 dead_letter_queue=self.dead_letters,

@@ -20,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
+from tidemark.jobs.state_machine import TICK
 from tidemark.operations.executions import Notification
 
 from local_stack import isolation
@@ -162,14 +163,15 @@ class LocalAws:
         return f"{self.store}, SeaweedFS in {self.state_dir / LAKE_DIR}"
 
     def state_machine(self) -> str:
-        """Look up the ARN of the one state machine.
+        """Look up the ARN of the one deployment's state machine of ticks.
 
         Raises
         ------
         LocalStackError
             If nothing, or more than one deployment, has been provisioned.
         """
-        machines = self.client("stepfunctions").list_state_machines()["stateMachines"]
+        found = self.client("stepfunctions").list_state_machines()["stateMachines"]
+        machines = [machine for machine in found if machine["name"].endswith(f"-{TICK}")]
         if len(machines) != 1:
             names = ", ".join(machine["name"] for machine in machines) or "none"
             raise LocalStackError(f"expected one state machine in {self.state_dir}, found: {names}")

@@ -33,7 +33,7 @@ from local_stack.aws import sdk
 from local_stack.aws.glue_runner import GlueRunner, JobRun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # How often a task that waits for its job looks whether it is still wanted.
 _POLL_SECONDS: Final = 0.2
@@ -48,14 +48,39 @@ def services_listed_once() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def s3_is_elsewhere(store: str) -> Iterator[None]:
-    """Let the state machine ask the store for objects; moto asks itself for every service."""
+def sdk_tasks(store: str) -> Iterator[None]:
+    """Let the state machine ask the store for objects, and for executions; moto asks itself for every service."""
 
     def client_for(region: str, service: str, state_credentials: Any = None) -> Any:
-        return sdk.s3(store) if service == "s3" else boto_client_for(region, service, state_credentials)
+        if service == "s3":
+            return sdk.s3(store)
+        client = boto_client_for(region, service, state_credentials)
+        return _Capitals(client) if service == "stepfunctions" else client
 
     with patch.object(state_task_service_aws_sdk, "boto_client_for", client_for):
         yield
+
+
+class _Capitals:
+    """A client of Step Functions as a definition sees it: there all names begin with a capital, here none."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        def call(**given: Any) -> Any:
+            small = {name[0].lower() + name[1:]: value for name, value in given.items()}
+            return _capitals(getattr(self._client, operation)(**small))
+
+        return call
+
+
+def _capitals(found: Any) -> Any:
+    if isinstance(found, dict):
+        return {name[0].upper() + name[1:]: _capitals(value) for name, value in found.items()}
+    if isinstance(found, list):
+        return [_capitals(one) for one in found]
+    return found.isoformat() if isinstance(found, datetime) else found
 
 
 class LocalJobRun(glue_models.FakeJobRun):

@@ -1,4 +1,4 @@
-"""One deployment's resources, put into the local AWS: buckets, topic, jobs, state machine.
+"""One deployment's resources, put into the local AWS: buckets, topic, jobs, state machines.
 
 Promises: :func:`provision` may be called again at any time.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tidemark.jobs.definitions import JobDefinition, job_definitions
-from tidemark.jobs.state_machine import state_machine_definition, state_machine_substitutions
+from tidemark.jobs.state_machine import Definitions, machine_names, state_machine_substitutions
 
 from local_stack.aws.client import REPO
 from local_stack.isolation import REGION
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from local_stack.aws.client import LocalAws
 
-STATE_MACHINE_FILE: Final = REPO / "state_machines" / "etl.asl.json"
-_ROLE: Final = "arn:aws:iam::123456789012:role/tidemark-local"
+STATE_MACHINES: Final = REPO / "state_machines"
+_ACCOUNT: Final = "123456789012"
+_ROLE: Final = f"arn:aws:iam::{_ACCOUNT}:role/tidemark-local"
 
 
 def provision(
@@ -31,7 +32,7 @@ def provision(
     scripts_dir: Path = REPO / "glue_jobs",
     definition: str | None = None,
 ) -> str:
-    """Create or bring up to date the buckets, topic, jobs and state machine of a deployment.
+    """Create or bring up to date the buckets, topic, jobs and state machines of a deployment.
 
     Parameters
     ----------
@@ -40,23 +41,27 @@ def provision(
     scripts_dir
         Folder of the entry scripts.
     definition
-        The state machine with its placeholders; ``state_machines/etl.asl.json`` unless given.
+        The tick's state machine with its placeholders; ``state_machines/etl.asl.json`` unless given.
 
     Returns
     -------
     str
-        ARN of the state machine.
+        ARN of the tick's state machine.
     """
     _create_buckets(aws, deployment)
     topic = aws.client("sns").create_topic(Name=f"{deployment.prefix}-notifications")["TopicArn"]
     for job in job_definitions(deployment):
         _create_job(aws, job, scripts_dir)
-    text = definition
-    if text is None:
-        text = state_machine_definition(STATE_MACHINE_FILE.read_text(encoding="utf-8"), deployment.time_limits)
-    values = state_machine_substitutions(deployment, topic)
-    bound = re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text)
-    return _create_state_machine(aws, f"{deployment.prefix}-etl", bound)
+    definitions = Definitions.read(STATE_MACHINES, deployment.time_limits)
+    machines = f"arn:aws:states:{REGION}:{_ACCOUNT}:stateMachine:"
+    values = state_machine_substitutions(deployment, topic, machines)
+    tick, upkeep = machine_names(deployment)
+    _create_state_machine(aws, upkeep, _bound(definitions.upkeep, values))
+    return _create_state_machine(aws, tick, _bound(definition or definitions.tick, values))
+
+
+def _bound(text: str, values: dict[str, str]) -> str:
+    return re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text)
 
 
 def _create_buckets(aws: LocalAws, deployment: Deployment) -> None:

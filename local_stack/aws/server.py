@@ -34,7 +34,7 @@ from local_stack.aws.moto_memory import bounded
 from local_stack.aws.moto_patches import (
     glue_runs_scripts,
     notifications_kept,
-    s3_is_elsewhere,
+    sdk_tasks,
     services_listed_once,
     sync_tasks,
 )
@@ -114,7 +114,7 @@ class LocalServer:
         self._patches.enter_context(patch.dict(default_user_config, {"stepfunctions": {"execute_state_machine": True}}))
         self._patches.enter_context(bounded())
         self._patches.enter_context(services_listed_once())
-        self._patches.enter_context(s3_is_elsewhere(self.store))
+        self._patches.enter_context(sdk_tasks(self.store))
         self._patches.enter_context(glue_runs_scripts(self.runner))
         self._patches.enter_context(sync_tasks(self.runner))
         self._patches.enter_context(notifications_kept(self.state_dir / NOTIFICATIONS_FILE))

@@ -36,7 +36,8 @@ DEADLY: Final = (
 # Where a death leaves a manifest that nothing was published of, whatever was to do: another model may have to apply it.
 LEAVING: Final[tuple[tuple[str, When], ...]] = (("put manifests", "after"), ("append etl_batches", "before"))
 
-_COMPACTIONS: Final = 0.06
+_COMPACTIONS: Final = 0.03
+_MAINTENANCES: Final = 0.06
 _BY_SPARK: Final = 0.3
 
 
@@ -70,7 +71,7 @@ class Campaign:
                 while self.counts["ticks"] < ticks or time.monotonic() < deadline:
                     self.work.work(self._random.randint(8, 25))
                     self._change_model()
-                    self._compact()
+                    self._maintain()
                     fault = self._fault()
                     self.tick(fault)
                     self._say(f"tick {self.counts['ticks']}: {fault or 'no fault'}; cut {self.scene.oracle.batch}")
@@ -89,12 +90,17 @@ class Campaign:
             self.counts["model changes"] += 1
             self.work.log.append(f"-- the model is now: {named(self.scene.model)}")
 
-    def _compact(self) -> None:
-        """Sometimes rewrite the lake's files into few, as its owner or Glue's optimizer may, whatever a tick has left."""
-        if self._maintenance.random() < _COMPACTIONS:
+    def _maintain(self) -> None:
+        """Sometimes rewrite the lake's files, as Glue's optimizer may, or maintain it, whatever a tick has left."""
+        chance = self._maintenance.random()
+        if chance < _COMPACTIONS:
             self.scene.compact()
             self.counts["compactions"] += 1
             self.work.log.append("-- compaction")
+        elif chance < _COMPACTIONS + _MAINTENANCES:
+            self.scene.maintain(days_later=self._maintenance.choice([0, 2, 30]))
+            self.counts["maintenances"] += 1
+            self.work.log.append("-- maintenance")
 
     def tick(self, fault: Fault | None) -> None:
         """Run the three jobs; only with a fault may they fail. A tick that ends well is checked."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemark.base.quoting import spark as quoted
 from tidemark.base.quoting import spark_literal
 from tidemark.base.spark import CATALOG
 from tidemark.lake.reader import LakeReader
+from tidemark.lake.retention import Retention
 
 from tests.fuzz.answers import State
 from tests.fuzz.checks import Published, observe
@@ -50,6 +52,10 @@ class Scene:
             for row in spark.sql(f"SHOW TABLES IN {quoted(CATALOG, database)}").collect():
                 name = spark_literal(f"{database}.{row['tableName']}")
                 spark.sql(f"CALL {CATALOG}.system.rewrite_data_files(table => {name}, options => {_FROM_TWO_FILES})")
+
+    def maintain(self, days_later: int) -> None:
+        """Maintain the lake as some days later; next to nothing is kept, so that whatever is missed is gone."""
+        self.shop.maintain(Retention(1, 0), now=datetime.now(UTC) + timedelta(days=days_later))
 
     def observe(self) -> None:
         """Ask the source what the manifests show that were committed just now: it was quiet since."""

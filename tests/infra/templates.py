@@ -52,8 +52,10 @@ def dev_values(folder: Path) -> dict[str, Any]:
         "interval_minutes": 60,
         "full_compare_hour": 4,
         "freshness_minutes": 180,
-        "workers": {"extract": 3, "transform": 5, "load": 2},
-        "time_limits": {"extract": 30, "transform": 10_079, "load": 5},
+        "workers": {"extract": 3, "transform": 5, "load": 2, "maintain": 4},
+        "time_limits": {"extract": 30, "transform": 10_079, "load": 5, "maintain": 20},
+        "keep_batches_days": 2,
+        "keep_daily_days": 0,
         "landing_format": "csv",
         "retention_days": 7,
         "athena_scan_limit_gb": 1,
@@ -88,6 +90,15 @@ class Template:
         """Where a resource stands in the app: ``Roles/Extract``."""
         path = self.content["Resources"][logical_id]["Metadata"]["aws:cdk:path"]
         return str(path).removeprefix(f"{self.name}/").removesuffix("/Resource")
+
+    def machine(self, which: str) -> Properties:
+        """One of the two state machines: ``etl``, the tick's, or ``maintain``."""
+        (found,) = [
+            item
+            for item in self.of("AWS::StepFunctions::StateMachine")
+            if item["StateMachineName"].endswith(f"-{which}")
+        ]
+        return found
 
     @property
     def outputs(self) -> dict[str, Any]:

@@ -29,6 +29,16 @@ TABLE: Final = [
         "run-failed",
     ),
     (
+        "the upkeep of the lake failed",
+        [(STATES, "ExecutionsFailed"), (STATES, "ExecutionsTimedOut"), (STATES, "ExecutionsAborted")],
+        "Sum",
+        ">= 1",
+        "300",
+        1,
+        "notBreaching",
+        "upkeep-failed",
+    ),
+    (
         "no run has succeeded for {missed} minutes",
         [(STATES, "ExecutionsSucceeded")],
         "Sum",
@@ -131,8 +141,9 @@ def test_an_alarm_says_and_watches_what_the_table_says(stage: Synthesis, row: tu
     assert alarm["TreatMissingData"] == missing
     assert alarm["AlarmActions"] == [arn("sns", f"{stage.settings.name}-notifications")]
     assert alarm["AlarmDescription"].endswith(f"docs/runbook.md#{section}")
+    which = "maintain" if section == "upkeep-failed" else "etl"
     dimensions = {
-        STATES: {"StateMachineArn": arn("states", f"stateMachine:{stage.settings.name}-etl")},
+        STATES: {"StateMachineArn": arn("states", f"stateMachine:{stage.settings.name}-{which}")},
         SCHEDULER: {"ScheduleGroup": stage.settings.name},
         SQS: {"QueueName": "<Schedule/DeadLetters>"},
         OURS: {"Pipeline": stage.stage.pipeline.deployment.pipeline},

@@ -36,9 +36,9 @@ def test_every_setting_is_explained_with_its_default() -> None:
         elif isinstance(field.default, int | str):
             assert rows[name].strip("`") == str(field.default)
     workers = WorkerNumbers()
-    assert rows["workers"] == f"{workers.extract}, {workers.transform}, {workers.load}"
+    assert rows["workers"] == f"{workers.extract}, {workers.transform}, {workers.load}, {workers.maintain}"
     limits = TimeLimitMinutes()
-    assert rows["time_limits"] == f"{limits.extract}, {limits.transform}, {limits.load}"
+    assert rows["time_limits"] == f"{limits.extract}, {limits.transform}, {limits.load}, {limits.maintain}"
 
 
 def dpu_seconds(cell: str) -> int:
@@ -87,7 +87,14 @@ def test_links_lead_to_pages_and_sections(file: Path) -> None:
 # Paths are the repository's, or go on from the library's folder.
 ROOTS: Final = (REPO, REPO / "glue_jobs" / "tidemark")
 # Made where it runs, or an example's name.
-NOT_COMMITTED: Final = {"settings.dev.json", "settings.prod.json", "published.json", "model/shop", "model/NAME"}
+NOT_COMMITTED: Final = {
+    "settings.dev.json",
+    "settings.prod.json",
+    "published.json",
+    "maintenance.json",
+    "model/shop",
+    "model/NAME",
+}
 FILE_ENDINGS: Final = (".py", ".sql", ".sh", ".yml", ".json", ".toml", ".md", ".lock", ".csv")
 
 

@@ -1,4 +1,4 @@
-"""The three Glue jobs of the template against what the laptop runs and what the entry scripts parse."""
+"""The Glue jobs of the template against what the laptop runs and what the entry scripts parse."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tidemark.jobs.definitions import arguments_of, job_definitions, optional_ar
 from cdk_app.settings import REPO
 from tests.infra.templates import ACCOUNT, REGION, Synthesis, arn
 
-JOBS: Final = ("extract", "transform", "load")
+JOBS: Final = ("extract", "transform", "load", "maintain")
 ASSETS: Final = f"s3://cdk-hnb659fds-assets-{ACCOUNT}-{REGION}/"
 
 # "Using job parameters in AWS Glue jobs": what Glue itself understands, of which the template may use any.
@@ -51,7 +51,7 @@ def test_every_argument_is_one_that_the_script_or_glue_knows(stage: Synthesis, k
 def test_no_argument_is_empty_for_glue_drops_such_values(stage: Synthesis, key: str) -> None:
     """Of Glue's own, ``--enable-metrics`` is a name without a value by Glue's documentation."""
     assert all(text for name, text in job(stage, key)["DefaultArguments"].items() if name not in GLUES_OWN)
-    machine = json.loads(stage.pipeline.one("AWS::StepFunctions::StateMachine")["DefinitionString"])
+    machine = json.loads(stage.pipeline.machine("etl")["DefinitionString"])
     assert all(machine["States"]["Begin"]["Parameters"]["constants"]["input"].values())
 
 
@@ -73,8 +73,9 @@ def test_a_job_is_told_what_its_secret_may_lack(dev: Synthesis, prod: Synthesis,
 
 @pytest.mark.parametrize("key", JOBS)
 def test_the_state_machine_adds_exactly_the_arguments_of_a_run(stage: Synthesis, key: str) -> None:
-    machine = json.loads(stage.pipeline.one("AWS::StepFunctions::StateMachine")["DefinitionString"])
-    steps = [step for step in machine["States"].values() if "startJobRun" in step.get("Resource", "")]
+    machines = [json.loads(stage.pipeline.machine(which)["DefinitionString"]) for which in ("etl", "maintain")]
+    states = [step for machine in machines for step in machine["States"].values()]
+    steps = [step for step in states if "startJobRun" in step.get("Resource", "")]
     names = {step["Parameters"]["JobName"]: step["Parameters"]["Arguments"] for step in steps}
     passed = {name.removesuffix(".$") for name in names[f"${{{key.capitalize()}JobName}}"]}
     fixed = set(job(stage, key)["DefaultArguments"])

@@ -1,4 +1,4 @@
-"""The state machine and its schedules, as the template has them."""
+"""The state machines and their schedules, as the template has them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ import re
 from typing import Any, Final
 
 import pytest
+from tidemark.jobs.definitions import STEPS, UPKEEP_STEPS
 from tidemark.jobs.time_limits import TimeLimits
 
 from cdk_app.deployment import deployment_of
 from cdk_app.pipeline.schedule import _every, _nightly
-from cdk_app.pipeline.state_machine import ASL_FILE
+from cdk_app.pipeline.state_machine import ASL_FOLDER
 from cdk_app.settings import _INTERVALS
 from tests.infra.templates import Synthesis, arn, seconds_at_most
 
-FILE: Final = ASL_FILE.read_text(encoding="utf-8")
+FILE: Final = (ASL_FOLDER / "etl.asl.json").read_text(encoding="utf-8")
+MACHINES: Final = ("etl", "maintain")
+JOBS: Final = {"etl": ("Extract", "Transform", "Load"), "maintain": ("Maintain",)}
 
 
-def machine(stage: Synthesis) -> dict[str, Any]:
-    return stage.pipeline.one("AWS::StepFunctions::StateMachine")
+def machine(stage: Synthesis, which: str = "etl") -> dict[str, Any]:
+    return stage.pipeline.machine(which)
 
 
 def limits(stage: Synthesis) -> TimeLimits:
@@ -40,22 +43,31 @@ def test_the_template_has_the_file_that_the_laptop_runs(stage: Synthesis) -> Non
     assert (found == json.loads(FILE)) is (limits(stage) == TimeLimits()), "the file has the usual limits"
 
 
-def test_every_placeholder_is_bound_and_nothing_else_is(stage: Synthesis) -> None:
-    found = machine(stage)
+@pytest.mark.parametrize("which", MACHINES)
+def test_every_placeholder_is_bound_and_nothing_else_is(stage: Synthesis, which: str) -> None:
+    found = machine(stage, which)
     placeholders = set(re.findall(r"\$\{(\w+)\}", found["DefinitionString"]))
     assert placeholders == found["DefinitionSubstitutions"].keys()
     name = stage.settings.name
+    of_one = {
+        "etl": {
+            "LandingBucket": stage.storage.outputs["LandingBucket"],
+            "PendingPrefix": "pending/",
+            "MaintenanceMachineArn": arn("states", f"stateMachine:{name}-maintain"),
+        },
+        "maintain": {"TickMachineArn": arn("states", f"stateMachine:{name}-etl")},
+    }
     assert found["DefinitionSubstitutions"] == {
-        **{f"{job.capitalize()}JobName": f"{name}-{job}" for job in ("extract", "transform", "load")},
-        "LandingBucket": stage.storage.outputs["LandingBucket"],
-        "PendingPrefix": "pending/",
+        **{f"{job}JobName": f"{name}-{job.lower()}" for job in JOBS[which]},
+        **of_one[which],
         "TopicArn": arn("sns", f"{name}-notifications"),
     }
 
 
-def test_everything_is_logged_and_traced(stage: Synthesis) -> None:
-    found = machine(stage)
-    group = f"/aws/vendedlogs/states/{stage.settings.name}-etl"
+@pytest.mark.parametrize("which", MACHINES)
+def test_everything_is_logged_and_traced(stage: Synthesis, which: str) -> None:
+    found = machine(stage, which)
+    group = f"/aws/vendedlogs/states/{stage.settings.name}-{which}"
     assert found["LoggingConfiguration"] == {
         "Level": "ALL",
         "IncludeExecutionData": True,
@@ -67,14 +79,17 @@ def test_everything_is_logged_and_traced(stage: Synthesis) -> None:
     )
 
 
-def test_a_job_that_hangs_ends_with_a_message_before_its_machine(stage: Synthesis) -> None:
-    definition = json.loads(machine(stage)["DefinitionString"])
+@pytest.mark.parametrize(("which", "steps"), [("etl", STEPS), ("maintain", UPKEEP_STEPS)])
+def test_a_job_that_hangs_ends_with_a_message_before_its_machine(
+    stage: Synthesis, which: str, steps: dict[str, str]
+) -> None:
+    definition = json.loads(machine(stage, which)["DefinitionString"])
     assert seconds_at_most(definition) < definition["TimeoutSeconds"] < 365 * 24 * 3600, "Step Functions' own limit"
-    for job, step in (("extract", "ExtractSource"), ("transform", "TransformToLake"), ("load", "LoadWarehouse")):
+    for job, step in steps.items():
         assert definition["States"][step]["TimeoutSeconds"] == getattr(stage.settings.time_limits, job) * 60
 
 
-@pytest.mark.parametrize("key", ["extract", "transform", "load"])
+@pytest.mark.parametrize("key", [*STEPS, *UPKEEP_STEPS])
 def test_a_step_stops_its_job_before_glue_does(stage: Synthesis, key: str) -> None:
     found = stage.pipeline.one("AWS::Glue::Job", Name=f"{stage.settings.name}-{key}")
     limit = limits(stage).step_seconds(key)
@@ -111,18 +126,28 @@ def test_every_allowed_interval_is_in_the_table_above() -> None:
     assert all(1440 % minutes == 0 for minutes in _INTERVALS), "a day is a whole number of ticks"
 
 
-@pytest.mark.parametrize(("what", "given"), [("One tick", {}), ("Nightly full compare", {"full_compare": "true"})])
-def test_a_schedule_starts_the_machine_and_gives_up_in_time(stage: Synthesis, what: str, given: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("what", "which", "given", "hours"),
+    [
+        ("One tick", "etl", {}, None),
+        ("Nightly full compare", "etl", {"full_compare": "true"}, 0),
+        ("Nightly upkeep", "maintain", {}, 1),
+    ],
+)
+def test_a_schedule_starts_the_machine_and_gives_up_in_time(
+    stage: Synthesis, what: str, which: str, given: dict[str, str], hours: int | None
+) -> None:
+    """``hours``: so long after the nightly full compare's hour; None: every interval."""
     (found,) = [item for item in stage.pipeline.of("AWS::Scheduler::Schedule") if item["Description"].startswith(what)]
     minutes, name = stage.settings.interval_minutes, stage.settings.name
     assert json.loads(found["Target"].pop("Input")) == given
     assert found["Target"] == {
-        "Arn": arn("states", f"stateMachine:{name}-etl"),
+        "Arn": arn("states", f"stateMachine:{name}-{which}"),
         "RoleArn": "<Schedule/Role>",
         "RetryPolicy": {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": minutes * 60},
         "DeadLetterConfig": {"Arn": arn("sqs", "<Schedule/DeadLetters>")},
     }
-    when = _nightly(stage.settings.full_compare_hour, minutes) if given else _every(minutes)
+    when = _every(minutes) if hours is None else _nightly(stage.settings.full_compare_hour + hours, minutes)
     assert found["ScheduleExpression"] == when.expression_string
     assert found["ScheduleExpressionTimezone"] == "Etc/UTC"
     assert found["GroupName"] == name == stage.pipeline.one("AWS::Scheduler::ScheduleGroup")["Name"]

@@ -125,6 +125,20 @@ def of_every_job(stage: Synthesis, job: str) -> set[Row]:
     }
 
 
+def of_a_machine(stage: Synthesis, jobs: tuple[str, ...], other: str) -> set[Row]:
+    name = stage.settings.name
+    return {
+        row(
+            {"glue:StartJobRun", "glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"},
+            *(arn("glue", f"job/{name}-{job}") for job in jobs),
+        ),
+        row({"states:ListExecutions"}, arn("states", f"stateMachine:{name}-{other}")),
+        row({"sns:Publish"}, arn("sns", f"{name}-notifications")),
+        row(USE_KEY, OPERATIONS_KEY),
+        row({action for action in ANYWHERE if action.startswith(("logs:", "xray:"))}, "*"),
+    }
+
+
 def expected(stage: Synthesis) -> dict[str, set[Row]]:
     name, lake = stage.settings.name, f"totesys_{stage.settings.stage}"
     digest = hashlib.sha256(f"{ACCOUNT}/{REGION}".encode()).hexdigest()[:8]
@@ -169,18 +183,22 @@ def expected(stage: Synthesis) -> dict[str, set[Row]]:
             row(CATALOG, arn("glue", "catalog"), *tables),
             row({"secretsmanager:GetSecretValue"}, warehouse),
         },
-        "StateMachine/Role": {
-            row(
-                {"glue:StartJobRun", "glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"},
-                *(arn("glue", f"job/{name}-{job}") for job in ("extract", "transform", "load")),
-            ),
-            row({"s3:ListBucket"}, landing, condition={"StringLike": {"s3:prefix": "pending/*"}}),
-            row({"sns:Publish"}, arn("sns", f"{name}-notifications")),
-            row(USE_KEY, OPERATIONS_KEY),
-            row({action for action in ANYWHERE if action.startswith(("logs:", "xray:"))}, "*"),
+        "Roles/Maintain": of_every_job(stage, "maintain")
+        | {
+            row(READ, f"{landing}/maintenance.json"),
+            row({"s3:PutObject"}, f"{landing}/maintenance.json"),
+            row({"s3:ListBucket"}, landing, processed),
+            row({*READ, "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"}, f"{processed}/*"),
+            row({*CATALOG, "glue:UpdateTable"}, arn("glue", "catalog"), *tables),
         },
+        "StateMachine/MachineRole": of_a_machine(stage, ("extract", "transform", "load"), "maintain")
+        | {row({"s3:ListBucket"}, landing, condition={"StringLike": {"s3:prefix": "pending/*"}})},
+        "StateMachine/UpkeepRole": of_a_machine(stage, ("maintain",), "etl"),
         "Schedule/Role": {
-            row({"states:StartExecution"}, arn("states", f"stateMachine:{name}-etl")),
+            row(
+                {"states:StartExecution"},
+                *(arn("states", f"stateMachine:{name}-{which}") for which in ("etl", "maintain")),
+            ),
             row({"sqs:SendMessage"}, arn("sqs", "<Schedule/DeadLetters>")),
             row(USE_KEY, OPERATIONS_KEY),
         },
@@ -217,8 +235,10 @@ def test_no_role_may_read_a_whole_bucket_of_assets(stage: Synthesis) -> None:
         ("extract job", "glue.amazonaws.com"),
         ("transform job", "glue.amazonaws.com"),
         ("load job", "glue.amazonaws.com"),
-        ("what the state machine may do", "states.amazonaws.com"),
-        ("starts the state machine", "scheduler.amazonaws.com"),
+        ("maintain job", "glue.amazonaws.com"),
+        ("-etl may do", "states.amazonaws.com"),
+        ("-maintain may do", "states.amazonaws.com"),
+        ("starts the state machines", "scheduler.amazonaws.com"),
     ],
 )
 def test_only_its_own_service_of_this_account_takes_a_role(stage: Synthesis, role: str, service: str) -> None:

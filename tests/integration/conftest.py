@@ -18,10 +18,12 @@ from tidemark.base.credentials import Credentials
 from tidemark.base.metrics import Metrics
 from tidemark.jobs.extract import ExtractRequest, extract
 from tidemark.jobs.load import load
+from tidemark.jobs.maintain import Maintained, maintain
 from tidemark.jobs.transform import transform
 from tidemark.lake.iceberg import IcebergTable
 from tidemark.lake.reader import LakeReader
 from tidemark.lake.removal import forget_lake
+from tidemark.lake.retention import Retention
 from tidemark.landing.area import Landing
 from tidemark.landing.files import read
 from tidemark.landing.manifest import Manifest
@@ -147,6 +149,9 @@ class Harness:
         self.transform()
         assert self.load() == manifest.batch
         return manifest
+
+    def maintain(self, keep: Retention | None = None, **options: Any) -> dict[str, Maintained]:
+        return maintain(self.model, self.landing, PROCESSED, f"upkeep-{self.runs}", keep or Retention(), **options)
 
     def objects(self) -> set[str]:
         return set(storage.names(self.landing.uri))

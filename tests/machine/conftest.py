@@ -96,9 +96,7 @@ class Pipeline:
 
 def deployed_definition() -> dict[str, Any]:
     """Give the state machine as CloudFormation gets it, placeholders kept, of the stage with 15-minute ticks."""
-    found: dict[str, Any] = json.loads(
-        synthesis()["prod"].pipeline.one("AWS::StepFunctions::StateMachine")["DefinitionString"]
-    )
+    found: dict[str, Any] = json.loads(synthesis()["prod"].pipeline.machine("etl")["DefinitionString"])
     return found
 
 

@@ -11,7 +11,7 @@ from moto.glue.exceptions import GlueClientError
 from moto.glue.responses import GlueResponse
 from tidemark.operations.executions import wait
 
-from local_stack.aws.provisioning import STATE_MACHINE_FILE
+from local_stack.aws.provisioning import STATE_MACHINES
 from tests.infra.templates import longest_pauses, seconds_at_most
 from tests.machine.conftest import LANDS, Pipeline
 
@@ -31,7 +31,7 @@ START_UP_ERRORS = (
     "AWSGlueException",
 )
 # How often, and after which pauses, a job's start is tried again is the definition's to say.
-DEFINITION = json.loads(STATE_MACHINE_FILE.read_text())
+DEFINITION = json.loads((STATE_MACHINES / "etl.asl.json").read_text())
 (START_UP,) = DEFINITION["States"]["ExtractSource"]["Retry"]
 TRIES = START_UP["MaxAttempts"]
 
@@ -73,6 +73,8 @@ def test_what_is_landed_goes_all_the_way(pipeline: Pipeline) -> None:
         "ExtractSucceeded?",
         "FindPending",
         "AnythingPending?",
+        "FindMaintenance",
+        "MaintenanceRuns?",
         "TransformToLake",
         "TransformSucceeded?",
         "LoadWarehouse",

@@ -4,7 +4,7 @@ Promises: nothing here reads or decides anything; without a terminal the output 
 wide, and no meaning hangs on colour alone.
 """
 
-from tidemark_cli.show.executions import ended, executions, failure, landed, progress, reason
+from tidemark_cli.show.executions import ended, executions, failure, landed, maintained, progress, reason
 from tidemark_cli.show.history import version_list, versions
 from tidemark_cli.show.layout import WIDTH, age, console, moment, table, value
 from tidemark_cli.show.reconciliation import reconciliation, verdict
@@ -20,6 +20,7 @@ __all__ = [
     "executions",
     "failure",
     "landed",
+    "maintained",
     "moment",
     "progress",
     "quarantined",

@@ -11,7 +11,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from tidemark.model.definition import Model
 from tidemark.operations.executions import Execution
-from tidemark.operations.tick import IDLE, PUBLISHED, Tick, worked
+from tidemark.operations.tick import IDLE, OVERLAP, PUBLISHED, Tick, worked
+from tidemark.operations.upkeep import Maintenance
 
 from tidemark_cli.show.layout import table
 
@@ -80,8 +81,21 @@ def landed(tick: Tick, model: Model) -> Table:
     return made
 
 
-def failure(tick: Tick) -> list[str]:
-    """Say in a few lines why a tick failed, where to look and who was told."""
+def maintained(done: Maintenance) -> str | Table:
+    """One row for each table that something was done to."""
+    if done.execution.final_state == OVERLAP:
+        return f"{OVERLAP}: a tick, or another maintenance, is still running; try again when it has ended"
+    worked_at = {at: words for at, words in done.tables.items() if words}
+    if not worked_at:
+        return f"looked at {len(done.tables)} tables; there was nothing to do"
+    made = table(f"Maintenance of {len(done.tables)} tables", "table", "done")
+    for at, words in sorted(worked_at.items()):
+        made.add_row(at, words)
+    return made
+
+
+def failure(tick: Tick | Maintenance) -> list[str]:
+    """Say in a few lines why an execution failed, where to look and who was told."""
     execution = tick.execution
     failed = next((state.name for state in execution.states if state.status == "FAILED"), execution.final_state)
     cause = reason(execution) or execution.error or execution.status

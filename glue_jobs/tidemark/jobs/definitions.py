@@ -1,4 +1,4 @@
-"""The three Glue jobs: their scripts and arguments, stated once.
+"""The Glue jobs: their scripts and arguments, stated once.
 
 The local stack and the CDK template both create their jobs from :func:`job_definitions`, and the entry scripts read
 their arguments by :func:`arguments_of`, so that what is deployed, what runs on a laptop and what is parsed cannot
@@ -27,7 +27,7 @@ class JobDefinition:
     Parameters
     ----------
     key
-        ``extract``, ``transform`` or ``load``: the script's name without its ending.
+        ``extract``, ``transform``, ``load`` or ``maintain``: the script's name without its ending.
     name
         The Glue job's name.
     script
@@ -49,29 +49,40 @@ class JobDefinition:
 
 
 STEPS: Final = {"extract": "ExtractSource", "transform": "TransformToLake", "load": "LoadWarehouse"}
-"""The state of the machine that runs each job."""
+"""The state of a tick that runs each job."""
+UPKEEP_STEPS: Final = {"maintain": "MaintainLake"}
+"""The state of the maintenance that runs its job."""
+
+SPEAK_TO_DATABASES: Final = ("extract", "load")
+"""The jobs that need a secret, and the authorities that signed the databases' certificates."""
 
 _FIXED: Final[dict[str, tuple[str, ...]]] = {
     "extract": ("pipeline", "model_uri", "landing_uri", "landing_format", "source_secret", "ca_file"),
     "transform": ("pipeline", "model_uri", "landing_uri", "processed_uri", "lake_name"),
     "load": ("pipeline", "model_uri", "landing_uri", "processed_uri", "lake_name", "warehouse_secret", "ca_file"),
+    "maintain": (
+        *("pipeline", "model_uri", "landing_uri", "processed_uri", "lake_name"),
+        *("keep_batches_days", "keep_daily_days"),
+    ),
 }
 _IF_SET: Final[dict[str, tuple[str, ...]]] = {
     "extract": ("source_host", "source_port", "source_dbname", "start_spark"),
     "transform": ("start_spark",),
     "load": ("warehouse_kind", "warehouse_host", "warehouse_port", "warehouse_dbname", "start_spark"),
+    "maintain": ("start_spark",),
 }
 _PER_RUN: Final[dict[str, tuple[str, ...]]] = {
     "extract": ("execution", "accept_deletes", "full_compare"),
     "transform": ("execution",),
     "load": ("execution",),
+    "maintain": ("execution",),
 }
 # What holds if an execution's input says "": then Glue drops the value on the way.
 _DEFAULTS: Final = {"accept_deletes": NO_DELETES, "full_compare": "false"}
 
 
 def arguments_of(job: str) -> tuple[str, ...]:
-    """Names of the arguments, fixed and per run, that one job (``extract``, ``transform``, ``load``) always gets."""
+    """Names of the arguments, fixed and per run, that one job (:attr:`JobDefinition.key`) always gets."""
     return _FIXED[job] + _PER_RUN[job]
 
 
@@ -82,7 +93,7 @@ def optional_arguments_of(job: str) -> dict[str, str | None]:
 
 
 def job_definitions(deployment: Deployment) -> tuple[JobDefinition, ...]:
-    """The three jobs of a deployment, in the order in which the data flows."""
+    """The jobs of a deployment: a tick's, in the order in which the data flows, and the maintenance's."""
     return tuple(
         JobDefinition(
             key=key,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tidemark.jobs.time_limits import DEFAULT_LIMITS, TimeLimits
+from tidemark.lake.retention import DEFAULT_BATCHES_DAYS, DEFAULT_DAILY_DAYS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,8 @@ class Deployment:
         What a secret lacks (one that RDS manages has user and password only); None if it says all.
     warehouse_kind
         One of :data:`tidemark.warehouse.kinds.KINDS`; None if it is the usual one.
+    keep_batches_days, keep_daily_days
+        So many days every batch's state of the lake is kept, and after that, for so many days, the last one of a day.
     start_spark
         Every job starts a SparkContext before its work, also where it needs none: YARN, under Glue, fails one without.
     """
@@ -55,6 +58,8 @@ class Deployment:
     warehouse_port: int | None = None
     warehouse_dbname: str | None = None
     warehouse_kind: str | None = None
+    keep_batches_days: int = DEFAULT_BATCHES_DAYS
+    keep_daily_days: int = DEFAULT_DAILY_DAYS
     start_spark: bool = False
 
     @property

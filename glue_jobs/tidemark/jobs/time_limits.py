@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _DEFAULT_MINUTES: Final = 240
+_MAINTAIN_MINUTES: Final = 60
 # Start-up retries, the look for markers and the failure report, at their longest.
 _BESIDE_THE_JOBS_SECONDS: Final = 300
 
@@ -23,6 +24,7 @@ class TimeLimits:
     extract: int = _DEFAULT_MINUTES
     transform: int = _DEFAULT_MINUTES
     load: int = _DEFAULT_MINUTES
+    maintain: int = _MAINTAIN_MINUTES
 
     def step_seconds(self, job: str) -> int:
         """Time limit of one job's step."""
@@ -31,8 +33,13 @@ class TimeLimits:
 
     @property
     def machine_seconds(self) -> int:
-        """Time limit of a whole execution: more than its steps can take together."""
+        """Time limit of a whole tick: more than its steps can take together."""
         return 60 * (self.extract + self.transform + self.load) + _BESIDE_THE_JOBS_SECONDS
+
+    @property
+    def upkeep_seconds(self) -> int:
+        """Time limit of a whole maintenance."""
+        return 60 * self.maintain + _BESIDE_THE_JOBS_SECONDS
 
 
 DEFAULT_LIMITS: Final = TimeLimits()

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from tidemark.lake.lookup import Parts
 
-_KEY: Final = "tidemark.key"
+KEY_PROPERTY: Final = "tidemark.key"
 _PROPERTIES: Final = {
     "format-version": "2",
     "write.parquet.compression-codec": "zstd",
@@ -108,7 +108,7 @@ class Lake:
         texts = {column.name: column.description for column in modelled.columns} if modelled else {}
         described = {name: (kind, texts.get(name, "")) for name, kind in columns.items()}
         text = modelled.description if modelled else ""
-        properties = _PROPERTIES | {_KEY: json.dumps(list(key))}
+        properties = _PROPERTIES | {KEY_PROPERTY: json.dumps(list(key))}
         all_columns = described | declared(MIRROR_COLUMNS)
         self._ensure(self.mirror(table), all_columns, text, properties=properties, first=first)
 
@@ -123,7 +123,7 @@ class Lake:
         """Drop a mirror of another key, or one of whose columns can neither stay as it is nor be widened."""
         if not self.exists(name):
             return
-        found, had = dict(self.spark.table(name).dtypes), self.iceberg(name).java.properties().get(_KEY)
+        found, had = dict(self.spark.table(name).dtypes), self.iceberg(name).java.properties().get(KEY_PROPERTY)
         said = json.dumps(list(key))
         another = any(is_another(found[column], kind) for column, kind in columns.items() if column in found)
         if another or had != said:
@@ -203,13 +203,14 @@ class Lake:
         return there
 
     def _is_at(self, name: str, snapshot: int | None) -> bool:
-        """Whether a table's rows are those of one of its snapshots, whoever wrote to it meanwhile."""
+        """Whether a table's rows are those of one of its snapshots, which may have expired, compactions aside."""
         table = self.iceberg(name).java
         table.refresh()
         found = table.currentSnapshot()
-        while found is not None and found.snapshotId() != snapshot and found.operation() == "replace":
-            found = None if found.parentId() is None else table.snapshot(found.parentId())
-        return (None if found is None else int(found.snapshotId())) == snapshot
+        at = None if found is None else int(found.snapshotId())
+        while found is not None and at != snapshot and found.operation() == "replace" and found.parentId() is not None:
+            at, found = int(found.parentId()), table.snapshot(found.parentId())
+        return at == snapshot
 
     def is_empty(self, name: str) -> bool:
         """Whether the table never had data."""

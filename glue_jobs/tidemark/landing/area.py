@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tidemark.base import storage
 from tidemark.base.errors import LandingError
 from tidemark.landing.manifest import Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PENDING_PREFIX: Final = "pending/"
 
@@ -117,6 +120,15 @@ class Landing:
     def last_heartbeat(self) -> dict[str, Any] | None:
         """Return the last heartbeat."""
         content = storage.get(f"{self.uri}/heartbeat.json")
+        return json.loads(content) if content else None
+
+    def note_maintenance(self, content: Mapping[str, object]) -> None:
+        """Keep what the maintenance has done to the lake's tables."""
+        storage.put(f"{self.uri}/maintenance.json", json.dumps(content, indent=1).encode())
+
+    def last_maintenance(self) -> dict[str, Any] | None:
+        """Return what was kept last."""
+        content = storage.get(f"{self.uri}/maintenance.json")
         return json.loads(content) if content else None
 
     def fresh_at(self) -> datetime | None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from tidemark.base.aws import AwsRefusal, AwsSilence, client, code_of
 from tidemark.base.credentials import Credentials, from_secret
 from tidemark.base.errors import TidemarkError
-from tidemark.jobs.definitions import STEPS
+from tidemark.jobs.definitions import STEPS, UPKEEP_STEPS
 from tidemark.jobs.deployment import Deployment
+from tidemark.jobs.state_machine import TICK, UPKEEP
 from tidemark.landing.area import Landing
 from tidemark.model.loader import load_model
 
@@ -43,7 +44,7 @@ class Pipeline:
     deployment
         Names and places of its parts.
     machine
-        ARN of the state machine.
+        ARN of the tick's state machine.
     states
         Client of Step Functions.
     logs
@@ -73,6 +74,11 @@ class Pipeline:
     def landing(self) -> Landing:
         """The landing area."""
         return Landing(self.deployment.landing_uri)
+
+    @property
+    def upkeep_machine(self) -> str:
+        """ARN of the maintenance's state machine."""
+        return f"{self.machine.removesuffix(TICK)}{UPKEEP}"
 
     @property
     def lake(self) -> LakeReader:
@@ -120,13 +126,13 @@ def of_stage(stage: str, model: str = "", ca_file: str = "system") -> Pipeline:
         states, glue = client("stepfunctions"), client("glue")
         pages = states.get_paginator("list_state_machines").paginate()
         found = [machine for page in pages for machine in page["stateMachines"]]
-        first, last = f"tidemark-{model.replace('_', '-')}", f"-{stage}-etl"
+        first, last = f"tidemark-{model.replace('_', '-')}", f"-{stage}-{TICK}"
         ours = {m["name"]: m["stateMachineArn"] for m in found if m["name"].startswith(first)}
         ours = {name: arn for name, arn in ours.items() if name.endswith(last) and (not model or name == first + last)}
         if len(ours) != 1:
             raise _not_one(stage, sorted(name.removeprefix("tidemark-").removesuffix(last) for name in ours))
         ((name, machine),) = ours.items()
-        deployment = _deployed(glue, name.removesuffix("-etl"), stage, ca_file)
+        deployment = _deployed(glue, name.removesuffix(f"-{TICK}"), stage, ca_file)
     except (AwsRefusal, AwsSilence) as error:
         raise TidemarkError(
             f"AWS does not tell what stage {stage!r} consists of ({code_of(error)})",
@@ -150,7 +156,7 @@ def _not_one(stage: str, models: Sequence[str]) -> TidemarkError:
         )
     return TidemarkError(
         f"there is no pipeline of stage {stage!r} in this account and region",
-        expected=f"a state machine tidemark-<model>-{stage}-etl",
+        expected=f"a state machine tidemark-<model>-{stage}-{TICK}",
         do="deploy it (make deploy), or set AWS_PROFILE and AWS_REGION to where it is",
     )
 
@@ -158,12 +164,14 @@ def _not_one(stage: str, models: Sequence[str]) -> TidemarkError:
 def _deployed(glue: GlueClient, prefix: str, stage: str, ca_file: str) -> Deployment:
     """Read a deployment from the arguments that its jobs were created with."""
     told: dict[str, Any] = {}
-    for job in STEPS:
+    for job in (*STEPS, *UPKEEP_STEPS):
         arguments = glue.get_job(JobName=f"{prefix}-{job}")["Job"].get("DefaultArguments", {})
         told |= {name.removeprefix("--"): value for name, value in arguments.items()}
     known = {field.name for field in fields(Deployment)}
     values: dict[str, Any] = {
-        name: int(value) if name.endswith("_port") else value for name, value in told.items() if name in known
+        name: int(value) if name.endswith(("_port", "_days")) else value
+        for name, value in told.items()
+        if name in known
     }
     values |= {"ca_file": ca_file, "start_spark": told.get("start_spark") == "true"}
     return Deployment(**values, model_name=told["lake_name"].removesuffix(f"_{stage}"), stage=stage)

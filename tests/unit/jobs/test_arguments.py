@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidemark.base.errors import TidemarkError
 from tidemark.jobs.arguments import accepted_deletes, given_credentials, parse_arguments
-from tidemark.jobs.definitions import STEPS, arguments_of, job_definitions, optional_arguments_of
+from tidemark.jobs.definitions import STEPS, UPKEEP_STEPS, arguments_of, job_definitions, optional_arguments_of
 from tidemark.jobs.deployment import Deployment
-from tidemark.jobs.state_machine import state_machine_definition, state_machine_substitutions
+from tidemark.jobs.state_machine import Definitions, state_machine_substitutions
 from tidemark.jobs.time_limits import TimeLimits
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -118,7 +118,7 @@ DEPLOYMENT = Deployment(
 
 
 def test_every_job_gets_its_fixed_arguments_and_names_those_of_a_run() -> None:
-    extract, transform, load = job_definitions(DEPLOYMENT)
+    extract, transform, load, maintain = job_definitions(DEPLOYMENT)
     assert extract.name == "tidemark-my-shop-extract"
     assert extract.arguments == {
         "--pipeline": "tidemark-my-shop",
@@ -132,16 +132,18 @@ def test_every_job_gets_its_fixed_arguments_and_names_those_of_a_run() -> None:
     assert transform.arguments["--processed_uri"] == "s3://processed"
     assert transform.arguments["--lake_name"] == load.arguments["--lake_name"] == "my_shop"
     assert load.arguments["--warehouse_secret"] == "warehouse"
-    for job in (extract, transform, load):
+    assert maintain.arguments["--keep_batches_days"] == "7"
+    assert maintain.arguments["--keep_daily_days"] == "90"
+    for job in (extract, transform, load, maintain):
         names = {*job.arguments, *job.run_arguments}
         assert names == {f"--{name}" for name in arguments_of(job.key)}
 
 
 def test_a_stage_is_part_of_every_name() -> None:
     staged = replace(DEPLOYMENT, stage="dev", ca_file="rds.pem")
-    extract, transform, load = job_definitions(staged)
-    assert [job.name for job in (extract, transform, load)] == [
-        f"tidemark-my-shop-dev-{key}" for key in ("extract", "transform", "load")
+    extract, transform, load, maintain = job_definitions(staged)
+    assert [job.name for job in (extract, transform, load, maintain)] == [
+        f"tidemark-my-shop-dev-{key}" for key in ("extract", "transform", "load", "maintain")
     ]
     assert load.arguments["--pipeline"] == "tidemark-my-shop-dev"
     assert load.arguments["--lake_name"] == "my_shop_dev"
@@ -152,16 +154,17 @@ def test_a_stage_is_part_of_every_name() -> None:
 def test_what_a_secret_lacks_is_given_to_the_job_that_reads_it_and_never_empty() -> None:
     told = replace(DEPLOYMENT, source_host="db.example.org", source_port=5433, warehouse_dbname="dwh", start_spark=True)
     told = replace(told, warehouse_kind="other")
-    extract, transform, load = job_definitions(told)
+    extract, transform, load, maintain = job_definitions(told)
     before = job_definitions(DEPLOYMENT)
     added = [
         job.arguments.items() - old.arguments.items()
-        for job, old in zip((extract, transform, load), before, strict=True)
+        for job, old in zip((extract, transform, load, maintain), before, strict=True)
     ]
     assert [dict(found) for found in added] == [
         {"--source_host": "db.example.org", "--source_port": "5433", "--start_spark": "true"},
         {"--start_spark": "true"},
         {"--warehouse_dbname": "dwh", "--warehouse_kind": "other", "--start_spark": "true"},
+        {"--start_spark": "true"},
     ]
     for job in (extract, load):
         rest = {f"--{name}": "x" for name in arguments_of(job.key)}
@@ -174,22 +177,42 @@ def test_what_a_secret_lacks_is_given_to_the_job_that_reads_it_and_never_empty()
 
 
 def test_a_step_stops_its_job_before_glue_does_and_a_message_is_sent_before_the_machine_stops() -> None:
-    limits = TimeLimits(extract=7, transform=600, load=45)
-    definition = json.loads(state_machine_definition((ROOT / "state_machines" / "etl.asl.json").read_text(), limits))
+    limits = TimeLimits(extract=7, transform=600, load=45, maintain=20)
+    definitions = Definitions.read(ROOT / "state_machines", limits)
+    definition, upkeep = json.loads(definitions.tick), json.loads(definitions.upkeep)
     steps = {job: definition["States"][step]["TimeoutSeconds"] for job, step in STEPS.items()}
     assert steps == {"extract": 420, "transform": 36_000, "load": 2_700}
     jobs = job_definitions(replace(DEPLOYMENT, time_limits=limits))
-    assert {job.key: job.timeout_minutes for job in jobs} == {"extract": 8, "transform": 601, "load": 46}
+    assert {job.key: job.timeout_minutes for job in jobs} == {
+        "extract": 8,
+        "transform": 601,
+        "load": 46,
+        "maintain": 21,
+    }
     assert definition["TimeoutSeconds"] > sum(steps.values())
+    assert upkeep["States"][UPKEEP_STEPS["maintain"]]["TimeoutSeconds"] == 1_200 < upkeep["TimeoutSeconds"]
+
+
+def test_both_machines_report_a_failure_in_the_same_way() -> None:
+    definitions = Definitions.read(ROOT / "state_machines", TimeLimits())
+    tick, upkeep = json.loads(definitions.tick)["States"], json.loads(definitions.upkeep)["States"]
+    shared = tick.keys() & upkeep.keys() - {"Begin", "SkippedOverlap"}
+    assert {"WhatFailed", "WriteReport", "NotifyFailure", "Failed"} <= shared
+    assert {name: tick[name] for name in shared} == {name: upkeep[name] for name in shared}
+    given = {key: text for key, text in tick["Begin"]["Parameters"]["constants"].items() if key != "input"}
+    assert upkeep["Begin"]["Parameters"]["constants"] == given, "what the report needs"
 
 
 def test_the_state_machine_looks_for_markers_where_the_extract_puts_them() -> None:
-    values_ = state_machine_substitutions(DEPLOYMENT, "arn:topic")
+    values_ = state_machine_substitutions(DEPLOYMENT, "arn:topic", "arn:machine:")
     assert values_ == {
         "ExtractJobName": "tidemark-my-shop-extract",
         "TransformJobName": "tidemark-my-shop-transform",
         "LoadJobName": "tidemark-my-shop-load",
+        "MaintainJobName": "tidemark-my-shop-maintain",
         "LandingBucket": "landing",
         "PendingPrefix": "area/pending/",
         "TopicArn": "arn:topic",
+        "TickMachineArn": "arn:machine:tidemark-my-shop-etl",
+        "MaintenanceMachineArn": "arn:machine:tidemark-my-shop-maintain",
     }

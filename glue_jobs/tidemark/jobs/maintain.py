@@ -1,0 +1,158 @@
+"""One run of the maintenance: every table of the lake compacted, old states let go, lost files removed.
+
+Never beside a tick (the two machines look for each other), for both write the same tables. Promises: whatever a tick
+may still need stays (:mod:`tidemark.lake.upkeep`); killed anywhere, the next run goes on; what there was no time for
+comes first in the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from pyiceberg.exceptions import NoSuchNamespaceError
+
+from tidemark.base import quoting as names
+from tidemark.base.concurrency import concurrently
+from tidemark.base.spark import CATALOG, spark_session
+from tidemark.lake import retention, upkeep
+from tidemark.lake.reader import LakeReader
+from tidemark.lake.tables import KEY_PROPERTY, Lake
+from tidemark.model.added_columns import BATCHES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyiceberg.table import Table
+
+    from tidemark.lake.batches import AppliedBatch
+    from tidemark.lake.retention import Retention
+    from tidemark.landing.area import Landing
+    from tidemark.model.definition import Model
+
+# No table is begun later than that: the maintenance is to cost one tick, not several.
+BUDGET_SECONDS: Final = 10 * 60.0
+_WEEK: Final = 7
+_log = logging.getLogger("tidemark.maintain")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maintained:
+    """One table after its last maintenance: when that was, the snapshot that it left, and what it did, in words."""
+
+    at: str
+    snapshot: int | None
+    words: str
+
+
+def maintain(
+    model: Model,
+    landing: Landing,
+    processed_uri: str,
+    execution: str,
+    keep: Retention,
+    *,
+    now: datetime | None = None,
+    budget_seconds: float = BUDGET_SECONDS,
+) -> dict[str, Maintained]:
+    """Maintain the tables of a lake, those first that were not looked at for longest.
+
+    Parameters
+    ----------
+    keep
+        Which batches' states of the lake stay.
+    now
+        The time by which ages are counted.
+    budget_seconds
+        No table is begun after so many.
+
+    Returns
+    -------
+    dict
+        Table, as ``database.table`` -> what was done to it now.
+    """
+    now, end = now or datetime.now(UTC), time.monotonic() + budget_seconds
+    reader = LakeReader(model, processed_uri)
+    batches = reader.batches()
+    if not batches:
+        _log.info("nothing to maintain: no batch was applied yet")
+        return {}
+    lake = Lake(spark_session("tidemark-maintain", processed_uri), model)
+    before = read_maintenance(landing)
+    tables = sorted(_tables(reader, batches[-1]), key=lambda at: before[at].at if at in before else "")
+    kept = keep.kept(batches, now)
+
+    def look_after(at: str) -> Maintained | None:
+        if time.monotonic() > end:
+            return None
+        database, _, table = at.partition(".")
+        found = reader.catalog.load_table((database, table))
+        wanted = retention.tags(table, batches, kept) if database == model.star_database else {}
+        return _look_after(lake, at, found, wanted, before.get(at), now)
+
+    done = {at: one for at, one in zip(tables, concurrently(tables, look_after), strict=True) if one is not None}
+    if left := [at for at in tables if at not in done]:
+        _log.warning("%d of %d tables were left for the next run: there was no time", len(left), len(tables))
+    known = {at: one for at, one in before.items() if at in tables} | done
+    content = {
+        "execution": execution,
+        "time": now.isoformat(),
+        "tables": {at: asdict(one) for at, one in known.items()},
+    }
+    landing.note_maintenance(content)
+    return done
+
+
+def read_maintenance(landing: Landing) -> dict[str, Maintained]:
+    """Return what the last maintenance of each table did, by ``database.table``."""
+    noted: dict[str, Any] = landing.last_maintenance() or {"tables": {}}
+    return {at: Maintained(**one) for at, one in noted["tables"].items()}
+
+
+def _tables(reader: LakeReader, last: AppliedBatch) -> list[str]:
+    """List the tables that ticks write, as ``database.table``; what a dead attempt left is the next tick's to drop."""
+    found: list[str] = []
+    for database in (reader.model.source_database, reader.model.star_database):
+        with contextlib.suppress(NoSuchNamespaceError):
+            found += [".".join(identifier) for identifier in reader.catalog.list_tables(database)]
+    star = f"{reader.model.star_database}."
+    named = {BATCHES, *last.snapshots}
+    return [at for at in found if not at.startswith(star) or at.removeprefix(star) in named]
+
+
+def _look_after(
+    lake: Lake, at: str, table: Table, wanted: Mapping[str, int], before: Maintained | None, now: datetime
+) -> Maintained:
+    """Do for one table what there is to do."""
+    database, _, name = at.partition(".")
+    spark_name = names.spark(CATALOG, database, name)
+    snapshot = table.metadata.current_snapshot_id
+    done = upkeep.Done()
+    if (before is None or before.snapshot != snapshot) and upkeep.is_worth_compacting(table):
+        lake.expect(upkeep.rows(table))
+        done = upkeep.compact(lake, spark_name, _key(lake.model, database, name, table))
+        lake.iceberg(spark_name).java.refresh()
+        snapshot = lake.snapshot_id(spark_name)
+    done = replace(done, expired=upkeep.tag_and_expire(lake, spark_name, table, wanted, now))
+    if _is_its_day(at, now):
+        done = replace(done, lost=upkeep.remove_lost_files(lake, spark_name, now))
+    _log.info("%-40s %s", at, done.words or "as before")
+    return Maintained(at=now.isoformat(), snapshot=snapshot, words=done.words)
+
+
+def _is_its_day(at: str, now: datetime) -> bool:
+    """Whether a table's lost files are looked for today: that lists its whole folder, so it is done once a week."""
+    return (now.toordinal() + sum(at.encode())) % _WEEK == 0
+
+
+def _key(model: Model, database: str, name: str, table: Table) -> Sequence[str]:
+    """Return the columns by which a tick looks a table's rows up; none if it does not."""
+    if database == model.source_database:
+        key: list[str] = json.loads(table.properties.get(KEY_PROPERTY, "[]"))
+        return key
+    return next((star.key for star in model.star_tables if star.name == name), ())
