@@ -164,6 +164,7 @@ def test_it_is_moved_changed_and_moved_again(stack: Stack, machine: Machine, sou
         row["id"]: row["zip code"] for row in stack.lake.mirror_contents("customer_list")[1].to_pylist()
     }
     assert shown_by_the_view[2] == "Renamed"
+    assert "looked at" in machine.tidemark("maintain")
     assert "amount" in machine.tidemark("history", "payment", changed[0], "3")
     assert "all equal" in machine.tidemark("reconcile", "--deep")
     assert "Published" in machine.tidemark("status")

@@ -11,6 +11,7 @@ import boto3
 import pytest
 from tidemark.base import aws
 from tidemark.base.errors import TidemarkError
+from tidemark.operations.executions import start_execution
 from tidemark.operations.pipeline import of_stage
 from typer.testing import CliRunner
 
@@ -89,9 +90,24 @@ def test_a_failure_says_where_its_log_is(dev: Pipeline) -> None:
     assert f"/aws-glue/{dev.deployment.prefix}/output --log-stream-names {run['Id']}" in result.stderr
 
 
-def test_a_rebuild_beside_an_execution_is_refused(dev: Pipeline) -> None:
-    dev.provision({"extract": "import time; time.sleep(15)"})
-    arn = dev.start()
+def test_the_maintenance_is_run_and_its_failure_is_told(dev: Pipeline) -> None:
+    stage = dev.deployment.stage
+    result = call("--stage", stage, "maintain")
+    assert result.exit_code == 0, result.output
+    assert "looked at 0 tables; there was nothing to do" in result.output
+    dev.provision({"maintain": FAILS})
+    result = call("--stage", stage, "maintain")
+    assert result.exit_code == 1
+    assert "MaintainLake failed" in result.stderr
+    assert "the source is closed today" in result.stderr
+
+
+@pytest.mark.parametrize("job", ["extract", "maintain"])
+def test_a_rebuild_beside_an_execution_is_refused(dev: Pipeline, job: str) -> None:
+    dev.provision({job: "import time; time.sleep(15)"})
+    arn = (
+        dev.start() if job == "extract" else start_execution(dev.states, of_stage(dev.deployment.stage).upkeep_machine)
+    )
     result = call("--stage", dev.deployment.stage, "rebuild", "--yes")
     dev.states.stop_execution(executionArn=arn)
     assert result.exit_code == 1

@@ -19,7 +19,7 @@ from pyiceberg.exceptions import NoSuchNamespaceError
 
 from tidemark.base import quoting as names
 from tidemark.base.concurrency import concurrently
-from tidemark.base.spark import CATALOG, spark_session
+from tidemark.base.spark import CATALOG, activate, spark_session
 from tidemark.lake import retention, upkeep
 from tidemark.lake.reader import LakeReader
 from tidemark.lake.tables import KEY_PROPERTY, Lake
@@ -129,6 +129,7 @@ def _look_after(
     lake: Lake, at: str, table: Table, wanted: Mapping[str, int], before: Maintained | None, now: datetime
 ) -> Maintained:
     """Do for one table what there is to do."""
+    activate(lake.spark)
     database, _, name = at.partition(".")
     spark_name = names.spark(CATALOG, database, name)
     snapshot = table.metadata.current_snapshot_id

@@ -30,9 +30,10 @@ def rebuild(pipeline: Pipeline, on_progress: Callable[[Execution], None] | None 
     Raises
     ------
     TidemarkError
-        If another execution runs, which would write to what is dropped here.
+        If another execution, or the maintenance, runs, which would write to what is dropped here.
     """
-    _refuse_beside(last_execution(pipeline.states, pipeline.machine))
+    for machine in (pipeline.machine, pipeline.upkeep_machine):
+        _refuse_beside(last_execution(pipeline.states, machine))
     pipeline.warehouse.forget()
     forget_lake(pipeline.lake, pipeline.deployment.processed_uri)
     pipeline.landing.forget_published()

@@ -28,6 +28,7 @@ from tidemark.operations.history import Version, find_fact
 from tidemark.operations.pipeline import Pipeline
 from tidemark.operations.reconcile import Reconciliation, TableCounts
 from tidemark.operations.status import Status
+from tidemark.operations.upkeep import Maintenance
 from tidemark.source.cut import Cut, Identity
 from tidemark.warehouse.kinds import open_warehouse
 from tidemark.warehouse.postgres import ddl
@@ -464,6 +465,17 @@ class TestTables:
         second = replace(second, changes={"dim_customer": TableChange(status="skipped")})
         text = drawn(show.landed(ticks.Tick(execution=ran(), manifest=manifest, batches=(second,)), SHOP))
         assert re.search(r"customer +437 +0 +dim_customer +skipped: it needs inputs", text)
+
+    def test_what_the_maintenance_did(self) -> None:
+        tables = {"shop_star.fact_order": "6 files made 1, 3 snapshots expired", "shop_star.dim_date": ""}
+        text = drawn(show.maintained(Maintenance(execution=ran(final="Maintained"), tables=tables)))
+        assert text.startswith("Maintenance of 2 tables")
+        assert re.search(r"shop_star\.fact_order +6 files made 1, 3 snapshots expired", text)
+        assert "dim_date" not in text
+        idle = Maintenance(execution=ran(final="Maintained"), tables={"shop_star.dim_date": ""})
+        assert drawn(show.maintained(idle)) == "looked at 1 tables; there was nothing to do\n"
+        met = Maintenance(execution=ran(final="SkippedOverlap"))
+        assert "a tick, or another maintenance, is still running" in drawn(show.maintained(met))
 
     def test_failure_says_where_why_and_who_was_told(self, tmp_path: Path) -> None:
         log = tmp_path / "logs" / "run-1" / "transform.log"
