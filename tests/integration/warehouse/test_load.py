@@ -11,6 +11,7 @@ import pytest
 from tidemark.base.credentials import Credentials
 from tidemark.base.errors import WarehouseError
 from tidemark.warehouse.kinds import KINDS, open_warehouse
+from tidemark.warehouse.postgres import load as postgres_load
 from tidemark.warehouse.postgres.load import PostgresLoad
 
 from tests.integration.conftest import Harness, credentials_of
@@ -99,6 +100,18 @@ class TestPostgres(LoadSuite):
         count = "SELECT count(*) FROM star.fact_order_as_of(timestamptz '{}' - interval '{} us') WHERE order_id = 6"
         assert rows(ready, count.format(gone.isoformat(), 1), loaded) == [(1,)]
         assert rows(ready, count.format(gone.isoformat(), 0), loaded) == [(0,)]
+
+    def test_what_became_much_larger_is_analysed_before_anybody_sees_it(
+        self, ready: Harness, empty: Credentials, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(postgres_load, "MANY_ROWS", 3000)
+        ready.load(empty)
+        known = (
+            f"SELECT count(*) > 0 FROM pg_stats WHERE schemaname = '{ready.model.name}' AND tablename = 'fact_order'"
+        )
+        assert rows(ready, known, empty) == [(True,)]
+        pages = "SELECT reltuples::int FROM pg_class WHERE oid = 'star.fact_order'::regclass"
+        assert rows(ready, pages, empty) == [(3002,)]
 
     @pytest.mark.parametrize("step", STEPS)
     def test_a_load_killed_before_its_commit_leaves_nothing(

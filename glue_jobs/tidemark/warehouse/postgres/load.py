@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 LOCK_TIMEOUT: Final = "60s"
 BATCH_BYTES: Final = 16 * 2**20  # of the rows that are encoded for COPY at a time, however wide they are
+# So many rows written make a table's statistics worth nothing.
+MANY_ROWS: Final = 50_000
 # Columns of a quiet table come in the type that they had before the model was widened.
 _ARROW: Final = {"integer": pa.int32(), "bigint": pa.int64(), "real": pa.float32(), "double precision": pa.float64()}
 
@@ -142,7 +144,10 @@ class PostgresLoad:
         return int(self._fetch(query)[0][0])
 
     def record(self, delta: LakeDelta, written: Mapping[str, int]) -> None:
-        """Insert the ledger's row."""
+        """Insert the ledger's row; whoever sees it sees the statistics of what became much larger, too."""
+        for name, rows_written in written.items():
+            if rows_written >= MANY_ROWS:  # autovacuum would come, but a minute after the first queries
+                self._run(f"ANALYZE (SKIP_LOCKED) {self._target(name)}")
         applied = delta.applied
         values = [
             self._model.name,
