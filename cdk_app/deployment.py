@@ -35,5 +35,6 @@ def deployment_of(settings: Settings, *, model_uri: str = "", ca_file: str = "sy
         warehouse_kind=settings.warehouse,
         keep_batches_days=settings.keep_batches_days,
         keep_daily_days=settings.keep_daily_days,
+        landing_days=settings.landing_days or None,
         start_spark=True,
     )

@@ -138,8 +138,8 @@ class Settings(BaseModel):
         Of the landing files.
     retention_days
         Replaced object versions, query results, access logs and job logs are kept so long.
-    keep_batches_days, keep_daily_days
-        So many days every batch's state of the lake is kept, and after that, for so many days, the last one of a day.
+    keep_batches_days, keep_daily_days, landing_days
+        What the maintenance keeps: docs/deploy.md.
     athena_scan_limit_gb
         A single query may read so much.
     alarm_phones, alarm_emails
@@ -182,6 +182,7 @@ class Settings(BaseModel):
     retention_days: int = Field(default=30, ge=1, le=3650)
     keep_batches_days: int = Field(default=DEFAULT_BATCHES_DAYS, ge=1, le=365)
     keep_daily_days: int = Field(default=DEFAULT_DAILY_DAYS, ge=0, le=3650)
+    landing_days: int = Field(default=0, ge=0, le=3650)
     athena_scan_limit_gb: int = Field(default=10, ge=1, le=10_000)
     alarm_phones: Annotated[tuple[Phone, ...], BeforeValidator(_split)] = ()
     alarm_emails: Annotated[tuple[Email, ...], BeforeValidator(_split)] = ()

@@ -16,7 +16,8 @@ def main() -> None:
     """Read the arguments, build the ports, maintain."""
     arguments = parse_arguments("maintain")
     landing, processed = Landing(arguments.landing_uri), arguments.processed_uri
-    keep = Retention(int(arguments.keep_batches_days), int(arguments.keep_daily_days))
+    days = (arguments.keep_batches_days, arguments.keep_daily_days, arguments.landing_days or 0)
+    keep = Retention(*map(int, days))
     spark = spark_throughout("maintain", arguments.start_spark, processed)
     with job_metrics("maintain", arguments.pipeline), spark:
         model = load_model(arguments.model_uri, arguments.lake_name)

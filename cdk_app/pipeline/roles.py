@@ -111,6 +111,7 @@ class JobRoles(Construct):
                 [
                     _allow("ReadNote", _READ, f"{landing}/maintenance.json"),
                     _allow("WriteNote", _WRITE, f"{landing}/maintenance.json"),
+                    *(_remove_old(landing) if settings.landing_days else ()),
                     _allow("ListBuckets", ["s3:ListBucket"], landing, processed),
                     _allow("WriteLake", [*_READ, *_WRITE, *_DELETE, "s3:AbortMultipartUpload"], f"{processed}/*"),
                     _allow("ChangeCatalog", [*_READ_CATALOG, "glue:UpdateTable"], *self._catalog()),
@@ -188,6 +189,16 @@ class JobRoles(Construct):
 
     def _arn(self, service: str, resource: str) -> str:
         return f"arn:{self._stack.partition}:{service}:{self._stack.region}:{self._stack.account}:{resource}"
+
+
+def _remove_old(landing: str) -> list[iam.PolicyStatement]:
+    """What it takes to remove landed batches: granted only where the setting asks for it."""
+    read = [f"{landing}/{part}" for part in ("manifests/*", "published.json", "begins.json")]
+    return [
+        _allow("ReadLanding", _READ, *read),
+        _allow("SayWhatIsGone", _WRITE, f"{landing}/begins.json"),
+        _allow("RemoveOldLanding", _DELETE, f"{landing}/manifests/*", f"{landing}/data/*"),
+    ]
 
 
 def _allow(sid: str, actions: list[str], *resources: str) -> iam.PolicyStatement:

@@ -56,6 +56,7 @@ def dev_values(folder: Path) -> dict[str, Any]:
         "time_limits": {"extract": 30, "transform": 10_079, "load": 5, "maintain": 20},
         "keep_batches_days": 2,
         "keep_daily_days": 0,
+        "landing_days": 400,
         "landing_format": "csv",
         "retention_days": 7,
         "athena_scan_limit_gb": 1,

@@ -149,6 +149,11 @@ def expected(stage: Synthesis) -> dict[str, set[Row]]:
         for kind, end in (("database", ""), ("table", "/*"))
     ]
     secret_keys = {row({"kms:Decrypt"}, *stage.settings.secret_key_arns)} if stage.settings.secret_key_arns else set()
+    removal = {
+        row(READ, *(f"{landing}/{key}" for key in ("manifests/*", "published.json", "begins.json"))),
+        row({"s3:PutObject"}, f"{landing}/begins.json"),
+        row({"s3:DeleteObject"}, f"{landing}/manifests/*", f"{landing}/data/*"),
+    }
     source, warehouse = stage.settings.source_secret_arn, stage.settings.warehouse_secret_arn
     return {
         "Roles/Extract": of_every_job(stage, "extract")
@@ -184,6 +189,7 @@ def expected(stage: Synthesis) -> dict[str, set[Row]]:
             row({"secretsmanager:GetSecretValue"}, warehouse),
         },
         "Roles/Maintain": of_every_job(stage, "maintain")
+        | (removal if stage.settings.landing_days else set())
         | {
             row(READ, f"{landing}/maintenance.json"),
             row({"s3:PutObject"}, f"{landing}/maintenance.json"),

@@ -115,6 +115,16 @@ def test_a_rebuild_beside_an_execution_is_refused(dev: Pipeline, job: str) -> No
     assert "nothing was dropped" in result.stderr
 
 
+def test_a_rebuild_from_half_a_landing_area_is_refused(dev: Pipeline) -> None:
+    boto3.client("s3").put_object(
+        Bucket=dev.deployment.landing_uri.removeprefix("s3://"), Key="begins.json", Body=b'{"batch": 5}'
+    )
+    result = call("--stage", dev.deployment.stage, "rebuild", "--yes")
+    assert result.exit_code == 1
+    assert "begins with batch 5" in result.stderr
+    assert "landing_days" in result.stderr
+
+
 def test_the_stage_must_be_there(dev: Pipeline) -> None:
     with pytest.raises(TidemarkError, match="there is no pipeline of stage 'none'"):
         of_stage("none")

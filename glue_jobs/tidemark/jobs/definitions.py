@@ -69,7 +69,7 @@ _IF_SET: Final[dict[str, tuple[str, ...]]] = {
     "extract": ("source_host", "source_port", "source_dbname", "start_spark"),
     "transform": ("start_spark",),
     "load": ("warehouse_kind", "warehouse_host", "warehouse_port", "warehouse_dbname", "start_spark"),
-    "maintain": ("start_spark",),
+    "maintain": ("landing_days", "start_spark"),
 }
 _PER_RUN: Final[dict[str, tuple[str, ...]]] = {
     "extract": ("execution", "accept_deletes", "full_compare"),

@@ -37,6 +37,8 @@ class Deployment:
         One of :data:`tidemark.warehouse.kinds.KINDS`; None if it is the usual one.
     keep_batches_days, keep_daily_days
         So many days every batch's state of the lake is kept, and after that, for so many days, the last one of a day.
+    landing_days
+        Landed batches that are older are removed, and with them the way to make the lake anew; None: they stay.
     start_spark
         Every job starts a SparkContext before its work, also where it needs none: YARN, under Glue, fails one without.
     """
@@ -60,6 +62,7 @@ class Deployment:
     warehouse_kind: str | None = None
     keep_batches_days: int = DEFAULT_BATCHES_DAYS
     keep_daily_days: int = DEFAULT_DAILY_DAYS
+    landing_days: int | None = None
     start_spark: bool = False
 
     @property

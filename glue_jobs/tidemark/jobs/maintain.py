@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from pyiceberg.exceptions import NoSuchNamespaceError
@@ -65,7 +65,7 @@ def maintain(
     Parameters
     ----------
     keep
-        Which batches' states of the lake stay.
+        What stays, of the lake and of the landing area.
     now
         The time by which ages are counted.
     budget_seconds
@@ -105,7 +105,21 @@ def maintain(
         "tables": {at: asdict(one) for at, one in known.items()},
     }
     landing.note_maintenance(content)
+    if keep.landing_days:
+        limit = now - timedelta(days=keep.landing_days)
+        removed = landing.remove_before(_first_to_keep(landing, batches[-1], limit, end))
+        _log.info("%-40s %d batches removed", landing.uri, removed)
     return done
+
+
+def _first_to_keep(landing: Landing, last: AppliedBatch, limit: datetime, end: float) -> int:
+    """Return the first batch that was cut after ``limit``, or else the last one that is in lake and warehouse."""
+    batch, newest = landing.begins(), min(landing.published(), last.batch)
+    while batch < newest and time.monotonic() < end:
+        if datetime.fromisoformat(landing.read(batch).cut.time) >= limit:
+            break
+        batch += 1
+    return batch
 
 
 def read_maintenance(landing: Landing) -> dict[str, Maintained]:

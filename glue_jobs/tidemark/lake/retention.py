@@ -23,10 +23,19 @@ _TAG: Final = "batch_"
 
 @dataclass(frozen=True)
 class Retention:
-    """For so many days every batch is kept; after that, for so many days, the last one of a day (UTC)."""
+    """What is kept.
+
+    Parameters
+    ----------
+    batches_days, daily_days
+        For so many days every batch's state of the lake; after that, for so many days, the last one of a day (UTC).
+    landing_days
+        For so many days the files of the landing area; 0: for ever.
+    """
 
     batches_days: int = DEFAULT_BATCHES_DAYS
     daily_days: int = DEFAULT_DAILY_DAYS
+    landing_days: int = 0
 
     def kept(self, batches: Sequence[AppliedBatch], now: datetime) -> list[AppliedBatch]:
         """Return the batches to keep, in the order given: that of their numbers."""

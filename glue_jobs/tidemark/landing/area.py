@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemark.base import storage
+from tidemark.base.concurrency import concurrently
 from tidemark.base.errors import LandingError
 from tidemark.landing.manifest import Manifest
 
@@ -51,6 +52,8 @@ class Landing:
         found = [int(name.removesuffix(".json")) for name in storage.names(f"{self.uri}/manifests", after=_name(batch))]
         expected = list(range(batch + 1, batch + 1 + len(found)))
         if found != expected:
+            if batch + 1 < self.begins():
+                raise self.begins_later()
             missing = sorted(set(range(batch + 1, max(found))) - set(found))
             raise LandingError(
                 f"{self.uri}/manifests lacks {', '.join(_name(gap) for gap in missing)}",
@@ -112,6 +115,35 @@ class Landing:
         for name in storage.names(f"{self.uri}/{PENDING_PREFIX}"):
             if int(name) <= batch:
                 storage.delete(f"{self.uri}/{PENDING_PREFIX}{name}")
+
+    def begins(self) -> int:
+        """Return the first batch whose manifest and files are all there: 1, unless old ones were removed."""
+        content = storage.get(f"{self.uri}/begins.json")
+        return int(json.loads(content)["batch"]) if content else 1
+
+    def begins_later(self) -> LandingError:
+        """Say that nothing can be made from the first batch on."""
+        return LandingError(
+            f"{self.uri} begins with batch {self.begins()}: older ones were removed by the maintenance (landing_days)",
+            expected="every batch from 1 on, to make a lake from the landing area",
+            do="restore the objects below manifests/ and data/ from the bucket's versions, then delete begins.json",
+        )
+
+    def remove_before(self, batch: int) -> int:
+        """Remove the batches before one, once all are in the warehouse; return how many.
+
+        That they are gone is said before it is begun: nobody rebuilds from half of them.
+        """
+        if batch > self.begins():
+            storage.put(f"{self.uri}/begins.json", json.dumps({"batch": batch}).encode())
+        removed = 0
+        for number in map(int, (name.removesuffix(".json") for name in storage.names(f"{self.uri}/manifests"))):
+            if number >= batch:
+                break
+            concurrently(self.read(number).files, storage.delete)
+            storage.delete(f"{self.uri}/manifests/{_name(number)}")
+            removed += 1
+        return removed
 
     def heartbeat(self, content: dict[str, object]) -> None:
         """Say that the source was looked at and nothing had changed."""

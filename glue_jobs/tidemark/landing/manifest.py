@@ -99,6 +99,12 @@ class Manifest:
             **content,
         )
 
+    @property
+    def files(self) -> list[str]:
+        """All files that it names."""
+        listed = [entry.keys.files for entry in self.tables.values() if entry.keys is not None]
+        return [file for files in (*(entry.files for entry in self.tables.values()), *listed) for file in files]
+
     def changed(self, table: str) -> bool:
         """Whether this manifest changes a table; one that its model did not know yet it does not."""
         return table in self.tables and self.tables[table].changed

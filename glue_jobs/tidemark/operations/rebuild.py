@@ -30,10 +30,13 @@ def rebuild(pipeline: Pipeline, on_progress: Callable[[Execution], None] | None 
     Raises
     ------
     TidemarkError
-        If another execution, or the maintenance, runs, which would write to what is dropped here.
+        If another execution, or the maintenance, runs, which would write to what is dropped here; or if the landing
+        area does not begin with the first batch.
     """
     for machine in (pipeline.machine, pipeline.upkeep_machine):
         _refuse_beside(last_execution(pipeline.states, machine))
+    if pipeline.landing.begins() > 1:
+        raise pipeline.landing.begins_later()
     pipeline.warehouse.forget()
     forget_lake(pipeline.lake, pipeline.deployment.processed_uri)
     pipeline.landing.forget_published()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -173,6 +174,40 @@ def test_a_gap_stops_everything(landing: Landing) -> None:
     with pytest.raises(LandingError, match=r"manifests lacks 0000000007\.json;"):
         landing.after(5)
     assert landing.after(7) == [8]
+
+
+def test_old_batches_go_with_their_files_and_the_area_says_where_it_begins(landing: Landing) -> None:
+    for batch in range(1, 5):
+        file, keys = (f"{URI}/data/{batch}/{name}.parquet" for name in ("part", "keys"))
+        storage.put(file, b"rows")
+        storage.put(keys, b"keys")
+        entry = replace(manifest().tables["item"], mode="delta", files=(file,), keys=KeyList(files=(keys,), rows=1))
+        landing.commit(replace(manifest(batch), tables={"item": entry}))
+    landing.publish(4)
+    assert landing.begins() == 1
+    assert landing.remove_before(3) == 2
+    assert (landing.begins(), Landing(URI).after(2)) == (3, [3, 4])
+    assert storage.names(f"{URI}/manifests") == ["0000000003.json", "0000000004.json"]
+    assert {name.partition("/")[0] for name in storage.names(f"{URI}/data")} == {"3", "4"}
+    with pytest.raises(LandingError, match="begins with batch 3: older ones were removed by the maintenance"):
+        landing.after(0)
+    assert landing.remove_before(3) == 0
+
+
+def test_a_removal_that_was_killed_is_finished_by_the_next(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+    for batch in range(1, 4):
+        landing.commit(manifest(batch))
+
+    def dies(uri: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "delete", dies)
+        with pytest.raises(KeyboardInterrupt):
+            landing.remove_before(3)
+    assert landing.begins() == 3, "nobody rebuilds from what is half gone"
+    assert landing.remove_before(3) == 2
+    assert landing.after(2) == [3]
 
 
 def test_a_missing_manifest_is_named(landing: Landing) -> None:
