@@ -83,32 +83,45 @@ def maintain(
         _log.info("nothing to maintain: no batch was applied yet")
         return {}
     lake = Lake(spark_session("tidemark-maintain", processed_uri), model)
-    before = read_maintenance(landing)
-    tables = sorted(_tables(reader, batches[-1]), key=lambda at: before[at].at if at in before else "")
-    kept = keep.kept(batches, now)
+    before, kept = read_maintenance(landing), keep.kept(batches, now)
 
-    def look_after(at: str) -> Maintained | None:
+    def look_after(at: str) -> Maintained | Exception | None:
         if time.monotonic() > end:
             return None
-        database, _, table = at.partition(".")
-        found = reader.catalog.load_table((database, table))
-        wanted = retention.tags(table, batches, kept) if database == model.star_database else {}
-        return _look_after(lake, at, found, wanted, before.get(at), now)
+        database, _, name = at.partition(".")
+        try:
+            table = reader.catalog.load_table((database, name))
+            wanted = retention.tags(name, batches, kept) if database == model.star_database else {}
+            return _look_after(lake, at, table, wanted, before.get(at), now)
+        except Exception as error:  # noqa: BLE001 - raised later; a table that is not well must not stop the others
+            return error
 
-    done = {at: one for at, one in zip(tables, concurrently(tables, look_after), strict=True) if one is not None}
-    if left := [at for at in tables if at not in done]:
-        _log.warning("%d of %d tables were left for the next run: there was no time", len(left), len(tables))
-    known = {at: one for at, one in before.items() if at in tables} | done
-    content = {
-        "execution": execution,
-        "time": now.isoformat(),
-        "tables": {at: asdict(one) for at, one in known.items()},
-    }
-    landing.note_maintenance(content)
+    tables = sorted(_tables(reader, batches[-1]), key=lambda at: before[at].at if at in before else "")
+    done = _noted(landing, execution, now, before, dict(zip(tables, concurrently(tables, look_after), strict=True)))
     if keep.landing_days:
         limit = now - timedelta(days=keep.landing_days)
         removed = landing.remove_before(_first_to_keep(landing, batches[-1], limit, end))
         _log.info("%-40s %d batches removed", landing.uri, removed)
+    return done
+
+
+def _noted(
+    landing: Landing,
+    execution: str,
+    now: datetime,
+    before: Mapping[str, Maintained],
+    ended: Mapping[str, Maintained | Exception | None],
+) -> dict[str, Maintained]:
+    """Keep what was done to the tables, return it, and raise what went wrong first."""
+    done = {at: one for at, one in ended.items() if isinstance(one, Maintained)}
+    known = {at: one for at, one in before.items() if at in ended} | done
+    tables = {at: asdict(one) for at, one in known.items()}
+    landing.note_maintenance({"execution": execution, "time": now.isoformat(), "tables": tables})
+    if left := [at for at, one in ended.items() if one is None]:
+        _log.warning("%d of %d tables were left for the next run: there was no time", len(left), len(ended))
+    for error in ended.values():
+        if isinstance(error, Exception):
+            raise error
     return done
 
 

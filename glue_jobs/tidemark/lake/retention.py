@@ -39,16 +39,17 @@ class Retention:
 
     def kept(self, batches: Sequence[AppliedBatch], now: datetime) -> list[AppliedBatch]:
         """Return the batches to keep, in the order given: that of their numbers."""
+        # By the cuts' times: a lake that was made anew from its landing area has applied them all today.
         every = now - timedelta(days=self.batches_days)
         daily = every - timedelta(days=self.daily_days)
-        last_of_day: dict[date, int] = {batch.applied_at.astimezone(UTC).date(): batch.batch for batch in batches}
+        last_of_day: dict[date, int] = {batch.cut_time.astimezone(UTC).date(): batch.batch for batch in batches}
         newest = {batches[-1].batch} if batches else set()
         lasting = newest | set(last_of_day.values())
         return [
             batch
             for batch in batches
-            if batch.applied_at >= every
-            or (batch.batch in lasting and (batch.applied_at >= daily or batch.batch in newest))
+            if batch.cut_time >= every
+            or (batch.batch in lasting and (batch.cut_time >= daily or batch.batch in newest))
         ]
 
 

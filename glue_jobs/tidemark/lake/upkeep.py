@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemark.base import quoting as names
+from tidemark.base.errors import LakeError
 from tidemark.base.spark import CATALOG, java_class
 from tidemark.lake import retention
 
@@ -32,6 +33,9 @@ _REWRITE: Final = {
     "delete-file-threshold": "10",
     "delete-ratio-threshold": "0.1",
     "remove-dangling-deletes": "true",
+    # A large table is written part by part, each committed: whoever is killed has done something.
+    "max-file-group-size-bytes": str(2 * 2**30),
+    "partial-progress.enabled": "true",
     # What is written again is newer than every delete file, so those that it has applied are seen to be of no use.
     "use-starting-sequence-number": "false",
 }
@@ -76,6 +80,11 @@ def compact(lake: Lake, name: str, key: Sequence[str]) -> Done:
     """Write many small files, and those that lost many rows, as few that are sorted by the table's key, if it has one.
 
     Sorted, because a tick looks rows up by their keys, and reads the files and row groups whose range has one.
+
+    Raises
+    ------
+    LakeError
+        If some could not be written.
     """
     order = ", ".join(f"{names.spark(column)} ASC" for column in key)
     sorting = f"strategy => 'sort', sort_order => {names.spark_literal(order)}, " if key else ""
@@ -84,6 +93,12 @@ def compact(lake: Lake, name: str, key: Sequence[str]) -> Done:
         f"CALL {CATALOG}.system.rewrite_data_files("
         f"table => {names.spark_literal(name)}, {sorting}options => map({options}))"
     ).collect()
+    if told["failed_data_files_count"]:
+        raise LakeError(
+            f"{told['failed_data_files_count']:,} files of lake table {name} could not be written again",
+            expected="that nobody else writes it meanwhile",
+            do="see the job's log; the next maintenance tries again, and ticks go on",
+        )
     return Done(rewritten=told["rewritten_data_files_count"], written=told["added_data_files_count"])
 
 

@@ -240,3 +240,18 @@ def test_what_there_was_no_time_for_comes_first_in_the_next_run(lived: Harness) 
     every = set(lived.maintain())
     assert every == {at for at in every if storage.names(f"{PROCESSED}/{at.replace('.', '.db/')}")}
     assert {at.partition(".")[2] for at in every} >= {*STAR, *MIRRORS, "etl_batches"}
+
+
+def test_a_table_that_is_not_well_does_not_stop_the_others(lived: Harness) -> None:
+    real = upkeep.tag_and_expire
+
+    def sick(lake: Any, name: str, *given: Any) -> int:
+        if "dim_customer" in name:
+            raise ValueError("not well")
+        return real(lake, name, *given)
+
+    with mock.patch.object(upkeep, "tag_and_expire", sick), pytest.raises(ValueError, match="not well"):
+        lived.maintain(now=later(days=20))
+    looked_at = {at.rpartition(".")[2]: one.at for at, one in read_maintenance(lived.landing).items()}
+    assert len(looked_at) > 5
+    assert max(looked_at.values()) == looked_at["orders"] > looked_at["dim_customer"]

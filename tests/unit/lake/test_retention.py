@@ -14,10 +14,10 @@ NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 
 
 def batches(*hours_ago: float, snapshots: tuple[int | None, ...] = ()) -> list[AppliedBatch]:
-    """Batches 1, 2, … that were applied so many hours before NOW; each left its own snapshot, unless they are given."""
+    """Batches 1, 2, … that were cut so many hours before NOW; each left its own snapshot, unless they are given."""
     left = snapshots or tuple(range(101, 101 + len(hours_ago)))
     return [
-        replace(BEFORE_FIRST, batch=n, applied_at=NOW - timedelta(hours=ago), snapshots={"fact": snapshot})
+        replace(BEFORE_FIRST, batch=n, cut_time=NOW - timedelta(hours=ago), snapshots={"fact": snapshot})
         for n, (ago, snapshot) in enumerate(zip(hours_ago, left, strict=True), start=1)
     ]
 
@@ -64,8 +64,8 @@ def test_time_only_takes_away_and_keeps_a_state_of_each_day(
     then = {batch.batch for batch in keep.kept(made, NOW + timedelta(hours=hours_later))}
     assert then <= now
     assert made[-1].batch in then
-    assert now >= {batch.batch for batch in made if NOW - batch.applied_at <= timedelta(days=every)}
-    within = [batch for batch in made if NOW - batch.applied_at <= timedelta(days=every + daily)]
-    assert {batch.applied_at.date() for batch in within} == {
-        batch.applied_at.date() for batch in within if batch.batch in now
+    assert now >= {batch.batch for batch in made if NOW - batch.cut_time <= timedelta(days=every)}
+    within = [batch for batch in made if NOW - batch.cut_time <= timedelta(days=every + daily)]
+    assert {batch.cut_time.date() for batch in within} == {
+        batch.cut_time.date() for batch in within if batch.batch in now
     }
