@@ -468,4 +468,40 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "",
         ("test_demo.py",),
     ),
+    Fault(
+        "8: the state that the last batch left stays, however old",
+        "newest = {batches[-1].batch} if batches else set()",
+        "newest: set[int] = set()",
+        ("test_retention.py",),
+    ),
+    Fault(
+        "8: what is kept has a tag",
+        "            change.createTag(tag, snapshot)\n",
+        "            change.createTag(tag, java.currentSnapshot().snapshotId())\n",
+        ("test_maintain.py",),
+    ),
+    Fault(
+        "8: what is younger than a day stays",
+        "limit = int((now - YOUNG).timestamp() * 1000)",
+        "limit = int((now + YOUNG).timestamp() * 1000)",
+        ("test_maintain.py",),
+    ),
+    Fault(
+        "8: a file that a job may be about to commit is not lost",
+        "olderThan(int((now - _LOST).timestamp() * 1000))",
+        "olderThan(int(now.timestamp() * 1000))",
+        ("test_maintain.py",),
+    ),
+    Fault(
+        "8: a snapshot that expired is not missed after a compaction",
+        "at, found = int(found.parentId()), table.snapshot(found.parentId())",
+        "found = table.snapshot(found.parentId())\n            at = None if found is None else int(found.snapshotId())",
+        ("test_maintain.py",),
+    ),
+    Fault(
+        "8: nobody rebuilds from a landing area that lacks its first batches",
+        "        if batch > self.begins():\n",
+        "        if batch < self.begins():\n",
+        ("test_area.py",),
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,6 +16,8 @@ from tidemark.operations.tick import IDLE, OVERLAP, PUBLISHED, Tick, worked
 from tidemark.operations.upkeep import Maintenance
 
 from tidemark_cli.show.layout import table
+
+_WORTH_SHOWING: Final = 0.05  # seconds; less is shown as 0.0
 
 
 @contextmanager
@@ -47,10 +50,11 @@ def ended(tick: Tick) -> str:
 
 
 def executions(ran: Sequence[tuple[str, Execution]], title: str = "Executions (seconds)") -> Table:
-    """One row for each execution: its label, how it ended, and the seconds of each of its steps."""
+    """One row for each execution: its label, how it ended, and the seconds of each of its steps that took any."""
     steps: list[str] = []
     for _, execution in ran:
-        steps += [state.name for state in worked(execution) if state.name not in steps]
+        took_time = [state.name for state in worked(execution) if state.seconds >= _WORTH_SHOWING]
+        steps += [name for name in took_time if name not in steps]
     made = table(title, "tick", "ended at", *steps, "total", right=(*steps, "total"))
     for label, execution in ran:
         seconds: dict[str, float] = {}
