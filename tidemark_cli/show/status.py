@@ -32,6 +32,9 @@ def status(pipeline: Pipeline, found: Status, now: datetime) -> Table:
         else "",
         "pending": ", ".join(f"batch {batch}" for batch in found.pending) or "nothing",
         "quarantine": ", ".join(f"{number:,} {name}" for name, number in found.quarantined.items()) or "empty",
+        "maintained": f"{moment(found.maintained)} UTC, {age((now - found.maintained).total_seconds())} ago"
+        if found.maintained
+        else "",
         "logs": pipeline.logs + (f", last run in {run.name}" if run else ""),
     }
     for name, text in rows.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tidemark.base import storage
@@ -10,8 +11,6 @@ from tidemark.landing.area import PENDING_PREFIX
 from tidemark.operations.executions import Execution, Notification, last_execution
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from tidemark.operations.pipeline import Pipeline
 
 
@@ -33,6 +32,8 @@ class Status:
         Open quarantine entries per star table.
     notifications
         Everything that people were told.
+    maintained
+        When the lake was maintained last; None if never.
     """
 
     last: Execution | None
@@ -41,6 +42,7 @@ class Status:
     pending: tuple[int, ...]
     quarantined: dict[str, int]
     notifications: tuple[Notification, ...]
+    maintained: datetime | None = None
 
     def age(self, now: datetime) -> float | None:
         """Seconds between `fresh` and `now`."""
@@ -49,7 +51,7 @@ class Status:
 
 def read_status(pipeline: Pipeline) -> Status:
     """Ask Step Functions, the landing area and the lake."""
-    published = pipeline.landing.published()
+    published, noted = pipeline.landing.published(), pipeline.landing.last_maintenance()
     pending = tuple(sorted(int(name) for name in storage.names(f"{pipeline.landing.uri}/{PENDING_PREFIX}")))
     return Status(
         last=last_execution(pipeline.states, pipeline.machine),
@@ -58,4 +60,5 @@ def read_status(pipeline: Pipeline) -> Status:
         pending=pending,
         quarantined=pipeline.lake.open_quarantine() if published else {},
         notifications=tuple(pipeline.notifications()),
+        maintained=datetime.fromisoformat(noted["time"]) if noted else None,
     )

@@ -550,6 +550,7 @@ class TestTables:
             last=ran("FAILED", "Failed", cause="because"), published=3, fresh=NOW - timedelta(minutes=9),
             pending=(4, 5),
             quarantined={"fact_payment": 1}, notifications=(Notification(NOW, "a subject", ""),),
+            maintained=NOW - timedelta(days=3),
         )  # fmt: skip
         text = " ".join(drawn(show.status(pipeline, found, NOW)).split())
         for said in (
@@ -560,10 +561,12 @@ class TestTables:
             "a subject",
             "/s (embedded)",
             "batch 3",
+            "3 days ago",
         ):
             assert said in text
         empty = Status(last=None, published=0, fresh=None, pending=(), quarantined={}, notifications=())
         assert "none yet" in drawn(show.status(pipeline, empty, NOW))
+        assert "maintained" not in drawn(show.status(pipeline, empty, NOW))
 
     @pytest.mark.parametrize(
         ("seconds", "said"), [(3, "3 seconds"), (130, "2 minutes"), (7300, "2 hours"), (200_000, "2 days")]
