@@ -14,6 +14,7 @@ from tidemark_cli.app import State, pipeline_of
 if TYPE_CHECKING:
     from tidemark.operations.pipeline import Pipeline
     from tidemark.operations.tick import Tick
+    from tidemark.operations.upkeep import Maintenance
 
 _INTERRUPTED = 130
 
@@ -161,10 +162,7 @@ def maintain(ctx: typer.Context, state: State = DEFAULT_STATE) -> None:
     except KeyboardInterrupt:
         out.print("no longer waiting, but the maintenance goes on")
         raise typer.Exit(_INTERRUPTED) from None
-    if done.execution.status != "SUCCEEDED":
-        for line in show.failure(done):
-            show.console(stderr=True).print(line, soft_wrap=True)
-        raise typer.Exit(1)
+    _stop_if_failed(done)
     out.print(show.maintained(done))
 
 
@@ -178,7 +176,7 @@ def status(ctx: typer.Context, state: State = DEFAULT_STATE) -> None:
     out.print(show.status(pipeline, read_status(pipeline), datetime.now(UTC)))
 
 
-def _stop_if_failed(done: Tick) -> None:
+def _stop_if_failed(done: Tick | Maintenance) -> None:
     from tidemark_cli import show
 
     if not done.succeeded:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import aws_cdk as cdk
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
-from tidemark.jobs.definitions import SPEAK_TO_DATABASES, STEPS, UPKEEP_STEPS
+from tidemark.jobs.definitions import STEPS, UPKEEP_STEPS, arguments_of
 
 from cdk_app.settings import REPO
 
@@ -74,7 +74,7 @@ class JobAssets(Construct):
         """Keys of all objects that one job reads."""
         found = [self.scripts[job].s3_object_key, self.package.s3_object_key, self.model.s3_object_key]
         found.append(self.wheels.object_key)
-        return [*found, self.ca_bundle.s3_object_key] if self.ca_bundle and job in SPEAK_TO_DATABASES else found
+        return [*found, self.ca_bundle.s3_object_key] if self.ca_bundle and "ca_file" in arguments_of(job) else found
 
 
 def _named_asset(scope: Construct, file: Path, ending: str) -> cdk.FileAssetLocation:

@@ -53,9 +53,6 @@ STEPS: Final = {"extract": "ExtractSource", "transform": "TransformToLake", "loa
 UPKEEP_STEPS: Final = {"maintain": "MaintainLake"}
 """The state of the maintenance that runs its job."""
 
-SPEAK_TO_DATABASES: Final = ("extract", "load")
-"""The jobs that need a secret, and the authorities that signed the databases' certificates."""
-
 _FIXED: Final[dict[str, tuple[str, ...]]] = {
     "extract": ("pipeline", "model_uri", "landing_uri", "landing_format", "source_secret", "ca_file"),
     "transform": ("pipeline", "model_uri", "landing_uri", "processed_uri", "lake_name"),

@@ -7,15 +7,12 @@ comes first in the next one.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
-
-from pyiceberg.exceptions import NoSuchNamespaceError
 
 from tidemark.base import quoting as names
 from tidemark.base.concurrency import concurrently
@@ -143,13 +140,8 @@ def read_maintenance(landing: Landing) -> dict[str, Maintained]:
 
 def _tables(reader: LakeReader, last: AppliedBatch) -> list[str]:
     """List the tables that ticks write, as ``database.table``; what a dead attempt left is the next tick's to drop."""
-    found: list[str] = []
-    for database in (reader.model.source_database, reader.model.star_database):
-        with contextlib.suppress(NoSuchNamespaceError):
-            found += [".".join(identifier) for identifier in reader.catalog.list_tables(database)]
-    star = f"{reader.model.star_database}."
-    named = {BATCHES, *last.snapshots}
-    return [at for at in found if not at.startswith(star) or at.removeprefix(star) in named]
+    star, named = reader.model.star_database, {BATCHES, *last.snapshots}
+    return [f"{database}.{name}" for database, name in reader.tables() if database != star or name in named]
 
 
 def _look_after(
@@ -164,8 +156,9 @@ def _look_after(
     if (before is None or before.snapshot != snapshot) and upkeep.is_worth_compacting(table):
         lake.expect(upkeep.rows(table))
         done = upkeep.compact(lake, spark_name, _key(lake.model, database, name, table))
-        lake.iceberg(spark_name).java.refresh()
-        snapshot = lake.snapshot_id(spark_name)
+        written = lake.iceberg(spark_name)
+        written.java.refresh()
+        snapshot = written.snapshot_id
     done = replace(done, expired=upkeep.tag_and_expire(lake, spark_name, table, wanted, now))
     if _is_its_day(at, now):
         done = replace(done, lost=upkeep.remove_lost_files(lake, spark_name, now))

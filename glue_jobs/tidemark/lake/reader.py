@@ -6,13 +6,14 @@ of the whole star even while a transform is writing the next.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.glue import GlueCatalog
-from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.typedef import EMPTY_DICT
 
@@ -75,6 +76,14 @@ class LakeReader:
             return 0
         scan = found.scan(row_filter=present_rows(table), snapshot_id=snapshot, selected_fields=table.key)
         return int(scan.to_arrow().num_rows)
+
+    def tables(self) -> list[tuple[str, str]]:
+        """Database and name of every table in the lake's two databases, those of the model or not."""
+        found: list[tuple[str, str]] = []
+        for database in (self.model.source_database, self.model.star_database):
+            with contextlib.suppress(NoSuchNamespaceError):
+                found += [(database, identifier[-1]) for identifier in self.catalog.list_tables(database)]
+        return found
 
     def mirror_rows(self, table: str) -> int:
         """Number of rows in a source mirror now."""

@@ -35,6 +35,11 @@ class Maintenance:
     notifications: Sequence[Notification] = ()
     log: str = ""
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether the execution ended well (a skipped one does)."""
+        return self.execution.status == "SUCCEEDED"
+
 
 def run_upkeep(pipeline: Pipeline, on_progress: Callable[[Execution], None] | None = None) -> Maintenance:
     """Run the maintenance and wait for its end."""
