@@ -67,7 +67,9 @@ def _of_size(rows: int, without: set[str]) -> list[Run]:
             place.mkdir()
             return Bench(folder=place, source=bench, target=target.create_database(name), servers=servers)
 
-        tools: list[Contestant] = [Tidemark(at("warm"), cold=False), Tidemark(at("cold"), cold=True)]
+        tools: list[Contestant] = [
+            Tidemark(at(name), cold=name == "cold", refine=orders.write_star) for name in ("warm", "cold")
+        ]
         tools += [PeerRun(peer, at(peer.name.lower())) for peer in PEERS]
         tools = [tool for tool in tools if tool.name not in without]
         for tool in tools:

@@ -13,14 +13,14 @@ import psutil  # type: ignore[import-untyped]
 from tidemark.operations.executions import last_execution
 
 from benchmarks.measure import Cost, measure
-from benchmarks.orders import FACT, write_star
+from benchmarks.orders import FACT
 from benchmarks.peers import Peer, environment
 from benchmarks.store import traffic
 from local_stack.aws.client import LocalAws, LocalStackError
 from local_stack.aws.state_dir import KEEP_WARM
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from local_stack.postgres.server import Credentials
 
@@ -90,13 +90,13 @@ class PeerRun:
 
 
 class Tidemark:
-    """Tidemark's stack on this machine, with the model that it drafts itself."""
+    """Tidemark's stack on this machine, with the model that it drafts itself; ``refine`` may change that."""
 
-    def __init__(self, bench: Bench, *, cold: bool) -> None:
+    def __init__(self, bench: Bench, *, cold: bool, refine: Callable[[Path], None] = lambda _: None) -> None:
         self.name = "Tidemark (cold)" if cold else "Tidemark"
         self.keeps = "type 2, deletes and silent updates too; lake and warehouse"
         self.table, self.target = f"bench.{FACT}", bench.target
-        self._bench, self._state = bench, bench.folder / "state"
+        self._bench, self._state, self._refine = bench, bench.folder / "state", refine
         names = {"TIDEMARK_SOURCE_URL": "SOURCE_URI", "TIDEMARK_WAREHOUSE_URL": "DESTINATION_URI"}
         self._environment = {**bench.environment, **{name: bench.environment[of] for name, of in names.items()}}
         # What is shared between stacks, like jars, is where it always is.
@@ -106,7 +106,7 @@ class Tidemark:
         """Draft the model, and start the stack."""
         model = self._bench.folder / "model"
         self._command("model", "init", "--name", "bench", "--output", str(model))
-        write_star(model)
+        self._refine(model)
         self._command("up", "--model", str(model), "--state", str(self._state))
 
     def _command(self, *words: str) -> None:
