@@ -237,8 +237,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         "3: what an attempt that died has left is undone",
-        "            roll_back(lake, last)\n",
-        "            pass\n",
+        "                roll_back(lake, last)\n",
+        "                pass\n",
         ("test_model_changes.py", "test_crash_points.py"),
     ),
     Fault(

@@ -23,8 +23,17 @@ _SHUFFLE_PARTITIONS: Final = "spark.sql.shuffle.partitions"
 # From here on the work is worth several tasks, and code that is generated and compiled for it. For fewer rows both cost
 # more than they save; for a million, code makes the first load's transform two and a half times as fast.
 _FEW: Final = 50_000
-_FEW_ROWS: Final = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-_MANY_ROWS: Final = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+_FEW_ROWS: Final = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    # Without generated code, what is computed once is looked up in a cache that is emptied for each row.
+    "spark.sql.subexpressionElimination.enabled": "false",
+}
+_MANY_ROWS: Final = {
+    "spark.sql.codegen.wholeStage": "true",
+    "spark.sql.codegen.factoryMode": "FALLBACK",
+    "spark.sql.subexpressionElimination.enabled": "true",
+}
 _SESSIONS: Final = "org.apache.spark.sql.classic.SparkSession"
 # Classes that pyspark asks for by name hundreds of times a tick.
 _JAVA_CLASSES: Final = ("functions", "PythonUtils", "PythonSQLUtils", "org.apache.spark.sql.functions", _SESSIONS)
@@ -46,6 +55,8 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
         # value.
         "spark.sql.variable.substitute": "false",
         "spark.sql.timestampType": "TIMESTAMP_LTZ",
+        # Rows that are in hand are few: in several parts, whoever counts them would first bring these together.
+        "spark.sql.leafNodeDefaultParallelism": "1",
         # With rows of many columns, inferring constraints costs far more than the filters that it finds ever save.
         "spark.sql.constraintPropagation.enabled": "false",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",

@@ -3,7 +3,8 @@
 The way of a manifest: mirrors; dimensions and facts; members that the facts need; quarantine; ``etl_batches``. The row
 in ``etl_batches`` is the commit: it names the Iceberg snapshot of every star table, and the load reads exactly those.
 Promises: manifests are applied strictly in order; a run starts from the very snapshots that the last one named,
-whatever a run that was killed, perhaps under another model, has left; so it is simply done again.
+whatever a run that was killed, perhaps under another model, has left; so it is simply done again. Tables that neither
+such a run nor the manifest touches are not looked at.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tidemark.base.concurrency import concurrently
 from tidemark.base.errors import LandingError
 from tidemark.base.metrics import ROWS_CHANGED, ROWS_QUARANTINED, Metrics
 from tidemark.base.spark import spark_session
-from tidemark.lake import mirror
+from tidemark.lake import attempt, mirror
 from tidemark.lake.batches import BEFORE_FIRST, AppliedBatch
 from tidemark.lake.commit import commit_batch, present_snapshots
 from tidemark.lake.reader import LakeReader
@@ -64,18 +65,27 @@ def transform(model: Model, landing: Landing, processed_uri: str, execution: str
                 do="give every landing area its own processed bucket or prefix",
             )
         if not applied:
-            roll_back(lake, last)
+            if _may_be_otherwise(lake, last, manifest) or not attempt.has_ended(processed_uri):
+                roll_back(lake, last)
+            attempt.begin(processed_uri, execution)
         last = _apply(lake, manifest, last, execution, metrics)
         applied.append(batch)
-    if not applied:
+    if applied:
+        attempt.end(processed_uri)
+    else:
         _log.info("nothing to apply: the lake is at manifest %d", last.batch)
     return applied
+
+
+def _may_be_otherwise(lake: Lake, last: AppliedBatch, manifest: Manifest) -> bool:
+    """Whether to look at all tables although the last attempt came to its end: every night, and for another model."""
+    return manifest.is_full_compare or last.model_digest != lake.model.digest
 
 
 def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, metrics: Metrics) -> AppliedBatch:
     lake.expect(max((entry.rows for entry in manifest.tables.values()), default=0))
     filled = FilledThrough(last)
-    model_changed = last.model_digest != lake.model.digest
+    model_changed, whole_lake = last.model_digest != lake.model.digest, _may_be_otherwise(lake, last, manifest)
     if model_changed:
         lake.create_databases()
         unchanged = [name for name in lake.model.tables if not manifest.changed(name)]
@@ -97,7 +107,7 @@ def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, m
         inferred_members=added,
         quarantined_rows=quarantine.quarantined_rows(lake, quarantined),
         open_quarantine=sum(quarantined.values()),
-        snapshots=present_snapshots(lake, last),
+        snapshots=present_snapshots(lake, last, None if whole_lake else {*changes, *added}),
         columns=filled.after(
             manifest.batch,
             lake.model.star_tables,

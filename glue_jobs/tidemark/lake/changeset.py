@@ -55,6 +55,10 @@ class ChangeCounts:
         """Return rows that are made of the changes; few of them in one piece: so they become one file."""
         return rows.coalesce(1) if sum(self.counts.values()) <= FEW_ROWS else rows
 
+    def in_hand(self, rows: DataFrame) -> pa.Table | None:
+        """Take rows that are made of the changes into memory, if these are few."""
+        return rows.toArrow() if self.few else None
+
 
 def compute(
     changes: DataFrame, kind: str, key: Sequence[str], marks: Mapping[str, Column]

@@ -35,6 +35,9 @@ MOST_FILES: Final = 4
 # A delete file that takes more rows is not written again for a few that are to be taken, too.
 _MOST_DELETES: Final = 50_000
 _MICROSECONDS: Final = 86_400_000_000  # of a day
+# A Parquet file ends with its metadata, their length in four bytes, and four letters.
+_MAGIC: Final = 4
+_FOOTER_END: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,10 +206,23 @@ class IcebergTable:
         uri = place.newDataLocation(spec, partition, name) if partition else place.newDataLocation(name)
         storage.put(uri, content)
         # From what is in hand: the object need not be read again for its statistics.
-        input_file = self._iceberg("inmemory.InMemoryInputFile")(uri, content)
-        builder = builder.withPath(uri).withFormat("PARQUET").withFileSizeInBytes(len(content))
-        builder = builder.withMetrics(self._iceberg("parquet.ParquetUtil").fileMetrics(input_file, wanted))
+        metrics = self._iceberg("parquet.ParquetUtil").footerMetrics(self._footer(content), self._nothing(), wanted)
+        builder = builder.withPath(uri).withFormat("PARQUET").withFileSizeInBytes(len(content)).withMetrics(metrics)
         return (builder.withPartition(partition) if partition else builder).build()
+
+    def _footer(self, content: bytes) -> Any:
+        """Return a file's metadata. Iceberg's reader of files would look for Hadoop's settings in all jars first."""
+        parquet = "shaded.org.apache.parquet"
+        plain = self._iceberg(f"{parquet}.conf.PlainParquetConfiguration")()
+        reader = self._iceberg(f"{parquet}.format.converter.ParquetMetadataConverter")
+        length = int.from_bytes(content[-_FOOTER_END:-_MAGIC], "little")
+        footer = content[-_FOOTER_END - length : -_FOOTER_END]
+        stream = java_class(self._spark, "java.io.ByteArrayInputStream")(footer)
+        options = self._iceberg(f"{parquet}.ParquetReadOptions").builder(plain).build()
+        return reader(options).readParquetMetadata(stream, reader.NO_FILTER)
+
+    def _nothing(self) -> Any:
+        return java_class(self._spark, "java.util.stream.Stream").empty()
 
     def _iceberg(self, name: str) -> Any:
         """Return a class of Iceberg, which has no Python side."""

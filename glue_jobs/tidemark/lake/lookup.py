@@ -66,6 +66,20 @@ class Parts:
         return pa.concat_tables([self.schema.empty_table(), *(part.rows for part in self.parts)])
 
 
+@dataclass(frozen=True, kw_only=True)
+class LookedUp:
+    """A table, and what was read of it: at least its rows with one of some values of a column."""
+
+    table: IcebergTable
+    parts: Parts
+    column: str
+    values: frozenset[int | str]
+
+    def covers(self, column: str, values: Iterable[Any]) -> bool:
+        """Whether all rows with these values of a column were read."""
+        return column == self.column and self.values.issuperset(values)
+
+
 def read_small(table: IcebergTable) -> Parts | None:
     """Read a whole table; None if it is not small, or none that :meth:`IcebergTable.replace` can write."""
     if not table.can_be_written():

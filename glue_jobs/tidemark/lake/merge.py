@@ -29,7 +29,7 @@ def merge_into(  # noqa: PLR0913 - it is one statement of SQL
     key: Sequence[str],
     updated: Sequence[str],
     *,
-    few: bool,
+    few: pa.Table | None,
     prune: Sequence[int | str] | None = None,
     kind: str = "",
 ) -> None:
@@ -44,14 +44,14 @@ def merge_into(  # noqa: PLR0913 - it is one statement of SQL
     updated
         Columns that a row which is there gets.
     few
-        Whether the rows are so few that they are written without a Spark job.
+        The rows themselves, if they are so few that they are written without a Spark job.
     prune
         All values of the first of the key's columns, if they are known and are integers or texts: with them, files are
         skipped.
     kind
         Column of ``rows`` that the table does not have: rows with ``delete`` there are deleted.
     """
-    if not (few and _merge_few(lake, target, rows.toArrow(), key, updated, kind)):
+    if few is None or not _merge_few(lake, target, few, key, updated, kind):
         _merge(target, rows, key, updated, prune, kind)
 
 

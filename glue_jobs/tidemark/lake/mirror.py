@@ -35,14 +35,16 @@ if TYPE_CHECKING:
 class MirrorChange:
     """Rows that a manifest wrote to and removed from a mirror, and their keys if they are one column's and few.
 
-    ``rows`` are those that were written, as they stand in the mirror now, where they need not be looked for there.
-    An attempt that finds the mirror as the manifest wants it (it was killed after that commit) knows neither.
+    ``rows`` are those that were written, as they stand in the mirror now, where they need not be looked for there;
+    ``made_of``: all that the mirror holds, if the manifest has made it. An attempt that finds the mirror as the
+    manifest wants it (it was killed after that commit) knows none of them.
     """
 
     written: int
     deleted: int
     keys: list[Any] | None = None
     rows: DataFrame | None = None
+    made_of: DataFrame | None = None
 
 
 def ensure(lake: Lake, name: str, manifest: Manifest, first: pa.Table | None = None) -> None:
@@ -85,7 +87,8 @@ def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
     first = None if lake.exists(target) else _few(entry, manifest.batch)
     ensure(lake, name, manifest, first)
     if first is not None:
-        return MirrorChange(entry.rows, 0)
+        kinds = ", ".join(f"{names.spark(column)} {kind}" for column, kind in entry.columns.items())
+        return MirrorChange(entry.rows, 0, made_of=lake.hold(first, f"{kinds}, {few_landed.BATCH} bigint"))
     if not lake.exists(target) or lake.is_empty(target):
         if entry.files and entry.rows:
             _fill(lake, target, entry, manifest)
@@ -121,9 +124,11 @@ def _apply(lake: Lake, target: str, entry: TableEntry, manifest: Manifest) -> Mi
     inserted, updated, deleted = (found.counts.get(kind, 0) for kind in ("insert", "update", "delete"))
     if updated or deleted:
         written = [name for name in changes.columns if name != "_op"]
-        merge.merge_into(lake, target, changes, entry.key, written, few=found.few, prune=found.keys, kind="_op")
+        few = found.in_hand(changes)
+        merge.merge_into(lake, target, changes, entry.key, written, few=few, prune=found.keys, kind="_op")
     elif inserted:
-        lake.append(changes.drop("_op"), target, few=found.few)
+        inserts = changes.drop("_op")
+        lake.append(inserts, target, few=found.in_hand(inserts))
     # After a full read, stars are evaluated as a whole: nobody asks for the rows, which may be millions.
     rows = _written_rows(changes, current) if entry.mode == "delta" and inserted + updated else None
     return MirrorChange(inserted + updated, deleted, found.keys, rows)
@@ -145,6 +150,13 @@ def _few(entry: TableEntry, batch: int) -> pa.Table | None:
     if few is None or not few.num_rows:
         return None
     return few.select(list(entry.columns)).append_column("_batch", pa.repeat(batch, few.num_rows))
+
+
+def contents(lake: Lake, name: str, change: MirrorChange | None) -> DataFrame:
+    """Return all rows of a mirror; ``change`` is what this attempt did."""
+    if change is not None and change.made_of is not None:
+        return change.made_of
+    return lake.spark.table(lake.mirror(name))
 
 
 def changed_rows(lake: Lake, name: str, batch: int, change: MirrorChange | None) -> DataFrame:

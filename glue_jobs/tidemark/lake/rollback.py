@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 
 from tidemark.base.concurrency import concurrently
+from tidemark.base.errors import LakeError
+from tidemark.base.quoting import spark_literal
+from tidemark.base.spark import CATALOG
 from tidemark.lake.batches import AppliedBatch
 from tidemark.lake.tables import Lake
 from tidemark.model.added_columns import DIMENSION_COLUMNS, FACT_COLUMNS, QUARANTINE
@@ -25,10 +28,46 @@ def roll_back(lake: Lake, last: AppliedBatch) -> None:
         if name in star and held is not None:
             own = {column.name for column in (*FACT_COLUMNS, *DIMENSION_COLUMNS)}
             lake.drop_columns_but(lake.star(name), {*held, *own, *_partition(lake, name)})
-        return lake.roll_back(lake.star(name), last.snapshots[name])
+        return _set_back(lake, lake.star(name), last.snapshots[name])
 
     for name in [name for name, undone in zip(names, concurrently(names, undo), strict=True) if undone]:
         _log.info("%-22s set back to batch %d: a later one died", name, last.batch)
+
+
+def _set_back(lake: Lake, name: str, snapshot: int | None) -> bool:
+    """Undo what was written to a table since one of its snapshots (None: it had no data); return whether it was.
+
+    A compaction is left: it changes no rows.
+
+    Raises
+    ------
+    LakeError
+        If the table does not know that snapshot.
+    """
+    if not lake.exists(name) or _is_at(lake, name, snapshot):
+        return False
+    if snapshot is None:
+        return lake.drop(name)
+    if lake.iceberg(name).java.snapshot(snapshot) is None:
+        raise LakeError(
+            f"lake table {name} has no snapshot {snapshot}, with which the last batch left it",
+            expected="a table that only Tidemark writes, whose snapshots are kept",
+            do="tidemark rebuild makes lake and warehouse again from the landing area",
+        )
+    table = spark_literal(name)
+    lake.spark.sql(f"CALL {CATALOG}.system.set_current_snapshot(table => {table}, snapshot_id => {snapshot:d})")
+    return True
+
+
+def _is_at(lake: Lake, name: str, snapshot: int | None) -> bool:
+    """Whether a table's rows are those of one of its snapshots, which may have expired, compactions aside."""
+    table = lake.iceberg(name).java
+    table.refresh()
+    found = table.currentSnapshot()
+    at = None if found is None else int(found.snapshotId())
+    while found is not None and at != snapshot and found.operation() == "replace" and found.parentId() is not None:
+        at, found = int(found.parentId()), table.snapshot(found.parentId())
+    return at == snapshot
 
 
 def _partition(lake: Lake, name: str) -> list[str]:

@@ -8,20 +8,18 @@ columns and widens types, so old data files stay readable.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
 from tidemark.base import quoting as names
-from tidemark.base.errors import LakeError
 from tidemark.base.spark import CATALOG, fit_to
 from tidemark.lake import batches as lake_batches
 from tidemark.lake import few_rows
 from tidemark.lake.evolution import Columns, is_another, is_wider, refuse_other_types
 from tidemark.lake.iceberg import IcebergTable
 from tidemark.lake.inventory import Inventory
-from tidemark.lake.lookup import look_up
+from tidemark.lake.lookup import LookedUp, look_up
 from tidemark.lake.place import Place
 from tidemark.lake.wanted import Wanted
 from tidemark.model.added_columns import (
@@ -40,9 +38,9 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from tidemark.lake.lookup import Parts
-
 KEY_PROPERTY: Final = "tidemark.key"
+# Rows of new mirrors stay in memory until the stars were made of them, up to so many bytes.
+_MOST_HELD: Final = 64 * 2**20
 _PROPERTIES: Final = {
     "format-version": "2",
     "write.parquet.compression-codec": "zstd",
@@ -60,20 +58,6 @@ _PROPERTIES: Final = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class LookedUp:
-    """A table, and what was read of it: at least its rows with one of some values of a column."""
-
-    table: IcebergTable
-    parts: Parts
-    column: str
-    values: frozenset[int | str]
-
-    def covers(self, column: str, values: Iterable[Any]) -> bool:
-        """Whether all rows with these values of a column were read."""
-        return column == self.column and self.values.issuperset(values)
-
-
 class Lake:
     """The lake of one model, through one Spark session."""
 
@@ -82,7 +66,8 @@ class Lake:
         self.model = model
         self._there = Inventory(spark, (model.source_database, model.star_database))
         self._looked_up: dict[str, LookedUp] = {}
-        self._rows = -1
+        self._notes: dict[str, Mapping[str, str]] = {}
+        self._rows, self._memory = -1, _MOST_HELD
 
     def mirror(self, table: str) -> str:
         """Spark's name of a source table's mirror."""
@@ -129,8 +114,27 @@ class Lake:
         if another or had != said:
             self.drop(name)
 
-    def ensure_star(self, table: Dimension | Fact) -> str:
-        """Create or evolve a dimension or fact.
+    def star_rows(self, table: Dimension | Fact) -> DataFrame:
+        """Return what a dimension or fact holds; nothing if it is not there yet."""
+        if self.exists(self.star(table.name)):
+            return self.spark.table(self.star(table.name))
+        kinds = declared((*table.columns, *added_to(table))).items()
+        listed = ", ".join(f"CAST(NULL AS {kind}) AS {names.spark(name)}" for name, (kind, _) in kinds)
+        return self.spark.sql(f"SELECT {listed} LIMIT 0")
+
+    def note(self, table: Dimension | Fact, properties: Mapping[str, str]) -> None:
+        """Give a dimension or fact properties: at once, or when it comes to be."""
+        name = self.star(table.name)
+        if not self.exists(name):
+            self._notes[table.name] = properties
+            return
+        update = self.iceberg(name).java.updateProperties()
+        for key, value in properties.items():
+            update = update.set(key, value)
+        update.commit()
+
+    def ensure_star(self, table: Dimension | Fact, first: pa.Table | None = None) -> str:
+        """Create or evolve a dimension or fact; one that is not there is made with its ``first`` rows, if it has any.
 
         Raises
         ------
@@ -140,7 +144,8 @@ class Lake:
         columns = declared((*table.columns, *added_to(table)))
         month_of = table.partition_by if isinstance(table, Fact) else None
         name = self.star(table.name)
-        self._ensure(name, columns, table.description, month_of, keeps=f"star.yml: {table.name}")
+        properties = {**_PROPERTIES, **self._notes.pop(table.name, {})}
+        self._ensure(name, columns, table.description, month_of, f"star.yml: {table.name}", properties, first)
         return name
 
     def ensure_dates(self, name: str) -> str:
@@ -171,30 +176,6 @@ class Lake:
         """Return Iceberg's table, as this process has read or written it last."""
         return IcebergTable(self.spark, name)
 
-    def roll_back(self, name: str, snapshot: int | None) -> bool:
-        """Undo what was written to a table since one of its snapshots (None: it had no data); return whether it was.
-
-        A compaction is left: it changes no rows.
-
-        Raises
-        ------
-        LakeError
-            If the table does not know that snapshot.
-        """
-        if not self.exists(name) or self._is_at(name, snapshot):
-            return False
-        if snapshot is None:
-            return self.drop(name)
-        if self.iceberg(name).java.snapshot(snapshot) is None:
-            raise LakeError(
-                f"lake table {name} has no snapshot {snapshot}, with which the last batch left it",
-                expected="a table that only Tidemark writes, whose snapshots are kept",
-                do="tidemark rebuild makes lake and warehouse again from the landing area",
-            )
-        table = names.spark_literal(name)
-        self.spark.sql(f"CALL {CATALOG}.system.set_current_snapshot(table => {table}, snapshot_id => {snapshot:d})")
-        return True
-
     def drop(self, name: str) -> bool:
         """Drop a table, if it is there; return whether it was."""
         if there := self.exists(name):
@@ -202,31 +183,31 @@ class Lake:
             self.spark.sql(f"DROP TABLE {name}")
         return there
 
-    def _is_at(self, name: str, snapshot: int | None) -> bool:
-        """Whether a table's rows are those of one of its snapshots, which may have expired, compactions aside."""
-        table = self.iceberg(name).java
-        table.refresh()
-        found = table.currentSnapshot()
-        at = None if found is None else int(found.snapshotId())
-        while found is not None and at != snapshot and found.operation() == "replace" and found.parentId() is not None:
-            at, found = int(found.parentId()), table.snapshot(found.parentId())
-        return at == snapshot
-
     def is_empty(self, name: str) -> bool:
         """Whether the table never had data."""
         return self.snapshot_id(name) is None
 
-    def look_up(self, name: str, column: str, values: Collection[int | str]) -> pa.Table | None:
+    def hold(self, rows: pa.Table, schema: str) -> DataFrame | None:
+        """Return rows in hand as a frame, so that nobody need read them again; None if too much is held already."""
+        if rows.nbytes > self._memory:
+            return None
+        self._memory -= rows.nbytes
+        return self.spark.createDataFrame(rows, schema)
+
+    def look_up(
+        self, name: str, column: str, values: Collection[int | str], *, to_write: bool = True
+    ) -> pa.Table | None:
         """Return the rows with one of some values of a column, or None if they must be left to Spark.
 
-        What was read for it is kept for the next :meth:`looked_up`: a table's rows are looked up, then written.
+        Where they are looked up ``to_write`` them, what was read for it is kept for the next :meth:`looked_up`.
         """
         table = self.iceberg(name)
         wanted = pa.table({column: pa.array(values, table.schema.field(column).type)})
         parts = look_up(table, Wanted(wanted))
         if parts is None:
             return None
-        self._looked_up[name] = LookedUp(table=table, parts=parts, column=column, values=frozenset(values))
+        if to_write:
+            self._looked_up[name] = LookedUp(table=table, parts=parts, column=column, values=frozenset(values))
         return parts.rows_with(column, values)
 
     def looked_up(self, name: str) -> LookedUp | None:
@@ -240,11 +221,10 @@ class Lake:
             self._rows = rows
             fit_to(self.spark, rows)
 
-    def append(self, frame: DataFrame, name: str, *, few: bool = False) -> None:
-        """Append a frame, columns by name, as one commit; ``few``: so few rows that no Spark job is needed for them."""
-        table = self.iceberg(name)
-        if few and table.can_be_written():
-            few_rows.append(table, frame.toArrow())
+    def append(self, frame: DataFrame, name: str, *, few: pa.Table | None = None) -> None:
+        """Append a frame, columns by name, as one commit; ``few`` are its rows, if they are few and in hand."""
+        if few is not None:
+            self.append_rows(few, name)
         else:
             frame.writeTo(name).append()
 

@@ -83,6 +83,11 @@ class Manifest:
     full_compare_at: str
     format: int = MANIFEST_FORMAT
 
+    @property
+    def is_full_compare(self) -> bool:
+        """Whether every table was read in full."""
+        return self.full_compare_at == self.cut.time
+
     @classmethod
     def following(cls, previous: Manifest | None, *, at_full_compare: bool, **content: Any) -> Manifest:
         """Make the one after ``previous`` (None: the first of a new lake); ``content`` are the other fields.

@@ -16,6 +16,7 @@ from tidemark.star.scope import Scope, rows_in_scope
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    import pyarrow as pa
     from pyspark.sql import DataFrame
 
     from tidemark.lake.changeset import ChangeCounts
@@ -44,23 +45,28 @@ def decide(
 
 def write(
     lake: Lake, table: Fact, manifest: Manifest, decided: DataFrame, seen: ChangeCounts, backfill: Collection[str]
-) -> DataFrame:
-    """Write what was decided as one commit; return the new versions."""
+) -> DataFrame | pa.Table:
+    """Write what was decided as one commit; return the new versions, in hand if they are few."""
     columns = [column.name for column in table.columns]
     rows = versions.to_write(
         decided, columns, f"CAST({names.spark_literal(manifest.cut.time)} AS timestamp)", manifest.batch
     )
     updated = ["valid_to", "is_current", "is_deleted", "closed_batch", *backfill]
-    store(lake, table, rows, [*table.key, "version"], updated, seen)
-    return rows.where("is_current")
+    few = store(lake, table, rows, [*table.key, "version"], updated, seen)
+    return rows.where("is_current") if few is None else few.filter(few.column("is_current"))
 
 
 def store(
     lake: Lake, table: Fact | Dimension, rows: DataFrame, key: Sequence[str], updated: Sequence[str], seen: ChangeCounts
-) -> None:
-    """Write rows as one commit; rows that are all new need no merge."""
-    target, rows = lake.star(table.name), seen.packed(rows)
-    if set(seen.counts) & {versions.CHANGED, versions.DELETED, versions.BACKFILLED}:
-        merge.merge_into(lake, target, rows, key, updated, few=seen.few, prune=seen.keys)
+) -> pa.Table | None:
+    """Write rows as one commit; rows that are all new need no merge. Return them, if they are few."""
+    target, rows, few = lake.star(table.name), seen.packed(rows), seen.in_hand(rows)
+    if not lake.exists(target):
+        lake.ensure_star(table, few)
+        if few is None:
+            lake.append(rows, target)
+    elif set(seen.counts) & {versions.CHANGED, versions.DELETED, versions.BACKFILLED}:
+        merge.merge_into(lake, target, rows, key, updated, few=few, prune=seen.keys)
     else:
-        lake.append(rows, target, few=seen.few)
+        lake.append(rows, target, few=few)
+    return few

@@ -6,79 +6,137 @@ sales. A placeholder ("inferred member") is flagged and says "Unknown"; the real
 
 from __future__ import annotations
 
+import re
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
+from tidemark.base.concurrency import concurrently
+from tidemark.base.gregorian import year_and_month
 from tidemark.lake.changeset import FEW_KEYS, few_of
+from tidemark.model.added_columns import DATE_COLUMNS
 from tidemark.model.definition import UNKNOWN_TEXT
 from tidemark.star.calendar import add_years
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from pyspark.sql import Column as SparkColumn
 
     from tidemark.lake.tables import Lake
     from tidemark.model.definition import Column, Dimension
 
+Versions: TypeAlias = "pa.Table | DataFrame"
+_Pair = tuple[str, str]  # dimension, and key as text
+
 _REFERENCE, _DIMENSION = "_reference", "_dimension"
+_INTEGER: Final = re.compile(r"0|-?[1-9][0-9]*")
+_INTEGER_BITS: Final = {"int": 31, "bigint": 63}
 
 
-def add_missing(lake: Lake, new_versions: Mapping[str, DataFrame], batch: int) -> dict[str, int]:
+def add_missing(lake: Lake, new_versions: Mapping[str, Versions], batch: int) -> dict[str, int]:
     """Add what the new fact versions (fact -> rows) refer to and is not there; return rows added per table."""
-    references = _references(lake, new_versions)
-    if references is None:
-        return {}
-    added: dict[str, int] = {}
-    wanted = _missing(lake, references)
-    for name, keys in wanted.items():
-        if name == lake.model.date_dimension:
-            added[name] = add_years(lake, name, sorted({int(key) for key in keys}), batch)
-        else:
-            added[name] = _infer(lake, lake.model.dimensions[name], keys, batch)
-    return added
+    referring = [name for name in new_versions if lake.model.facts[name].references]
+    found = dict(
+        zip(referring, concurrently(referring, lambda name: _few(lake, name, new_versions[name])), strict=True)
+    )
+    asked = _by_dimension(pair for pairs in found.values() if pairs is not None for pair in pairs)
+    known = concurrently(asked, lambda name: _known(lake, name, asked[name]))
+    missing = {name: asked[name] - there for name, there in zip(asked, known, strict=True)}
+    many = {name: new_versions[name] for name, pairs in found.items() if pairs is None}
+    for name, keys in _missing_of_many(lake, many):
+        missing.setdefault(name, set()).update(keys)
+    wanted = [name for name, keys in missing.items() if keys]
+    return dict(zip(wanted, concurrently(wanted, lambda name: _add(lake, name, missing[name], batch)), strict=True))
 
 
-def _missing(lake: Lake, references: DataFrame) -> dict[str, list[str]]:
-    """Return the keys per dimension that are referred to and not there; few are looked up, many are joined."""
-    few = few_of(references)
-    pairs = None if few is None else set(zip(*(column.to_pylist() for column in few.columns), strict=True))
-    if pairs is not None and len(pairs) <= FEW_KEYS:
-        known = _known(lake, _by_dimension(pairs))
-        there = {(row[_DIMENSION], row[_REFERENCE]) for row in known.collect()} if known is not None else set()
-        return {name: sorted(keys) for name, keys in _by_dimension(pairs - there).items()}
-    known = _known(lake)
-    distinct = references.distinct()
-    missing = distinct.join(known, [_DIMENSION, _REFERENCE], "left_anti") if known is not None else distinct
-    found = missing.groupBy(_DIMENSION).agg(F.collect_set(_REFERENCE).alias("keys")).collect()
-    return {row[_DIMENSION]: sorted(row["keys"]) for row in found}
+def _few(lake: Lake, fact: str, rows: Versions) -> set[_Pair] | None:
+    """Return what a fact's versions refer to; None if these are many."""
+    columns = lake.model.facts[fact].references
+    if isinstance(rows, pa.Table):
+        if all(_is_plain(lake, column) for column in columns):
+            return {(str(column.references), text) for column in columns for text in _texts(rows.column(column.name))}
+    few = few_of(_references(lake, fact, rows))
+    return None if few is None else set(zip(*(column.to_pylist() for column in few.columns), strict=True))
 
 
-def _by_dimension(references: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+def _is_plain(lake: Lake, column: Column) -> bool:
+    """Whether Python writes a column's values as Spark does: integers, texts, and years."""
+    return column.references == lake.model.date_dimension or column.type.spark in ("string", *_INTEGER_BITS)
+
+
+def _texts(column: pa.ChunkedArray) -> Iterator[str]:
+    """Return the values of a plain column as text; for days, the year instead of the day."""
+    column = column.drop_null()
+    if pa.types.is_date32(column.type):
+        return (str(year_and_month(day)[0]) for day in pc.unique(column.cast(pa.int32())).to_pylist())
+    return map(str, pc.unique(column).to_pylist())
+
+
+def _by_dimension(references: Iterable[_Pair]) -> dict[str, set[str]]:
     result: dict[str, set[str]] = {}
     for dimension, key in references:
         result.setdefault(dimension, set()).add(key)
     return result
 
 
-def _references(lake: Lake, new_versions: Mapping[str, DataFrame]) -> DataFrame | None:
-    """Return (dimension, key as text) that the new versions point at; for days, the year instead of the day."""
-    parts = []
-    for fact, rows in new_versions.items():
-        pairs = [
-            F.struct(F.lit(column.references).alias(_DIMENSION), _as_reference(lake, column).alias(_REFERENCE))
-            for column in lake.model.facts[fact].references
-        ]
-        if pairs:
-            parts.append(rows.select(F.explode(F.array(*pairs)).alias("r")).select("r.*"))
-    if not parts:
+def _known(lake: Lake, name: str, keys: Collection[str]) -> set[str]:
+    """Return those of some keys of a dimension that are there; few are looked up, without a Spark job where it can."""
+    target, column = lake.star(name), _key_of(lake, name)
+    if not lake.exists(target):
+        return set()
+    values = _values(column, keys)
+    found = lake.look_up(target, column.name, values, to_write=False) if values is not None else None
+    if found is not None:
+        return set(_texts(found.column(column.name))).intersection(keys)
+    members = _members(lake, name)
+    if len(keys) <= FEW_KEYS:
+        members = members.where(_is_one_of(column, keys))
+    else:
+        asked = lake.spark.createDataFrame(pa.table({_REFERENCE: pa.array(keys, pa.string())}))
+        members = members.join(F.broadcast(asked), _REFERENCE, "left_semi")
+    return {row[0] for row in members.select(_REFERENCE).distinct().collect()}
+
+
+def _values(column: Column, keys: Collection[str]) -> list[int | str] | None:
+    """Return those of some keys that a column can hold, as it does; None if they are no plain integers or texts."""
+    if column.type.spark == "string":
+        return list(keys)
+    bits = _INTEGER_BITS.get(column.type.spark)
+    if bits is None or not all(_INTEGER.fullmatch(key) for key in keys):
         return None
-    return reduce(DataFrame.unionAll, parts).where(F.col(_REFERENCE).isNotNull())
+    return [int(key) for key in keys if -(2**bits) <= int(key) < 2**bits]
+
+
+def _missing_of_many(lake: Lake, new_versions: Mapping[str, Versions]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the keys per dimension that very many versions refer to, and that are not there: by joins."""
+    if not new_versions:
+        return
+    parts = (_references(lake, name, rows) for name, rows in new_versions.items())
+    references = reduce(DataFrame.unionAll, parts).distinct()
+    asked = {str(column.references) for name in new_versions for column in lake.model.facts[name].references}
+    there = [name for name in sorted(asked) if lake.exists(lake.star(name))]
+    known = [_members(lake, name).select(F.lit(name).alias(_DIMENSION), _REFERENCE) for name in there]
+    if known:
+        references = references.join(reduce(DataFrame.unionAll, known), [_DIMENSION, _REFERENCE], "left_anti")
+    for row in references.groupBy(_DIMENSION).agg(F.collect_set(_REFERENCE).alias("keys")).collect():
+        yield row[_DIMENSION], row["keys"]
+
+
+def _references(lake: Lake, fact: str, rows: Versions) -> DataFrame:
+    """Return (dimension, key as text) that versions point at; for days, the year instead of the day."""
+    if isinstance(rows, pa.Table):
+        rows = lake.spark.createDataFrame(rows)
+    pairs = [
+        F.struct(F.lit(column.references).alias(_DIMENSION), _as_reference(lake, column).alias(_REFERENCE))
+        for column in lake.model.facts[fact].references
+    ]
+    return rows.select(F.explode(F.array(*pairs)).alias("r")).select("r.*").where(F.col(_REFERENCE).isNotNull())
 
 
 def _as_reference(lake: Lake, column: Column) -> SparkColumn:
@@ -88,21 +146,27 @@ def _as_reference(lake: Lake, column: Column) -> SparkColumn:
     return value.cast("string")
 
 
-def _known(lake: Lake, asked: Mapping[str, Collection[str]] | None = None) -> DataFrame | None:
-    """Return the members that there are, as (dimension, key as text); with ``asked``, those of them."""
-    parts = []
-    for name, dimension in lake.model.dimensions.items():
-        # Nothing refers to several columns.
-        if (asked is None or name in asked) and len(dimension.key) == 1 and lake.exists(lake.star(name)):
-            key, rows = dimension.column(dimension.key[0]), lake.spark.table(lake.star(name))
-            rows = rows if asked is None else rows.where(_is_one_of(key, asked[name]))
-            as_text = F.col(names.spark(key.name)).cast("string").alias(_REFERENCE)
-            parts.append(rows.select(F.lit(name).alias(_DIMENSION), as_text))
-    dates = lake.model.date_dimension
-    if dates is not None and (asked is None or dates in asked) and lake.exists(lake.star(dates)):
-        first_days = lake.spark.table(lake.star(dates)).where("month = 1 AND day = 1")
-        parts.append(first_days.select(F.lit(dates).alias(_DIMENSION), F.col("year").cast("string").alias(_REFERENCE)))
-    return reduce(DataFrame.unionAll, parts) if parts else None
+def _key_of(lake: Lake, name: str) -> Column:
+    """Return the column by which a dimension is referred to, which is one; of the calendar, the year."""
+    if name == lake.model.date_dimension:
+        return next(column for column in DATE_COLUMNS if column.name == "year")
+    dimension = lake.model.dimensions[name]
+    return dimension.column(dimension.key[0])
+
+
+def _members(lake: Lake, name: str) -> DataFrame:
+    """Return a dimension's rows, and their key as text."""
+    rows = lake.spark.table(lake.star(name))
+    if name == lake.model.date_dimension:
+        rows = rows.where("month = 1 AND day = 1")
+    return rows.withColumn(_REFERENCE, F.col(names.spark(_key_of(lake, name).name)).cast("string"))
+
+
+def _add(lake: Lake, name: str, keys: Collection[str], batch: int) -> int:
+    """Add members to a dimension."""
+    if name == lake.model.date_dimension:
+        return add_years(lake, name, sorted(map(int, keys)), batch)
+    return _infer(lake, lake.model.dimensions[name], sorted(keys), batch)
 
 
 def _is_one_of(key: Column, texts: Collection[str]) -> str:
@@ -122,7 +186,8 @@ def _infer(lake: Lake, dimension: Dimension, keys: list[str], batch: int) -> int
         F.lit(True).alias("is_inferred"),
         F.lit(batch).cast("bigint").alias("recorded_batch"),
     )
-    lake.append(filled.coalesce(1), target, few=len(keys) <= FEW_KEYS)
+    filled = filled.coalesce(1)
+    lake.append(filled, target, few=filled.toArrow() if len(keys) <= FEW_KEYS else None)
     return len(keys)
 
 

@@ -21,27 +21,27 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from tidemark.lake.tables import Lake
-    from tidemark.model.definition import StarTable
+    from tidemark.model.definition import Dimension, Fact, StarTable
 
 _PROPERTY: Final = "tidemark.lineage"
 
 
 def lineage_of(
-    lake: Lake, table: StarTable, inputs: Mapping[str, DataFrame], keys: Mapping[str, Sequence[str]]
+    lake: Lake, table: Dimension | Fact, inputs: Mapping[str, DataFrame], keys: Mapping[str, Sequence[str]]
 ) -> Lineage:
-    """Return what :func:`tidemark.star.lineage.lineage_of` does; the star table must be there."""
-    kept = lake.iceberg(lake.star(table.name)).java
-    asked, text = _digest(table, inputs, keys), kept.properties().get(_PROPERTY)
+    """Return what :func:`tidemark.star.lineage.lineage_of` does; kept with the star table, as soon as there is one."""
+    asked, name = _digest(table, inputs, keys), lake.star(table.name)
+    text = lake.iceberg(name).java.properties().get(_PROPERTY) if lake.exists(name) else None
     told = json.loads(text) if text else {}
     if told.get("asked") == asked:
         return _from_json(told)
     found = lineage.lineage_of(lake.spark, table, inputs, keys)
-    kept.updateProperties().set(_PROPERTY, json.dumps({"asked": asked, **_to_json(found)})).commit()
+    lake.note(table, {_PROPERTY: json.dumps({"asked": asked, **_to_json(found)})})
     return found
 
 
 def _digest(table: StarTable, inputs: Mapping[str, DataFrame], keys: Mapping[str, Sequence[str]]) -> str:
-    frames = {name: (frame.schema.json(), list(keys.get(name, ()))) for name, frame in inputs.items()}
+    frames = {name: (frame.dtypes, list(keys.get(name, ()))) for name, frame in inputs.items()}
     rules = inspect.getsource(lineage)
     return hashlib.sha256(repr((pyspark.__version__, rules, table, frames)).encode()).hexdigest()
 

@@ -103,7 +103,7 @@ class _Flow:
         return _NONE.union(*(self.depends.get(reference, _NONE) for reference in references))
 
 
-_known: dict[tuple[StarTable, tuple[tuple[str, InputColumns, str], ...]], Lineage] = {}
+_known: dict[tuple[StarTable, tuple[tuple[str, InputColumns, tuple[tuple[str, str], ...]], ...]], Lineage] = {}
 
 
 def lineage_of(
@@ -122,7 +122,7 @@ def lineage_of(
         If the SQL does not run, or does not give exactly the declared columns.
     """
     own = {name: frozenset(f"{name}.{column}" for column in keys.get(name, ())) for name in inputs}
-    asked = (table, tuple((name, own[name], frame.schema.json()) for name, frame in inputs.items()))
+    asked = (table, tuple((name, own[name], tuple(frame.dtypes)) for name, frame in inputs.items()))
     if asked not in _known:
         _known[asked] = _read(spark, table, inputs, own)
     return _known[asked]

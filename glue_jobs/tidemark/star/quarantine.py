@@ -52,7 +52,7 @@ def record(lake: Lake, changes: Mapping[str, StarChange], batch: int, was_open: 
     rows = checkpoint(fresh.unionByName(fixed.select(*fresh.columns)))
     number_of_rows, few = count_few(rows)
     if number_of_rows:
-        merge.merge_into(lake, target, rows, [*_WHAT, "batch"], ["resolved_batch"], few=few)
+        merge.merge_into(lake, target, rows, [*_WHAT, "batch"], ["resolved_batch"], few=rows.toArrow() if few else None)
     still_open = lake.spark.table(target).where("resolved_batch IS NULL").groupBy("table_name").count().collect()
     return {row["table_name"]: row["count"] for row in still_open}
 

@@ -33,6 +33,7 @@ from tidemark.star.scope import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    import pyarrow as pa
     from pyspark.sql import Column, DataFrame
 
     from tidemark.lake.mirror import MirrorChange
@@ -48,15 +49,17 @@ class StarChange:
     """What happened to one star table: ``done``, and frames for what follows.
 
     ``rejected`` and ``evaluated_keys`` (keys as text, None: all) are kept for the quarantine, ``new_versions`` (a
-    fact's, if they refer to anything that those before them did not) for inferred members and the calendar. ``unknown``
-    are the columns of which nothing is known yet.
+    fact's, if they refer to anything that those before them did not; few are in hand) for inferred members and the
+    calendar. ``unknown``
+    are the columns of which nothing is known yet; ``was_empty``: the table had no rows before.
     """
 
     done: TableChange
     rejected: DataFrame | None = None
     evaluated_keys: DataFrame | None = None
-    new_versions: DataFrame | None = None
+    new_versions: DataFrame | pa.Table | None = None
     unknown: frozenset[str] = frozenset()
+    was_empty: bool = False
 
 
 def is_touched(lake: Lake, table: Dimension | Fact, manifest: Manifest, model_changed: bool) -> bool:
@@ -84,14 +87,16 @@ def refresh(
     backfill
         Columns to backfill, and the last batch up to which their stored values are filled (0: none).
     """
-    target = lake.ensure_star(table)
-    empty, inputs = lake.is_empty(target), read_inputs(lake, table)
+    is_new = not lake.exists(lake.star(table.name))
+    empty = is_new or lake.is_empty(lake.ensure_star(table))
+    inputs = read_inputs(lake, table, mirrored)
     keys_landed = {name: manifest.tables[name].key for name in table.inputs if name in manifest.tables}
     with evaluate.values_that_fit(table):
         lineage = lineage_of(lake, table, inputs, keys_landed)
     missing = not_landed(lake, table, manifest)
     unknown = frozenset(column.name for column in table.columns if lineage.columns[column.name] & missing)
     if lineage.rows & missing or unknown.intersection(table.key):
+        lake.ensure_star(table)
         everything_unknown = frozenset(column.name for column in table.columns)
         return StarChange(done=TableChange(status="skipped"), unknown=everything_unknown)
     apart = lineage.per_row and not whole
@@ -100,9 +105,7 @@ def refresh(
     found = evaluate.evaluate(lake.spark, table, frames)
     with evaluate.values_that_fit(table):
         zone = _zone(lake, table, found, lineage)
-        rows = _as_before(
-            contract.check_contract(found, table, unknown, zone), lake.spark.table(target), table, unknown
-        )
+        rows = _as_before(contract.check_contract(found, table, unknown, zone), lake.star_rows(table), table, unknown)
         _check_keys(rows, table, lineage, frames[table.driver])
         decided, key = _decide(lake, table, manifest, rows, scope, backfill), keys.key_names(table.key)
         decided, seen = compute(decided, versions.DECISION, key, _marks(table, lineage, manifest))
@@ -111,19 +114,28 @@ def refresh(
     evaluated_keys = None if scope.everything else _keys(table, frames[table.driver], decided)
     done = _done(seen)
     written = _write(lake, table, manifest, decided, seen, backfill) if done.written else None
+    if is_new and not done.written:
+        lake.ensure_star(table)
     new_versions = written if seen.marked.get(_REFERS_ANEW) else None
     rejected = _rejected(decided) if done.rejected else None
     return StarChange(
-        done=done, rejected=rejected, evaluated_keys=evaluated_keys, new_versions=new_versions, unknown=unknown
+        done=done,
+        rejected=rejected,
+        evaluated_keys=evaluated_keys,
+        new_versions=new_versions,
+        unknown=unknown,
+        was_empty=empty,
     )
 
 
-def new_versions(lake: Lake, changes: Mapping[str, StarChange], model_changed: bool) -> dict[str, DataFrame]:
+def new_versions(lake: Lake, changes: Mapping[str, StarChange], model_changed: bool) -> dict[str, DataFrame | pa.Table]:
     """New versions of every fact; all versions if the model may have made references of columns that were none."""
-    if model_changed:
-        there = [name for name in lake.model.facts if not lake.is_empty(lake.star(name))]
-        return {name: lake.spark.table(lake.star(name)) for name in there}
-    return {name: change.new_versions for name, change in changes.items() if change.new_versions is not None}
+    found = {name: change.new_versions for name, change in changes.items() if change.new_versions is not None}
+    if not model_changed:
+        return found
+    old = [name for name in lake.model.facts if not (name in changes and changes[name].was_empty)]
+    there = [name for name in old if not lake.is_empty(lake.star(name))]
+    return found | {name: lake.spark.table(lake.star(name)) for name in there}
 
 
 def _decide(
@@ -151,7 +163,7 @@ def _write(
     decided: DataFrame,
     seen: ChangeCounts,
     backfill: Mapping[str, int],
-) -> DataFrame | None:
+) -> DataFrame | pa.Table | None:
     """Write what was decided; return a fact's new versions."""
     if isinstance(table, Fact):
         return facts.write(lake, table, manifest, decided, seen, backfill)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tidemark.lake.mirror import MirrorChange
     from tidemark.lake.tables import Lake
     from tidemark.landing.manifest import KeyList, Manifest
-    from tidemark.model.definition import StarTable
+    from tidemark.model.definition import Dimension, Fact, StarTable
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def scope_of(lake: Lake, table: StarTable, manifest: Manifest, mirrored: Mapping
     )
 
 
-def rows_in_scope(lake: Lake, table: StarTable, rows: DataFrame, scope: Scope) -> DataFrame:
+def rows_in_scope(lake: Lake, table: Dimension | Fact, rows: DataFrame, scope: Scope) -> DataFrame:
     """Return at least the rows of a star table whose key is in scope; few keys are looked up without a Spark job.
 
     Parameters
@@ -87,8 +87,7 @@ def rows_in_scope(lake: Lake, table: StarTable, rows: DataFrame, scope: Scope) -
     rows
         The evaluated rows.
     """
-    target = lake.star(table.name)
-    here = lake.spark.table(target)
+    target, here = lake.star(table.name), lake.star_rows(table)
     if scope.empty:  # of what cannot hold rows, Spark leaves out joins and shuffles; of an empty list it does not know
         return here.limit(0)
     if scope.everything:
@@ -130,9 +129,13 @@ def _changed_keys(
     return found if len(found) <= FEW_KEYS else None
 
 
-def read_inputs(lake: Lake, table: StarTable) -> dict[str, DataFrame]:
-    """Return the mirrors of a star table's inputs in the model's columns; what was never landed is NULL."""
-    return {name: _as_modelled(lake, name, lake.spark.table(lake.mirror(name))) for name in table.inputs}
+def read_inputs(lake: Lake, table: StarTable, mirrored: Mapping[str, MirrorChange]) -> dict[str, DataFrame]:
+    """Return the mirrors of a star table's inputs in the model's columns; what was never landed is NULL.
+
+    Those that were ``mirrored`` just now, of rows that are in hand, are not read.
+    """
+    frames = {name: mirror.contents(lake, name, mirrored.get(name)) for name in table.inputs}
+    return {name: _as_modelled(lake, name, frame) for name, frame in frames.items()}
 
 
 def restrict_inputs(

@@ -21,26 +21,18 @@ if TYPE_CHECKING:
 SQL = "SELECT o.id, c.name FROM orders o LEFT JOIN customer c ON c.id = o.buyer"
 
 
-class _Table:
-    """As much of an Iceberg table as keeps properties."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
-
-    def properties(self) -> dict[str, str]:
-        return self.kept
-
-    def updateProperties(self) -> Any:  # noqa: N802 - Iceberg's name
-        return SimpleNamespace(set=self._set)
-
-    def _set(self, name: str, value: str) -> Any:
-        return SimpleNamespace(commit=lambda: self.kept.update({name: value}))
-
-
 @pytest.fixture
 def lake(spark: SparkSession) -> Any:
-    table = SimpleNamespace(java=_Table())
-    return SimpleNamespace(spark=spark, star=lambda name: name, iceberg=lambda _: table)
+    """As much of a lake as keeps properties of a table that is there."""
+    kept: dict[str, str] = {}
+    table = SimpleNamespace(java=SimpleNamespace(properties=lambda: kept))
+    return SimpleNamespace(
+        spark=spark,
+        star=lambda name: name,
+        exists=lambda _: True,
+        iceberg=lambda _: table,
+        note=lambda _, properties: kept.update(properties),
+    )
 
 
 def test_it_is_read_once_and_again_for_whatever_else(lake: Any, spark: SparkSession) -> None:
