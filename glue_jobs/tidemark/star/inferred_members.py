@@ -58,9 +58,8 @@ def add_missing(lake: Lake, new_versions: Mapping[str, Versions], batch: int) ->
 def _few(lake: Lake, fact: str, rows: Versions) -> set[_Pair] | None:
     """Return what a fact's versions refer to; None if these are many."""
     columns = lake.model.facts[fact].references
-    if isinstance(rows, pa.Table):
-        if all(_is_plain(lake, column) for column in columns):
-            return {(str(column.references), text) for column in columns for text in _texts(rows.column(column.name))}
+    if isinstance(rows, pa.Table) and all(_is_plain(lake, column) for column in columns):
+        return {(str(column.references), text) for column in columns for text in _texts(rows.column(column.name))}
     few = few_of(_references(lake, fact, rows))
     return None if few is None else set(zip(*(column.to_pylist() for column in few.columns), strict=True))
 
