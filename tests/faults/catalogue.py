@@ -355,6 +355,24 @@ FAULTS: Final[tuple[Fault, ...]] = (
         ("test_connections.py", "test_sessions.py", "test_others_objects.py"),
     ),
     Fault(
+        "2: what a load touches is counted by it",
+        "carried = None if table.name in changed else known.get(table.name)",
+        "carried = known.get(table.name)",
+        ("test_ticks_loaded.py",),
+    ),
+    Fault(
+        "2: after a full compare everything is counted",
+        "count_all = _do_counts_end(batches, after, manifest)",
+        "count_all = False",
+        ("test_ticks_loaded.py",),
+    ),
+    Fault(
+        "3: an attempt is noted before it writes",
+        "            attempt.begin(processed_uri, execution)\n",
+        "            pass\n",
+        ("test_model_changes.py", "test_crash_points.py"),
+    ),
+    Fault(
         "put pending: a manifest is pending",
         "        self.mark_pending(manifest.batch)\n",
         "",

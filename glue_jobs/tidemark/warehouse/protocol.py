@@ -135,8 +135,11 @@ class WarehouseLoad(Protocol):
     def present_rows(self, table: Dimension | Fact) -> int:
         """Count the present rows (:func:`tidemark.model.added_columns.present_rows`) as this load sees them."""
 
-    def record(self, delta: LakeDelta, written: Mapping[str, int]) -> None:
-        """Write the ledger's row: the warehouse is at ``delta.applied``, ``written`` rows per table were written."""
+    def last_counts(self) -> Mapping[str, int]:
+        """Return the present rows per star table that the last load recorded; those that it did not are not there."""
+
+    def record(self, delta: LakeDelta, written: Mapping[str, int], present: Mapping[str, int]) -> None:
+        """Write the ledger's row: the warehouse is at ``delta.applied``; per table, rows written, and present ones."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,21 +13,36 @@ if TYPE_CHECKING:
     from tidemark.warehouse.protocol import LakeDelta, WarehouseLoad
 
 
-def reconcile(model: Model, lake: LakeReader, delta: LakeDelta, manifest: Manifest, load: WarehouseLoad) -> None:
-    """Compare present rows; a lake table still as at the last load was counted then and is not read again.
+def reconcile(
+    model: Model,
+    lake: LakeReader,
+    delta: LakeDelta,
+    manifest: Manifest,
+    load: WarehouseLoad,
+    count_all: bool,
+) -> dict[str, int]:
+    """Compare present rows; return those of the warehouse, per star table.
 
-    A table that the batch skipped, or of whose driver its manifest does not know, waits for the source's next cut.
+    A table that is in the lake as it was at the last load was counted then: it is read in neither. One that the batch
+    skipped, or of whose driver its manifest does not know, waits for the source's next cut.
+
+    Parameters
+    ----------
+    count_all
+        Whether to count the warehouse's rows also where the last load knew how many they were.
 
     Raises
     ------
     ReconcileError
         Naming the tables in which they differ.
     """
-    applied, changed = delta.applied, set(delta.tables())
+    applied, changed, known = delta.applied, set(delta.tables()), load.last_counts()
+    present: dict[str, int] = {}
     differing = []
     for table in model.star_tables:
-        here = load.present_rows(table)
-        there = lake.present_rows(table, applied) if table.name in changed else here
+        carried = None if table.name in changed else known.get(table.name)
+        here = present[table.name] = load.present_rows(table) if carried is None or count_all else carried
+        there = lake.present_rows(table, applied) if table.name in changed else here if carried is None else carried
         held = applied.quarantined_rows.get(table.name, 0)
         driver = manifest.tables.get(table.driver)
         change = applied.changes.get(table.name)
@@ -41,3 +56,4 @@ def reconcile(model: Model, lake: LakeReader, delta: LakeDelta, manifest: Manife
             expected="equal present rows in all three",
             do="nothing was committed; look at the quarantine and run a full compare (input full_compare = true)",
         )
+    return present

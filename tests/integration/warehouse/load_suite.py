@@ -272,7 +272,7 @@ class LoadSuite:
         warehouse, run = self.warehouse(ready, empty), last_batch(ready)
         with warehouse.load() as load:
             assert load.loaded_through(run.lake_id) == 3
-            load.record(SimpleNamespace(applied=replace(run, batch=9), after=3), {})
+            load.record(SimpleNamespace(applied=replace(run, batch=9), after=3), {}, {})
         with pytest.raises(
             WarehouseError,
             match=r"the warehouse is at batch 9, ahead of the lake at batch 3; expected: a lake that is never set back; "

@@ -32,11 +32,14 @@ CREATE TABLE IF NOT EXISTS {pg(ETL_SCHEMA, "load_ledger")} (
     cut_time timestamptz NOT NULL,
     loaded_at timestamptz NOT NULL DEFAULT now(),
     rows_written jsonb NOT NULL,
+    present_rows jsonb,
     ddl_digest text NOT NULL,
     PRIMARY KEY (model, batch)
 )
 """
 
+# A ledger that is older than the column gets it: its loads have noted no counts, so the next one counts all tables.
+LEDGER_COUNTS = f"ALTER TABLE {pg(ETL_SCHEMA, 'load_ledger')} ADD COLUMN IF NOT EXISTS present_rows jsonb"
 
 # The comments that we set, to tell them from those that people wrote in their place.
 COMMENTS = f"""

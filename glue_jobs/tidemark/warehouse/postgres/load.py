@@ -52,6 +52,7 @@ class PostgresLoad:
     def __init__(self, model: Model, connection: dbapi.Connection, schema: Schema) -> None:
         self._model, self._connection, self._schema = model, connection, schema
         self._last_digest = ""
+        self._last_counts: Mapping[str, int] = {}
 
     def loaded_through(self, lake_id: str) -> int:
         """Set the transaction up, take the lock, and read the ledger."""
@@ -68,12 +69,13 @@ class PostgresLoad:
         self._run(f"SELECT pg_advisory_xact_lock(hashtextextended({lock}, 0))")
         self._schema.make_ledger()
         rows = self._fetch(
-            "SELECT batch, lake_id, ddl_digest FROM etl.load_ledger "  # noqa: S608 - a quoted literal
+            "SELECT batch, lake_id, ddl_digest, coalesce(present_rows, '{}')::text FROM etl.load_ledger "  # noqa: S608 - a quoted literal
             f"WHERE model = {pg_literal(self._model.name)} ORDER BY batch DESC LIMIT 1"
         )
         if not rows:
             return 0
-        batch, known, self._last_digest = rows[0]
+        batch, known, self._last_digest, counts = rows[0]
+        self._last_counts = json.loads(counts)
         if known != lake_id:
             raise from_another_lake(self._model, batch, known, lake_id, FROM_SCRATCH)
         return int(batch)
@@ -143,7 +145,11 @@ class PostgresLoad:
         query = f"SELECT count(*) FROM {self._target(table.name)} WHERE {present_rows(table)}"  # noqa: S608
         return int(self._fetch(query)[0][0])
 
-    def record(self, delta: LakeDelta, written: Mapping[str, int]) -> None:
+    def last_counts(self) -> Mapping[str, int]:
+        """Give what :meth:`loaded_through` has read."""
+        return self._last_counts
+
+    def record(self, delta: LakeDelta, written: Mapping[str, int], present: Mapping[str, int]) -> None:
         """Insert the ledger's row; whoever sees it sees the statistics of what became much larger, too."""
         for name, rows_written in written.items():
             if rows_written >= MANY_ROWS:  # autovacuum would come, but a minute after the first queries
@@ -155,13 +161,14 @@ class PostgresLoad:
             applied.execution,
             applied.cut_time.isoformat(),
             json.dumps(dict(written)),
+            json.dumps(dict(present)),
         ]
-        name, lake_id, execution, cut_time, rows = map(pg_literal, values)
+        name, lake_id, execution, cut_time, rows, there = map(pg_literal, values)
         self._run(
             "INSERT INTO etl.load_ledger "  # noqa: S608 - quoted literals
-            "(model, batch, after_batch, lake_id, execution, cut_time, rows_written, ddl_digest) "
+            "(model, batch, after_batch, lake_id, execution, cut_time, rows_written, present_rows, ddl_digest) "
             f"VALUES ({name}, {applied.batch:d}, {delta.after:d}, {lake_id}, {execution}, {cut_time}, {rows}::jsonb, "
-            f"{pg_literal(ddl.digest(self._model))})"
+            f"{there}::jsonb, {pg_literal(ddl.digest(self._model))})"
         )
 
     def _taken_out(self, table: str, rows: Rows) -> tuple[Column, ...]:

@@ -73,6 +73,10 @@ SELECT CASE c.relkind WHEN 'v' THEN 'VIEW ' ELSE 'TABLE ' END, c.relname, a.attn
   LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0
  WHERE c.relnamespace = to_regnamespace(%s)
 """
+_HAS_LEDGER: Final = """
+SELECT to_regclass(%s) IS NOT NULL AND EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = 'present_rows')
+"""
 _log = logging.getLogger("tidemark.load")
 
 
@@ -90,9 +94,10 @@ class Schema:
         connection.execute(b"SET statement_timeout = 0; SET lock_timeout = '60s'")
 
     def make_ledger(self) -> None:
-        """Make the ledger if there is none."""
-        if not self._one("SELECT to_regclass(%s) IS NOT NULL", f"{ddl.ETL_SCHEMA}.comments"):
-            self._change([f"CREATE SCHEMA IF NOT EXISTS {pg(ddl.ETL_SCHEMA)}", ddl.LEDGER, ddl.COMMENTS])
+        """Make the ledger if there is none as it is now."""
+        if not self._one(_HAS_LEDGER, f"{ddl.ETL_SCHEMA}.comments", f"{ddl.ETL_SCHEMA}.load_ledger"):
+            schema = f"CREATE SCHEMA IF NOT EXISTS {pg(ddl.ETL_SCHEMA)}"
+            self._change([schema, ddl.LEDGER, ddl.LEDGER_COUNTS, ddl.COMMENTS])
 
     def evolve(self) -> frozenset[str]:
         """Bring all objects to the model; return the tables that have no rows.
