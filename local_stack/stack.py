@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemark.base.database_url import Credentials
+from tidemark.base.progress import progress_in
 from tidemark.jobs.definitions import STEPS, UPKEEP_STEPS
 from tidemark.jobs.deployment import Deployment
 from tidemark.landing.area import Landing
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from tidemark.lake.reader import LakeReader
 
 RECORD_FILE: Final = "tidemark.json"
+_JOBS: Final = {step: job for job, step in (STEPS | UPKEEP_STEPS).items()}
+_LINE_BYTES: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +129,7 @@ class Stack:
             states=self.aws.client("stepfunctions"),
             logs=str(self.state_dir / "logs"),
             log_of=functools.partial(failed_log, self.state_dir),
+            progress_of=functools.partial(last_progress, self.state_dir),
             notifications=self.aws.notifications,
             about={
                 "local AWS": f"{self.aws.endpoint}, process {self.aws.pid}",
@@ -183,10 +187,24 @@ class Stack:
 
 def failed_log(state_dir: Path, execution: Execution) -> str:
     """Return the log of the step that failed; the execution's folder if that has none; nothing if there is none."""
-    folder = state_dir / "logs" / execution.name
-    jobs = {step: job for job, step in (STEPS | UPKEEP_STEPS).items()}
+    folder = _logs_of(state_dir, execution)
     for state in execution.states:
-        log = folder / f"{jobs.get(state.name, '')}.log"
+        log = folder / f"{_JOBS.get(state.name, '')}.log"
         if state.status == "FAILED" and log.is_file():
             return str(log)
     return str(folder) if folder.is_dir() else ""
+
+
+def last_progress(state_dir: Path, execution: Execution) -> str:
+    """Return how far the running step has come, if that is the last that it said."""
+    for state in execution.states:
+        log = _logs_of(state_dir, execution) / f"{_JOBS.get(state.name, '')}.log"
+        if state.status == "RUNNING" and log.is_file():
+            with log.open("rb") as lines:
+                lines.seek(max(0, log.stat().st_size - _LINE_BYTES))
+                return progress_in(lines.read().decode(errors="replace"))
+    return ""
+
+
+def _logs_of(state_dir: Path, execution: Execution) -> Path:
+    return state_dir / "logs" / execution.name

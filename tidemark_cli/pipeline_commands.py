@@ -42,7 +42,7 @@ def _run(pipeline: Pipeline, *, full: bool = False, restored: bool = False, acce
 
     out = show.console()
     try:
-        with show.progress(out) as update:
+        with show.progress(out, pipeline.progress_of) as update:
             done = ticks.run_tick(
                 pipeline, full=full, restored=restored, accept_deletes=accept_deletes, on_progress=update
             )
@@ -143,7 +143,7 @@ def rebuild(
     pipeline, out = pipeline_of(ctx, state), show.console()
     if not yes:
         typer.confirm(f"Drop schema {pipeline.model.name} of the warehouse and the whole lake?", abort=True)
-    with show.progress(out) as update:
+    with show.progress(out, pipeline.progress_of) as update:
         done = make_anew(pipeline, update)
     _stop_if_failed(done)
     out.print(f"rebuilt up to batch {pipeline.landing.published()}; check with: tidemark reconcile --deep")
@@ -157,7 +157,7 @@ def maintain(ctx: typer.Context, state: State = DEFAULT_STATE) -> None:
 
     pipeline, out = pipeline_of(ctx, state), show.console()
     try:
-        with show.progress(out) as update:
+        with show.progress(out, pipeline.progress_of) as update:
             done = run_upkeep(pipeline, update)
     except KeyboardInterrupt:
         out.print("no longer waiting, but the maintenance goes on")

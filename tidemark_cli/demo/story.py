@@ -56,7 +56,7 @@ class Story:
         TidemarkError
             If it fails: there is nothing more to show then.
         """
-        with show.progress(self.out) as update:
+        with show.progress(self.out, self.stack.pipeline.progress_of) as update:
             done = run_tick(self.stack.pipeline, on_progress=update)
         self.ticks.append((label, done))
         self.figures["executions"] = [_execution(name, tick) for name, tick in self.ticks]

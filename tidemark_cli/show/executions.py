@@ -8,8 +8,9 @@ from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 from tidemark.model.definition import Model
 from tidemark.operations.executions import Execution
 from tidemark.operations.tick import IDLE, OVERLAP, PUBLISHED, Tick, worked
@@ -20,17 +21,33 @@ from tidemark_cli.show.layout import table
 _WORTH_SHOWING: Final = 0.05  # seconds; less is shown as 0.0
 
 
+class _Said(ProgressColumn):
+    """How far the running step has come, asked for once a second."""
+
+    max_refresh = 1.0
+
+    def __init__(self, said: Callable[[], str]) -> None:
+        super().__init__()
+        self._said = said
+
+    def render(self, _: Task) -> Text:
+        return Text(self._said())
+
+
 @contextmanager
-def progress(out: Console) -> Iterator[Callable[[Execution], None]]:
-    """Show which state runs and for how long, while the block lasts; nothing without a terminal."""
+def progress(out: Console, progress_of: Callable[[Execution], str]) -> Iterator[Callable[[Execution], None]]:
+    """Show which state runs, for how long and how far it is, while the block lasts; nothing without a terminal."""
     if not out.is_terminal:
         yield lambda _: None
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    last: list[Execution] = []
+    said = _Said(lambda: progress_of(last[0]) if last else "")
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), said)
     with Progress(*columns, console=out, transient=True) as bar:
         shown = bar.add_task("starting")
 
         def update(execution: Execution) -> None:
+            last[:] = [execution]
             running = [state.name for state in worked(execution) if state.status == "RUNNING"]
             if running and running[-1] != bar.tasks[0].description:
                 bar.reset(shown, description=running[-1])

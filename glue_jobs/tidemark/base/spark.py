@@ -28,11 +28,22 @@ _FEW_ROWS: Final = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     # Without generated code, what is computed once is looked up in a cache that is emptied for each row.
     "spark.sql.subexpressionElimination.enabled": "false",
+    # In several parts, whoever counts rows that are in hand would first bring these together. Very many rows are read
+    # from files in as many parts as there are cores.
+    "spark.sql.leafNodeDefaultParallelism": "1",
 }
 _MANY_ROWS: Final = {
     "spark.sql.codegen.wholeStage": "true",
     "spark.sql.codegen.factoryMode": "FALLBACK",
     "spark.sql.subexpressionElimination.enabled": "true",
+}
+_HADOOP: Final = {
+    "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+    # Names of landing files are new, and nothing stands where their folders are to be: S3A need not look.
+    "spark.hadoop.fs.s3a.performance.flags": "*",
+    # A manifest, not a rename, makes files visible: the one-step committer loses nothing and is twice as fast.
+    "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
 }
 _SESSIONS: Final = "org.apache.spark.sql.classic.SparkSession"
 # Classes that pyspark asks for by name hundreds of times a tick.
@@ -48,15 +59,13 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
     TidemarkError
         If the process does not know its AWS region.
     """
-    settings = {
+    settings = _HADOOP | {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",
         # A model's text is text: without this, ${env:HOME} in a description or in SQL would become the variable's
         # value.
         "spark.sql.variable.substitute": "false",
         "spark.sql.timestampType": "TIMESTAMP_LTZ",
-        # Rows that are in hand are few: in several parts, whoever counts them would first bring these together.
-        "spark.sql.leafNodeDefaultParallelism": "1",
         # With rows of many columns, inferring constraints costs far more than the filters that it finds ever save.
         "spark.sql.constraintPropagation.enabled": "false",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
@@ -66,14 +75,8 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
         "spark.sql.limit.initialNumPartitions": "100000",
         "spark.python.sql.dataFrameDebugging.enabled": "false",  # it is two calls of Java for every column expression
         "spark.sql.sources.useV1SourceList": "parquet,csv",
-        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
-        # Names of landing files are new, and nothing stands where their folders are to be: S3A need not look.
-        "spark.hadoop.fs.s3a.performance.flags": "*",
         # S3A would ask us-east-2 where a bucket is, which a network with endpoints of its own region cannot reach.
         "spark.hadoop.fs.s3a.endpoint.region": aws.region(),
-        # A manifest, not a rename, makes files visible: the one-step committer loses nothing and is twice as fast.
-        "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
-        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
     }
     if processed_uri is not None:
         lake = f"spark.sql.catalog.{CATALOG}"
@@ -151,6 +154,8 @@ def fit_to(spark: SparkSession, rows: int) -> None:
     spark.conf.set(_SHUFFLE_PARTITIONS, "1" if few else configured)
     for name, value in (_FEW_ROWS if few else _MANY_ROWS).items():
         spark.conf.set(name, value)
+    for name in set() if few else _FEW_ROWS.keys() - _MANY_ROWS.keys():
+        spark.conf.unset(name)
 
 
 @contextlib.contextmanager

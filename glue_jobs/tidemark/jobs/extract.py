@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from tidemark.base.errors import ContractError, ShrinkError, SourceError
 from tidemark.base.giving_way import try_again
 from tidemark.base.metrics import CUT_AGE, FRESHNESS, FULL_COMPARE_AGE, ROWS_READ, Metrics
+from tidemark.base.progress import counted
 from tidemark.base.spark import spark_session
 from tidemark.landing.area import Landing
 from tidemark.landing.manifest import KeyList, Manifest, TableEntry
@@ -84,7 +85,8 @@ def _take_cut(
         if not request.restored:
             _refuse_older(previous, snapshot)
         reason = _full_reason(previous, snapshot, request)
-        plans = {name: plan_table(snapshot, table, previous, reason) for name, table in model.tables.items()}
+        scanned = counted("scans", model.tables.items())
+        plans = {name: plan_table(snapshot, table, previous, reason) for name, table in scanned}
         _report_surroundings(model, snapshot)
         _guard_shrinking(model, previous, plans, request.accept_deletes)
         _guard_keys(model, snapshot, plans)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tidemark.base.giving_way import try_again
 from tidemark.base.metrics import FRESHNESS, Metrics
+from tidemark.base.progress import counted
 from tidemark.lake.reader import LakeReader
 from tidemark.warehouse.delta import StarDelta
 from tidemark.warehouse.reconcile import reconcile
@@ -85,7 +86,7 @@ def _do_counts_end(batches: Sequence[AppliedBatch], after: int, manifest: Manife
 def _merge(model: Model, delta: LakeDelta, transaction: WarehouseLoad) -> dict[str, int]:
     """Merge what the warehouse lacks; return the rows written per table."""
     written: dict[str, int] = {}
-    for name in delta.tables():
+    for name in counted("warehouse", delta.tables()):
         rows = delta.rows(name)
         if rows is None:
             continue

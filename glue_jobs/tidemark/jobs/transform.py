@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from tidemark.base.concurrency import concurrently
 from tidemark.base.errors import LandingError
 from tidemark.base.metrics import ROWS_CHANGED, ROWS_QUARANTINED, Metrics
+from tidemark.base.progress import Progress
 from tidemark.base.spark import spark_session
 from tidemark.lake import attempt, mirror
 from tidemark.lake.batches import BEFORE_FIRST, AppliedBatch
@@ -125,7 +126,9 @@ def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, m
 def _apply_to_mirrors(lake: Lake, manifest: Manifest) -> dict[str, MirrorChange]:
     """Mirror all that was landed, also what this model does not have: the one that comes next may."""
     changed = [name for name in manifest.tables if manifest.changed(name)]
-    mirrored = dict(zip(changed, concurrently(changed, lambda name: mirror.apply(lake, name, manifest)), strict=True))
+    progress = Progress("mirrors", len(changed))
+    done = concurrently(changed, lambda name: mirror.apply(lake, name, manifest), progress.add_one)
+    mirrored = dict(zip(changed, done, strict=True))
     for name, change in mirrored.items():
         _log.info("%-22s %7d written, %d deleted", f"mirror {name}", change.written, change.deleted)
     return mirrored
@@ -145,7 +148,8 @@ def _apply_to_stars(
         everything = model_changed or table.name in whole
         return star_tables.refresh(lake, table, manifest, mirrored, everything, filled.missing(table))
 
-    changes = {table.name: change for table, change in zip(touched, concurrently(touched, refresh), strict=True)}
+    done = concurrently(touched, refresh, Progress("stars", len(touched)).add_one)
+    changes = {table.name: change for table, change in zip(touched, done, strict=True)}
     for name, change in changes.items():
         _log.info("%-22s %s", name, change.done.words or "as before")
         if change.done.ahead:

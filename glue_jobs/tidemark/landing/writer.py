@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidemark.base.errors import SourceError
+from tidemark.base.progress import counted
 from tidemark.source import queries
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _land_few(snapshot: SourceSnapshot, reads: Sequence[PlannedRead], folder: st
     from tidemark.source.few_rows import fetch  # noqa: PLC0415
 
     left: dict[str, tuple[Files, int]] = {}
-    for read in reads:
+    for read in counted("landing", reads):
         rows = fetch(snapshot, read)
         left[read.name] = (write_few(rows, f"{folder}/{read.name}"),), rows.num_rows
     return left

@@ -35,6 +35,10 @@ def _nobody_told() -> Sequence[Notification]:
     return ()
 
 
+def _nothing_said(_: Execution) -> str:
+    return ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
     """What every operation is given.
@@ -51,6 +55,8 @@ class Pipeline:
         Where the logs of all executions are.
     log_of
         Says where the log of an execution's failed step is; empty if there is none.
+    progress_of
+        Says how far the running step of an execution has come; empty where nobody can tell.
     notifications
         What people were told so far, oldest first; on AWS nobody can read that afterwards.
     about
@@ -62,6 +68,7 @@ class Pipeline:
     states: SFNClient
     logs: str
     log_of: Callable[[Execution], str]
+    progress_of: Callable[[Execution], str] = _nothing_said
     notifications: Callable[[], Sequence[Notification]] = _nobody_told
     about: Mapping[str, str] = field(default_factory=dict)
 

@@ -50,8 +50,7 @@ class StarChange:
 
     ``rejected`` and ``evaluated_keys`` (keys as text, None: all) are kept for the quarantine, ``new_versions`` (a
     fact's, if they refer to anything that those before them did not; few are in hand) for inferred members and the
-    calendar. ``unknown``
-    are the columns of which nothing is known yet; ``was_empty``: the table had no rows before.
+    calendar. ``unknown`` are the columns of which nothing is known yet; ``was_empty``: the table had no rows before.
     """
 
     done: TableChange
@@ -87,8 +86,7 @@ def refresh(
     backfill
         Columns to backfill, and the last batch up to which their stored values are filled (0: none).
     """
-    is_new = not lake.exists(lake.star(table.name))
-    empty = is_new or lake.is_empty(lake.ensure_star(table))
+    empty = not lake.exists(lake.star(table.name)) or lake.is_empty(lake.ensure_star(table))
     inputs = read_inputs(lake, table, mirrored)
     keys_landed = {name: manifest.tables[name].key for name in table.inputs if name in manifest.tables}
     with evaluate.values_that_fit(table):
@@ -97,8 +95,7 @@ def refresh(
     unknown = frozenset(column.name for column in table.columns if lineage.columns[column.name] & missing)
     if lineage.rows & missing or unknown.intersection(table.key):
         lake.ensure_star(table)
-        everything_unknown = frozenset(column.name for column in table.columns)
-        return StarChange(done=TableChange(status="skipped"), unknown=everything_unknown)
+        return StarChange(done=TableChange(status="skipped"), unknown=frozenset(c.name for c in table.columns))
     apart = lineage.per_row and not whole
     scope = FIRST if empty else scope_of(lake, table, manifest, mirrored) if apart else EVERYTHING
     frames = restrict_inputs(lake, table, manifest, mirrored, scope, inputs)
@@ -111,18 +108,12 @@ def refresh(
         decided, seen = compute(decided, versions.DECISION, key, _marks(table, lineage, manifest))
     if seen.marked[_KEYLESS] and not scope.everything:  # which rows they are can only be seen beside all others
         return refresh(lake, table, manifest, mirrored, True, backfill)
-    evaluated_keys = None if scope.everything else _keys(table, frames[table.driver], decided)
     done = _done(seen)
-    written = _write(lake, table, manifest, decided, seen, backfill) if done.written else None
-    if is_new and not done.written:
-        lake.ensure_star(table)
-    new_versions = written if seen.marked.get(_REFERS_ANEW) else None
-    rejected = _rejected(decided) if done.rejected else None
     return StarChange(
         done=done,
-        rejected=rejected,
-        evaluated_keys=evaluated_keys,
-        new_versions=new_versions,
+        rejected=_rejected(decided) if done.rejected else None,
+        evaluated_keys=None if scope.everything else _keys(table, frames[table.driver], decided),
+        new_versions=_write(lake, table, manifest, decided, seen, backfill),
         unknown=unknown,
         was_empty=empty,
     )
@@ -164,9 +155,14 @@ def _write(
     seen: ChangeCounts,
     backfill: Mapping[str, int],
 ) -> DataFrame | pa.Table | None:
-    """Write what was decided; return a fact's new versions."""
+    """Write what was decided, if anything was; return a fact's new versions, if they refer to anything anew."""
+    if not _done(seen).written:
+        if not lake.exists(lake.star(table.name)):
+            lake.ensure_star(table)
+        return None
     if isinstance(table, Fact):
-        return facts.write(lake, table, manifest, decided, seen, backfill)
+        written = facts.write(lake, table, manifest, decided, seen, backfill)
+        return written if seen.marked.get(_REFERS_ANEW) else None
     dimensions.write(lake, table, manifest, decided, seen)
     return None
 

@@ -56,6 +56,8 @@ def test_many_rows_are_worth_several_tasks_and_compiled_code(spark: SparkSession
         fit_to(spark, rows)
         assert spark.conf.get("spark.sql.shuffle.partitions") == partitions
         compiled = str(rows > 50_000).lower()
+        parts = spark.sparkContext.defaultParallelism if rows > 50_000 else 1
+        assert spark._jsparkSession.leafNodeDefaultParallelism() == parts
         assert spark.conf.get("spark.sql.codegen.wholeStage") == compiled
         plan = spark.range(3).selectExpr("id + 1 AS n")._jdf.queryExecution().executedPlan().toString()
         assert ("*(1)" in plan) is (rows > 50_000), plan

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -41,7 +43,7 @@ from local_stack.databases import DatabaseRef
 from local_stack.lifecycle import UpOptions
 from local_stack.postgres.server import EmbeddedPostgres
 from local_stack.simulator.day import SimulationError
-from local_stack.stack import Record, Stack, deployment, failed_log
+from local_stack.stack import Record, Stack, deployment, failed_log, last_progress
 from local_stack.writer import open_writer
 from tests.shop import SHOP_MODEL
 from tidemark_cli import errors as complaints
@@ -582,19 +584,31 @@ class TestTables:
 
     def test_progress_is_silent_without_a_terminal(self) -> None:
         out = Console(width=80)
-        with out.capture() as captured, show.progress(out) as update:
+        with out.capture() as captured, show.progress(out, str) as update:
             update(ran())
         assert captured.get() == ""
 
-    def test_progress_names_the_running_state(self) -> None:
+    def test_progress_names_the_running_state_and_how_far_it_has_come(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(import_module("tidemark_cli.show.executions")._Said, "max_refresh", 0.0)
         out = Console(width=80, force_terminal=True)
         running = Execution(
-            arn="", name="", status="RUNNING", started=T0, ended=None, final_state="ExtractSource",
+            arn="", name="run-1", status="RUNNING", started=T0, ended=None, final_state="ExtractSource",
             states=(StateRun("ExtractSource", "RUNNING", 1.0),),
         )  # fmt: skip
-        with out.capture() as captured, show.progress(out) as update:
+        log = tmp_path / "logs/run-1/extract.log"
+        log.parent.mkdir(parents=True)
+        log.write_text(
+            "2026-11-30 22:00:00,123 scans: table 3 of 500\n2026-11-30 22:00:02,123 scans: table 37 of 500\n"
+        )
+        with out.capture() as captured, show.progress(out, partial(last_progress, tmp_path)) as update:
             update(running)
         assert "ExtractSource" in captured.get()
+        assert "scans: table 37 of 500" in captured.get()
+        log.write_text("2026-11-30 22:00:00,123 scans: table 37 of 500\n2026-11-30 22:00:02,123 committed manifest 2\n")
+        assert last_progress(tmp_path, running) == "", "what is no longer the last that it said"
+        assert last_progress(tmp_path / "nowhere", running) == ""
 
 
 def test_a_report_is_cut_down_to_its_reason() -> None:
