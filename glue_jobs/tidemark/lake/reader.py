@@ -20,7 +20,7 @@ from pyiceberg.typedef import EMPTY_DICT
 from tidemark.base import aws
 from tidemark.lake.batches import AppliedBatch
 from tidemark.lake.file_io import file_io
-from tidemark.model.added_columns import BATCHES, QUARANTINE, present_rows
+from tidemark.model.added_columns import BATCHES, QUARANTINE, present_columns, present_rows
 
 if TYPE_CHECKING:
     from pyiceberg.io import FileIO
@@ -74,7 +74,7 @@ class LakeReader:
         found = self._with_snapshot(table.name, snapshot)
         if found is None:
             return 0
-        scan = found.scan(row_filter=present_rows(table), snapshot_id=snapshot, selected_fields=table.key)
+        scan = found.scan(row_filter=present_rows(table), snapshot_id=snapshot, selected_fields=present_columns(table))
         return int(scan.to_arrow().num_rows)
 
     def tables(self) -> list[tuple[str, str]]:

@@ -114,4 +114,9 @@ def warehouse_columns(model: Model, table: str) -> tuple[Column, ...]:
 
 def present_rows(table: StarTable) -> str:
     """Return the condition that a row shows what the source has now: valid in Spark, pyiceberg and any warehouse."""
-    return "is_current = true" if isinstance(table, Fact) else "is_deleted = false AND is_inferred = false"
+    return " AND ".join(f"{name} = {'true' if isinstance(table, Fact) else 'false'}" for name in present_columns(table))
+
+
+def present_columns(table: StarTable) -> tuple[str, ...]:
+    """Return the columns of that condition: all that whoever only counts has to read."""
+    return ("is_current",) if isinstance(table, Fact) else ("is_deleted", "is_inferred")
