@@ -1,8 +1,9 @@
 """Tidemark beside its peers: ``.venv/bin/python -m benchmarks [--rows 100000,1000000] [--page docs/performance.md]``.
 
 Every tool brings the same table into a warehouse of its own, one after the other, work by work: the first load, 50
-scattered updates (three times), nothing, 60,000 updates. Source and warehouses have servers of their own on this
-machine. Takes a quarter of an hour for a million rows, on an otherwise idle machine; prints each run as it ends.
+scattered updates (three times), nothing, 60,000 updates. With ``--tables``, a database of so many small tables comes
+after it. Source and warehouses have servers of their own on this machine. Takes a quarter of an hour for a million
+rows, on an otherwise idle machine; prints each run as it ends.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks import orders, page
 from benchmarks.contestants import Bench, Contestant, PeerRun, Tidemark
+from benchmarks.many import of_many_tables
 from benchmarks.measure import yardstick
 from benchmarks.page import Run
 from benchmarks.peers import PEERS
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from local_stack.postgres.server import Credentials
 
 _SETTINGS: Final[dict[str, str | int]] = {"shared_buffers": "1GB", "max_wal_size": "4GB"}
+_SEED: Final = 1
 # What is done, how many rows are changed before, and how often. Whatever is warm is warm from the third run on.
 _WORKS: Final = (("first load", 0, 1), ("50 updates", 50, 3), ("nothing changed", 0, 2), ("60,000 updates", 60_000, 1))
 
@@ -37,14 +40,16 @@ def main() -> int:
     """Measure, print, and write the page if one is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default="100000,1000000", help="sizes of the table, separated by commas")
+    parser.add_argument("--tables", type=int, default=0, help="and a database of so many small tables")
     parser.add_argument("--without", default="", help="tools that are left out, separated by commas")
     parser.add_argument("--page", type=Path, help="write the page of results there")
     given = parser.parse_args()
     # What was started is stopped again.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    sizes = [int(size) for size in given.rows.split(",")]
+    sizes, without = [int(size) for size in given.rows.split(",")], set(given.without.split(","))
     _say(f"yardstick {yardstick():.2f} seconds")
-    runs = [run for size in sizes for run in _of_size(size, set(given.without.split(",")))]
+    runs = [run for size in sizes for run in _of_size(size, without)]
+    runs += of_many_tables(given.tables, _SEED, without, _say) if given.tables else []
     text = page.markdown(runs, shlex.join([".venv/bin/python", "-m", "benchmarks", *sys.argv[1:]]), yardstick())
     if given.page:
         given.page.write_text(text, encoding="utf-8")
@@ -92,7 +97,7 @@ def _alternating(rows: int, tools: Sequence[Contestant], source: Credentials) ->
                 with source.connect() as connection:
                     orders.change(connection, changed)
             for tool in tools:
-                runs.append(Run(rows=rows, work=work, tool=tool.name, keeps=tool.keeps, cost=tool.run()))
+                runs.append(Run(size=f"{rows:,} rows", work=work, tool=tool.name, keeps=tool.keeps, cost=tool.run()))
                 _say(runs[-1].line())
         if work == _WORKS[0][0]:
             _check(rows, tools)

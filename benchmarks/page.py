@@ -17,8 +17,9 @@ _OURS: Final = "Tidemark"
 _HEAD: Final = """\
 # Performance
 
-Tidemark beside tools that also bring PostgreSQL tables into a PostgreSQL warehouse. One table of twelve columns; every
-tool reads the same source and writes to a database of its own; all of them run in turn, in one run of one command:
+Tidemark beside tools that also bring PostgreSQL tables into a PostgreSQL warehouse: one table of twelve columns, and a
+database of many small tables. Every tool reads the same source and writes to a database of its own; all of them run in
+turn, in one run of one command:
 
     {command}
 
@@ -35,9 +36,9 @@ are all in Tidemark's figures.
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run of a tool, on a table of `rows` rows."""
+    """One run of a tool, on a source of some ``size``: a table of so many rows, or so many tables."""
 
-    rows: int
+    size: str
     work: str
     tool: str
     keeps: str
@@ -48,7 +49,7 @@ class Run:
         cost = self.cost
         steps = ", ".join(f"{name} {seconds:.1f}" for name, seconds in cost.steps.items() if seconds >= 0.1)  # noqa: PLR2004
         return (
-            f"{self.rows:>10,}  {self.work:16} {self.tool:15} {cost.seconds:6.1f} s  CPU {cost.cpu:6.1f}  "
+            f"{self.size:>14}  {self.work:16} {self.tool:15} {cost.seconds:6.1f} s  CPU {cost.cpu:6.1f}  "
             f"database {cost.database_cpu:6.1f}  {cost.peak_mb:6.0f} MB  {steps}"
         )
 
@@ -68,9 +69,9 @@ def markdown(runs: Sequence[Run], command: str, yardstick: float) -> str:
     memory = psutil.virtual_memory().total / 2**30
     text = _HEAD.format(command=command, cores=os.cpu_count(), memory=memory, yardstick=yardstick)
     text += "".join(f"| {tool} | {keeps} |\n" for tool, keeps in {run.tool: run.keeps for run in runs}.items())
-    last = {(run.rows, run.work, run.tool): run for run in runs}
-    for rows in dict.fromkeys(run.rows for run in runs):
-        text += f"\n## {rows:,} rows\n\n" + _table([run for run in last.values() if run.rows == rows])
+    last = {(run.size, run.work, run.tool): run for run in runs}
+    for size in dict.fromkeys(run.size for run in runs):
+        text += f"\n## {size}\n\n" + _table([run for run in last.values() if run.size == size])
     return (
         text
         + "\n## Where Tidemark's time goes\n\nSeconds; the rest is the command itself and the state machine.\n\n"
@@ -97,14 +98,14 @@ def _cell(cost: Cost, ours: Cost | None) -> str:
 def _steps(runs: Iterable[Run]) -> str:
     found = list(runs)
     names = list(dict.fromkeys(name for run in found for name in run.cost.steps))
-    heads = ("Rows", "Work", "", *names, "the rest", "S3 requests", "MB written", "MB read")
+    heads = ("Source", "Work", "", *names, "the rest", "S3 requests", "MB written", "MB read")
     text = _row(*heads) + _row(*["---"] * len(heads))
     for run in found:
         rest = run.cost.seconds - sum(run.cost.steps.values())
         steps = (f"{run.cost.steps.get(name, 0.0):.1f}" for name in names)
         seen = run.cost.traffic
         s3 = (f"{seen.requests}", f"{seen.written_mb:.1f}", f"{seen.read_mb:.1f}")
-        text += _row(f"{run.rows:,}", run.work, run.tool, *steps, f"{rest:.1f}", *s3)
+        text += _row(run.size, run.work, run.tool, *steps, f"{rest:.1f}", *s3)
     return text
 
 

@@ -72,11 +72,16 @@ def _ingestr(folder: Path, _empty: bool) -> list[str]:
     return [str(folder / "bin/ingestr"), "ingest", *tables, *how]
 
 
-def _sling(folder: Path, empty: bool) -> list[str]:
+def sling_in(folder: Path) -> str:
+    """Return Sling's program in its environment."""
     (program,) = folder.glob("lib/python*/site-packages/sling_linux_amd64/bin/sling-linux-amd64")
+    return str(program)
+
+
+def _sling(folder: Path, empty: bool) -> list[str]:
     between = ["--src-conn", "SRC", "--src-stream", f"public.{TABLE}", "--tgt-conn", "TGT"]
     how = ["--mode", "full-refresh"] if empty else ["--mode", "incremental", "--update-key", CHANGED_AT]
-    return [str(program), "run", *between, "--tgt-object", f"public.sling_{TABLE}", "--primary-key", KEY, *how]
+    return [sling_in(folder), "run", *between, "--tgt-object", f"public.sling_{TABLE}", "--primary-key", KEY, *how]
 
 
 def _dlt(folder: Path, _empty: bool) -> list[str]:
@@ -84,15 +89,16 @@ def _dlt(folder: Path, _empty: bool) -> list[str]:
 
 
 _SCD2: Final = "type 2; reads all rows each time"
+SLING: Final = Peer(
+    "Sling",
+    ("sling-linux-amd64==1.4.11",),
+    f"public.sling_{TABLE}",
+    "none; never sees deletes or silent updates",
+    _sling,
+)
 PEERS: Final = (
     Peer("ingestr", ("ingestr==1.1.19",), f"public.ingestr_{TABLE}", _SCD2, _ingestr),
-    Peer(
-        "Sling",
-        ("sling-linux-amd64==1.4.11",),
-        f"public.sling_{TABLE}",
-        "none; never sees deletes or silent updates",
-        _sling,
-    ),
+    SLING,
     Peer(
         "dlt",
         (

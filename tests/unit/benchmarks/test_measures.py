@@ -72,10 +72,10 @@ def test_requests_to_the_store_are_told_by_itself(tmp_path: Path) -> None:
 def test_the_page_shows_the_last_of_several_runs_beside_ours() -> None:
     def of(tool: str, seconds: float, **steps: float) -> Run:
         cost = Cost(seconds=seconds, cpu=1.25, database_cpu=0.5, peak_mb=99.6, steps=steps)
-        return Run(rows=1000, work="50 updates", tool=tool, keeps="all", cost=cost)
+        return Run(size="1000 rows", work="50 updates", tool=tool, keeps="all", cost=cost)
 
     text = page.markdown([of("Tidemark", 9, Load=2), of("Tidemark", 8, Load=2), of("Sling", 2)], "the command", 0.5)
     assert "    the command\n" in text
     assert "| Sling | all |" in text
     assert "| 50 updates | **8.0 s**; CPU 1.2, database 0.5; 100 MB | **2.0 s** (0.25x); CPU 1.2," in text
-    assert "| 1,000 | 50 updates | Tidemark | 2.0 | 6.0 | 0 | 0.0 | 0.0 |" in text
+    assert "| 1000 rows | 50 updates | Tidemark | 2.0 | 6.0 | 0 | 0.0 | 0.0 |" in text
