@@ -18,8 +18,10 @@ from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.typedef import EMPTY_DICT
 
 from tidemark.base import aws
+from tidemark.base.errors import LakeError
 from tidemark.lake.batches import AppliedBatch
 from tidemark.lake.file_io import file_io
+from tidemark.lake.snapshots import Step, standing_for
 from tidemark.model.added_columns import BATCHES, QUARANTINE, present_columns, present_rows
 
 if TYPE_CHECKING:
@@ -58,10 +60,10 @@ class LakeReader:
 
     def delta(self, name: str, applied: AppliedBatch, after: int) -> pa.Table | None:
         """Rows of a star table, at the batch's state, that batches beyond ``after`` wrote or closed; None if none."""
-        snapshot = applied.snapshots.get(name)
-        table = self._with_snapshot(name, snapshot)
-        if table is None:
+        at = self._at(name, applied)
+        if at is None:
             return None
+        table, snapshot = at
         newer = f"recorded_batch > {after:d}"
         if name in self.model.facts:
             newer += f" or closed_batch > {after:d}"
@@ -70,10 +72,10 @@ class LakeReader:
 
     def present_rows(self, table: Dimension | Fact, applied: AppliedBatch) -> int:
         """Number of present rows of a star table at the batch's state."""
-        snapshot = applied.snapshots.get(table.name)
-        found = self._with_snapshot(table.name, snapshot)
-        if found is None:
+        at = self._at(table.name, applied)
+        if at is None:
             return 0
+        found, snapshot = at
         scan = found.scan(row_filter=present_rows(table), snapshot_id=snapshot, selected_fields=present_columns(table))
         return int(scan.to_arrow().num_rows)
 
@@ -115,22 +117,52 @@ class LakeReader:
         rows = [] if found is None else found.scan(row_filter="resolved_batch is null").to_arrow().to_pylist()
         return sorted(rows, key=lambda row: (row["table_name"], row["key"], row["batch"]))
 
-    def _with_snapshot(self, name: str, snapshot: int | None) -> Table | None:
-        """Return a star table that knows a snapshot; loaded once, however often it is read."""
-        if snapshot is None:
+    def _at(self, name: str, applied: AppliedBatch) -> tuple[Table, int] | None:
+        """Return a star table, and its snapshot at the batch's state; it is loaded once, however often it is read.
+
+        Raises
+        ------
+        LakeError
+            If it has that state no more.
+        """
+        wanted = applied.snapshots.get(name)
+        if wanted is None:
             return None
-        known = self._known.get(name)
-        if known is None or known.snapshot_by_id(snapshot) is None:
-            known = self._table(self.model.star_database, name)
-        if known is not None:
-            self._known[name] = known
-        return known
+        found = self._known.get(name)
+        snapshot = _snapshot_of(found, wanted) if found is not None else None
+        if snapshot is None:
+            found = self._table(self.model.star_database, name)
+            snapshot = _snapshot_of(found, wanted) if found is not None else None
+        if found is None:
+            return None
+        if snapshot is None:
+            raise LakeError(
+                f"the lake's table {name} has no snapshot {wanted}, which batch {applied.batch} names",
+                expected="a table whose snapshots are kept as long as batches need them",
+                do="tidemark rebuild makes lake and warehouse again from the landing area",
+            )
+        self._known[name] = found
+        return found, snapshot
 
     def _table(self, database: str, name: str) -> Table | None:
         try:
             return self.catalog.load_table((database, name))
         except NoSuchTableError:
             return None
+
+
+def _snapshot_of(table: Table, wanted: int) -> int | None:
+    """Return the snapshot itself, or the one that stands for it."""
+    if table.snapshot_by_id(wanted) is not None:
+        return wanted
+
+    def step_of(snapshot: int) -> Step | None:
+        found = table.snapshot_by_id(snapshot)
+        operation = found.summary.operation.value if found is not None and found.summary is not None else ""
+        return None if found is None else Step(found.parent_snapshot_id, operation)
+
+    current = table.current_snapshot()
+    return standing_for(wanted, None if current is None else current.snapshot_id, step_of)
 
 
 class _Catalog(GlueCatalog):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+from typing import Any
 
 from tidemark.base.concurrency import concurrently
 from tidemark.base.errors import LakeError
 from tidemark.base.quoting import spark_literal
 from tidemark.base.spark import CATALOG
 from tidemark.lake.batches import AppliedBatch
+from tidemark.lake.snapshots import Step, standing_for
 from tidemark.lake.tables import Lake
 from tidemark.model.added_columns import DIMENSION_COLUMNS, FACT_COLUMNS, QUARANTINE
 
@@ -37,37 +40,45 @@ def roll_back(lake: Lake, last: AppliedBatch) -> None:
 def _set_back(lake: Lake, name: str, snapshot: int | None) -> bool:
     """Undo what was written to a table since one of its snapshots (None: it had no data); return whether it was.
 
-    A compaction is left: it changes no rows.
+    A compaction is left: it changes no rows, and stands for the snapshot that it was made of.
 
     Raises
     ------
     LakeError
-        If the table does not know that snapshot.
+        If the table knows neither that snapshot nor one that stands for it.
     """
-    if not lake.exists(name) or _is_at(lake, name, snapshot):
+    if not lake.exists(name):
+        return False
+    table = lake.iceberg(name).java
+    table.refresh()
+    found = table.currentSnapshot()
+    current = None if found is None else int(found.snapshotId())
+    if current == snapshot:
         return False
     if snapshot is None:
         return lake.drop(name)
-    if lake.iceberg(name).java.snapshot(snapshot) is None:
+    target = standing_for(snapshot, current, functools.partial(_step_of, table))
+    if target is None and table.snapshot(snapshot) is not None:
+        target = snapshot
+    if target is None:
         raise LakeError(
             f"lake table {name} has no snapshot {snapshot}, with which the last batch left it",
             expected="a table that only Tidemark writes, whose snapshots are kept",
             do="tidemark rebuild makes lake and warehouse again from the landing area",
         )
-    table = spark_literal(name)
-    lake.spark.sql(f"CALL {CATALOG}.system.set_current_snapshot(table => {table}, snapshot_id => {snapshot:d})")
+    if target == current:
+        return False
+    quoted = spark_literal(name)
+    lake.spark.sql(f"CALL {CATALOG}.system.set_current_snapshot(table => {quoted}, snapshot_id => {target:d})")
     return True
 
 
-def _is_at(lake: Lake, name: str, snapshot: int | None) -> bool:
-    """Whether a table's rows are those of one of its snapshots, which may have expired, compactions aside."""
-    table = lake.iceberg(name).java
-    table.refresh()
-    found = table.currentSnapshot()
-    at = None if found is None else int(found.snapshotId())
-    while found is not None and at != snapshot and found.operation() == "replace" and found.parentId() is not None:
-        at, found = int(found.parentId()), table.snapshot(found.parentId())
-    return at == snapshot
+def _step_of(table: Any, snapshot: int) -> Step | None:
+    found = table.snapshot(snapshot)
+    if found is None:
+        return None
+    parent = found.parentId()
+    return Step(None if parent is None else int(parent), str(found.operation()))
 
 
 def _partition(lake: Lake, name: str) -> list[str]:

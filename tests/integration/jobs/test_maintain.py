@@ -200,8 +200,11 @@ def test_lost_files_go_and_nothing_else(lived: Harness) -> None:
     goes_on(shop)
 
 
-def test_glues_own_optimizers_may_compact_and_expire_between_ticks(lived: Harness) -> None:
-    """They know no tag of ours before the first night, and keep the last state only."""
+@pytest.mark.parametrize("dies", [False, True])
+def test_glues_own_optimizers_may_compact_and_expire_between_ticks(
+    lived: Harness, monkeypatch: pytest.MonkeyPatch, dies: bool
+) -> None:
+    """They know no tag of ours before the first night, and keep the last state only; an attempt may die after that."""
     shop = lived
     small_ticks(shop, 1)
     for name in ("fact_order", "dim_customer"):
@@ -213,7 +216,15 @@ def test_glues_own_optimizers_may_compact_and_expire_between_ticks(lived: Harnes
             f"CALL lake.system.expire_snapshots(table => '{table}', older_than => TIMESTAMP '{later(hours=1):%F %T}', "
             "retain_last => 1)"
         )
+    if dies:
+        shop.execute("UPDATE orders SET note = 'written twice' WHERE order_id = 5")
+        shop.must_extract()
+        with monkeypatch.context() as patched:
+            patched.setattr("tidemark.jobs.transform.commit_batch", mock.Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                shop.transform()
     goes_on(shop)
+    assert [version["note"] for version in shop.versions(5)].count("written twice") == dies
 
 
 def test_landed_batches_go_when_they_are_old_and_in_the_warehouse(lived: Harness) -> None:
