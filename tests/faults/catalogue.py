@@ -362,7 +362,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         "2: after a full compare everything is counted",
-        "count_all = _do_counts_end(batches, after, manifest)",
+        "count_all = _are_all_counted(batches, after, manifest)",
         "count_all = False",
         ("test_ticks_loaded.py",),
     ),
