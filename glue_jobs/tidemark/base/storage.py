@@ -26,6 +26,19 @@ def get(uri: str) -> bytes | None:
         raise
 
 
+def get_small(uri: str, most: int) -> bytes | None:
+    """Return an object's content with one request; None if it is larger than ``most`` bytes, empty, or not there."""
+    bucket, key = split(uri)
+    try:
+        found = client("s3").get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{most - 1}")
+    except AwsRefusal as error:
+        if code_of(error) in ("NoSuchKey", "404", "InvalidRange", "416"):
+            return None
+        raise
+    whole = int(found["ContentRange"].rpartition("/")[2]) if "ContentRange" in found else found["ContentLength"]
+    return found["Body"].read() if whole <= most else None
+
+
 def put(uri: str, content: bytes) -> None:
     """Write an object, replacing what is there."""
     bucket, key = split(uri)

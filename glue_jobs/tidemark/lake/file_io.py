@@ -1,16 +1,26 @@
-"""The lake's files for Arrow: one file system for the process, without a JVM."""
+"""The lake's files for Arrow, without a JVM: small ones are read with one request, and only once.
+
+Promises: a file of the lake never changes under its name (Iceberg gives each a new one), so what was read stays true.
+"""
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Final
 
+import pyarrow as pa
+from pyiceberg.io import InputFile
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
-from tidemark.base import aws
+from tidemark.base import aws, storage
 
 if TYPE_CHECKING:
-    from pyiceberg.io import FileIO
+    from pyiceberg.io import FileIO, InputStream
+
+# A larger file is read in pieces: of its columns, those that are asked for.
+_SMALL: Final = 256 * 2**10
+_MOST_KEPT: Final = 32 * 2**20
 
 
 def file_io() -> FileIO:
@@ -20,4 +30,45 @@ def file_io() -> FileIO:
 
 @functools.cache
 def _files(region: str, endpoint: str | None) -> FileIO:
-    return PyArrowFileIO({"s3.region": region, **({"s3.endpoint": endpoint} if endpoint else {})})
+    return _Files({"s3.region": region, **({"s3.endpoint": endpoint} if endpoint else {})})
+
+
+class _Files(PyArrowFileIO):
+    """Arrow's file system would ask for a file's size, then for its end, then for its columns."""
+
+    def __init__(self, properties: dict[str, str]) -> None:
+        super().__init__(properties)
+        self._kept: dict[str, bytes] = {}
+        self._room, self._lock = _MOST_KEPT, threading.Lock()
+
+    def new_input(self, location: str) -> InputFile:  # type: ignore[override] # Arrow's own, or one in memory
+        content = self._kept.get(location)
+        if content is None:
+            content = storage.get_small(location, _SMALL)
+            if content is None:
+                return super().new_input(location)
+            self._keep(location, content)
+        return _Whole(location, content)
+
+    def _keep(self, location: str, content: bytes) -> None:
+        with self._lock:
+            if location not in self._kept and len(content) <= self._room:
+                self._kept[location] = content
+                self._room -= len(content)
+
+
+class _Whole(InputFile):
+    """A file in memory."""
+
+    def __init__(self, location: str, content: bytes) -> None:
+        super().__init__(location)
+        self._content = content
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def exists(self) -> bool:
+        return True
+
+    def open(self, seekable: bool = True) -> InputStream:  # noqa: ARG002
+        return pa.BufferReader(self._content)  # type: ignore[no-any-return]
