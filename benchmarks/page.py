@@ -84,7 +84,7 @@ def _table(runs: Sequence[Run]) -> str:
     text = _row("Work", *tools) + _row(*["---"] * (len(tools) + 1))
     for work in dict.fromkeys(run.work for run in runs):
         found = {run.tool: run.cost for run in runs if run.work == work}
-        text += _row(work, *(_cell(found[tool], found.get(_OURS)) for tool in tools))
+        text += _row(work, *(_cell(found[tool], found.get(_OURS)) if tool in found else "all again" for tool in tools))
     return text
 
 
