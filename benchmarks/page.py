@@ -27,7 +27,8 @@ It ran on a machine with {cores} cores and {memory:.0f} GiB. Seconds depend on t
 piece of pure Python took {yardstick:.2f} s. *CPU* is that of the tool's own processes, *database* that of the two
 servers, *MB* the memory of its largest process. *Cold*: no job process was kept from the tick before
 (`TIDEMARK_KEEP_WARM_SECONDS=0`). Of what was done several times, the last counts. Scan, lake, history and warehouse
-are all in Tidemark's figures.
+are all in Tidemark's figures. *All again*: the many tables have no column that tells when a row was changed, so the
+first load is what each run costs.
 
 | Tool | Keeps of former versions |
 | --- | --- |
