@@ -43,7 +43,7 @@ _PRIMES: Final = (7, 11, 13, 31, 101, 499, 997, 7919)
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnTable:
-    """One table: its statements, and a column that may change in any row."""
+    """One table: its statements; ``plain_key``: others may refer to it by one number."""
 
     name: str
     rows: int
