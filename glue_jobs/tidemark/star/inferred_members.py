@@ -90,6 +90,8 @@ def _known(lake: Lake, name: str, keys: Collection[str]) -> set[str]:
     if not lake.exists(target):
         return set()
     values = _values(column, keys)
+    if values == []:
+        return set()
     found = lake.look_up(target, column.name, values, to_write=False) if values is not None else None
     if found is not None:
         return set(_texts(found.column(column.name))).intersection(keys)

@@ -143,3 +143,5 @@ def test_a_key_that_the_dimension_cannot_hold_is_not_looked_for(lake: Lake) -> N
     assert inferred_members._values(small, ["1", "-2147483648", "2147483648"]) == [1, -2147483648]
     assert inferred_members._values(small, ["1", "01"]) is None
     assert inferred_members._values(small, ["one"]) is None
+    assert inferred_members._known(lake, "small", {"2147483648"}) == set()
+    assert inferred_members._known(lake, "small", {"2147483648", "-7"}) == {"-7"}
