@@ -772,7 +772,9 @@ class TestDemoFigures:
 
 
 def test_simulate_and_tick_speak_with_the_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Stack, "attach", lambda _: SimpleNamespace(pipeline=SimpleNamespace(model=MODEL)))
+    monkeypatch.setattr(
+        Stack, "attach", lambda _: SimpleNamespace(pipeline=SimpleNamespace(model=MODEL, progress_of=str))
+    )
     done: Callable[..., Any] = lambda *_, **__: ticks.Tick(execution=ran("FAILED", "Failed", cause="because"))  # noqa: E731
     monkeypatch.setattr(ticks, "run_tick", done)
     result = call("tick", "--state", str(tmp_path))
