@@ -21,7 +21,7 @@ from benchmarks import orders, page
 from benchmarks.contestants import Bench, Contestant, PeerRun, Tidemark
 from benchmarks.many import of_many_tables
 from benchmarks.measure import yardstick
-from benchmarks.page import Run
+from benchmarks.page import Run, say
 from benchmarks.peers import PEERS
 from local_stack.postgres.server import EmbeddedPostgres
 
@@ -47,13 +47,13 @@ def main() -> int:
     # What was started is stopped again.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     sizes, without = [int(size) for size in given.rows.split(",")], set(given.without.split(","))
-    _say(f"yardstick {yardstick():.2f} seconds")
+    say(f"yardstick {yardstick():.2f} seconds")
     runs = [run for size in sizes for run in _of_size(size, without)]
-    runs += of_many_tables(given.tables, _SEED, without, _say) if given.tables else []
+    runs += of_many_tables(given.tables, _SEED, without) if given.tables else []
     text = page.markdown(runs, shlex.join([".venv/bin/python", "-m", "benchmarks", *sys.argv[1:]]), yardstick())
     if given.page:
         given.page.write_text(text, encoding="utf-8")
-    _say(text)
+    say(text)
     return 0
 
 
@@ -98,7 +98,7 @@ def _alternating(rows: int, tools: Sequence[Contestant], source: Credentials) ->
                     orders.change(connection, changed)
             for tool in tools:
                 runs.append(Run(size=f"{rows:,} rows", work=work, tool=tool.name, keeps=tool.keeps, cost=tool.run()))
-                _say(runs[-1].line())
+                say(runs[-1].line())
         if work == _WORKS[0][0]:
             _check(rows, tools)
     return runs
@@ -111,11 +111,6 @@ def _check(rows: int, tools: Sequence[Contestant]) -> None:
             found = orders.count(connection, tool.table)
         if found != rows:
             raise SystemExit(f"{tool.name} has brought {found} rows of {rows}")
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -20,12 +20,12 @@ import yaml
 from benchmarks import database
 from benchmarks.contestants import Bench, Contestant, PeerRun, Tidemark
 from benchmarks.measure import yardstick
-from benchmarks.page import Run
+from benchmarks.page import Run, say
 from benchmarks.peers import SLING, Peer, sling_in
 from local_stack.postgres.server import EmbeddedPostgres
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
 # What is done, how many tables are changed before, and how often: whatever is warm is warm from the third run on.
 _WORKS: Final = (("first load", 0, 1), ("5 tables changed", 5, 3), ("nothing changed", 0, 2))
@@ -41,11 +41,11 @@ def main() -> None:
     given = parser.parse_args()
     # What was started is stopped again.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    _say(f"yardstick {yardstick():.2f} seconds")
-    of_many_tables(given.tables, given.seed, set(given.without.split(",")), _say)
+    say(f"yardstick {yardstick():.2f} seconds")
+    of_many_tables(given.tables, given.seed, set(given.without.split(",")))
 
 
-def of_many_tables(number: int, seed: int, without: Collection[str], say: Callable[[str], None]) -> list[Run]:
+def of_many_tables(number: int, seed: int, without: Collection[str]) -> list[Run]:
     """Let every tool do every work on a database of so many tables."""
     with ExitStack() as undo:
         folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="tidemark-many-")))
@@ -91,11 +91,6 @@ def _sling(tables: Collection[database.DrawnTable]) -> Peer:
         return [sling_in(folder), "run", "--replication", str(file)]
 
     return Peer(SLING.name, SLING.requirements, f"public.sling_{next(iter(tables)).name}", SLING.history, command)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

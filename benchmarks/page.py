@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -53,6 +54,12 @@ class Run:
             f"{self.size:>14}  {self.work:16} {self.tool:15} {cost.seconds:6.1f} s  CPU {cost.cpu:6.1f}  "
             f"database {cost.database_cpu:6.1f}  {cost.peak_mb:6.0f} MB  {steps}"
         )
+
+
+def say(line: str) -> None:
+    """Print a line at once, also into a file."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def markdown(runs: Sequence[Run], command: str, yardstick: float) -> str:

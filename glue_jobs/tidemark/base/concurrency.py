@@ -35,3 +35,11 @@ def concurrently(
 
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         return list(pool.map(do_one, items))
+
+
+def by_item(
+    items: Iterable[Any], work: Callable[[Any], Any], when_one_is_done: Callable[[], None] | None = None
+) -> dict[Any, Any]:
+    """Do the same as :func:`concurrently`; return the results by item."""
+    listed = list(items)
+    return dict(zip(listed, concurrently(listed, work, when_one_is_done), strict=True))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 def pg(*parts: str) -> str:
@@ -21,6 +21,11 @@ def pg(*parts: str) -> str:
 def spark(*parts: str) -> str:
     """Quote a Spark SQL identifier, dotted if several parts are given."""
     return ".".join("`" + part.replace("`", "``") + "`" for part in parts)
+
+
+def spark_columns(columns: Mapping[str, str]) -> str:
+    """Return columns (name -> Spark type) as Spark's DDL lists them."""
+    return ", ".join(f"{spark(name)} {kind}" for name, kind in columns.items())
 
 
 def spark_struct(columns: Iterable[str], frame: str = "") -> str:

@@ -154,8 +154,9 @@ def fit_to(spark: SparkSession, rows: int) -> None:
     spark.conf.set(_SHUFFLE_PARTITIONS, "1" if few else configured)
     for name, value in (_FEW_ROWS if few else _MANY_ROWS).items():
         spark.conf.set(name, value)
-    for name in set() if few else _FEW_ROWS.keys() - _MANY_ROWS.keys():
-        spark.conf.unset(name)
+    if not few:
+        for name in _FEW_ROWS.keys() - _MANY_ROWS.keys():
+            spark.conf.unset(name)
 
 
 @contextlib.contextmanager

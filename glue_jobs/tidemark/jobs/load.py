@@ -73,13 +73,12 @@ def _load_batch(
         delta = StarDelta(model, lake, batches, after, transaction.create_or_evolve())
         written = _merge(model, delta, transaction)
         manifest = landing.read(applied.batch)
-        count_all = _are_all_counted(batches, after, manifest)
+        count_all = _are_all_counted(delta.before, manifest)
         transaction.record(delta, written, reconcile(model, lake, delta, manifest, transaction, count_all))
 
 
-def _are_all_counted(batches: Sequence[AppliedBatch], after: int, manifest: Manifest) -> bool:
+def _are_all_counted(before: AppliedBatch | None, manifest: Manifest) -> bool:
     """Whether to count all tables: each of them was compared since the last load, or that is not known."""
-    before = next((applied for applied in batches if applied.batch == after), None)
     return before is None or datetime.fromisoformat(manifest.full_compare_at) > before.cut_time
 
 

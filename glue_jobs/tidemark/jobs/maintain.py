@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemark.base import quoting as names
-from tidemark.base.concurrency import concurrently
+from tidemark.base.concurrency import by_item
 from tidemark.base.spark import CATALOG, activate, spark_session
 from tidemark.lake import retention, upkeep
 from tidemark.lake.reader import LakeReader
@@ -94,7 +94,7 @@ def maintain(
             return error
 
     tables = sorted(_tables(reader, batches[-1]), key=lambda at: before[at].at if at in before else "")
-    done = _noted(landing, execution, now, before, dict(zip(tables, concurrently(tables, look_after), strict=True)))
+    done = _noted(landing, execution, now, before, by_item(tables, look_after))
     if keep.landing_days:
         limit = now - timedelta(days=keep.landing_days)
         removed = landing.remove_before(_first_to_keep(landing, batches[-1], limit, end))

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tidemark.base.concurrency import concurrently
+from tidemark.base.concurrency import by_item, concurrently
 from tidemark.base.errors import LandingError
 from tidemark.base.metrics import ROWS_CHANGED, ROWS_QUARANTINED, Metrics
 from tidemark.base.progress import Progress
@@ -127,8 +127,9 @@ def _apply_to_mirrors(lake: Lake, manifest: Manifest) -> dict[str, MirrorChange]
     """Mirror all that was landed, also what this model does not have: the one that comes next may."""
     changed = [name for name in manifest.tables if manifest.changed(name)]
     progress = Progress("mirrors", len(changed))
-    done = concurrently(changed, lambda name: mirror.apply(lake, name, manifest), progress.add_one)
-    mirrored = dict(zip(changed, done, strict=True))
+    mirrored: dict[str, MirrorChange] = by_item(
+        changed, lambda name: mirror.apply(lake, name, manifest), progress.add_one
+    )
     for name, change in mirrored.items():
         _log.info("%-22s %7d written, %d deleted", f"mirror {name}", change.written, change.deleted)
     return mirrored

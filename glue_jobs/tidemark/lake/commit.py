@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from tidemark.base.concurrency import concurrently
+from tidemark.base.concurrency import by_item
 from tidemark.lake.batches import AppliedBatch
 from tidemark.lake.tables import Lake
 from tidemark.model.added_columns import QUARANTINE
@@ -30,7 +30,7 @@ def present_snapshots(lake: Lake, last: AppliedBatch, touched: Collection[str] |
     present = [name for name in named if lake.exists(lake.star(name))]
     kept = set() if touched is None else last.snapshots.keys() - {*touched, QUARANTINE}
     asked = [name for name in present if name not in kept]
-    found = dict(zip(asked, concurrently(asked, lambda name: lake.snapshot_id(lake.star(name))), strict=True))
+    found: dict[str, int | None] = by_item(asked, lambda name: lake.snapshot_id(lake.star(name)))
     return {name: found[name] if name in found else last.snapshots[name] for name in present}
 
 

@@ -164,7 +164,7 @@ def _some(file: DataFile, schema: pa.Schema, wanted: Wanted, away: pa.Array) -> 
 
 def _opened(file: DataFile) -> Any:
     if file.bytes > _IN_ONE_PIECE:
-        return file_io().new_input(file.uri).open()
+        return file_io().in_pieces(file.uri).open()
     return io.BytesIO(storage.get(file.uri) or b"")
 
 

@@ -87,8 +87,8 @@ def apply(lake: Lake, name: str, manifest: Manifest) -> MirrorChange:
     first = None if lake.exists(target) else _few(entry, manifest.batch)
     ensure(lake, name, manifest, first)
     if first is not None:
-        kinds = ", ".join(f"{names.spark(column)} {kind}" for column, kind in entry.columns.items())
-        return MirrorChange(entry.rows, 0, made_of=lake.hold(first, f"{kinds}, {few_landed.BATCH} bigint"))
+        schema = names.spark_columns({**entry.columns, few_landed.BATCH: "bigint"})
+        return MirrorChange(entry.rows, 0, made_of=lake.hold(first, schema))
     if not lake.exists(target) or lake.is_empty(target):
         if entry.files and entry.rows:
             _fill(lake, target, entry, manifest)

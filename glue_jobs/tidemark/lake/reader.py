@@ -129,12 +129,11 @@ class LakeReader:
         if wanted is None:
             return None
         found = self._known.get(name)
-        snapshot = _snapshot_of(found, wanted) if found is not None else None
-        if snapshot is None:
+        if found is None or _snapshot_of(found, wanted) is None:
             found = self._table(self.model.star_database, name)
-            snapshot = _snapshot_of(found, wanted) if found is not None else None
         if found is None:
             return None
+        snapshot = _snapshot_of(found, wanted)
         if snapshot is None:
             raise LakeError(
                 f"the lake's table {name} has no snapshot {wanted}, which batch {applied.batch} names",

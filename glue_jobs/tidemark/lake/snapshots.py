@@ -31,19 +31,15 @@ def standing_for(wanted: int, current: int | None, step_of: Callable[[int], Step
     step_of
         How a snapshot was made; None for one that has expired.
     """
-    at = current
-    while at is not None and (step := step_of(at)) is not None:
-        if _has_rows_of(wanted, at, step_of):
-            return at
+    # The newest snapshot with the rows of the one that is looked at: only compactions lie between them.
+    newest = at = current
+    while at is not None:
+        step = step_of(at)
+        if at == wanted:
+            return None if step is None and newest == at else newest
+        if step is None:
+            return None
+        if step.operation != _COMPACTION:
+            newest = step.parent
         at = step.parent
     return None
-
-
-def _has_rows_of(wanted: int, at: int, step_of: Callable[[int], Step | None]) -> bool:
-    """Whether nothing but compactions lies between two snapshots."""
-    while at != wanted:
-        step = step_of(at)
-        if step is None or step.operation != _COMPACTION or step.parent is None:
-            return False
-        at = step.parent
-    return True

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from tidemark.base import storage
 from tidemark.base.errors import LandingError
 from tidemark.base.quoting import spark as quoted
+from tidemark.base.quoting import spark_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,7 +81,7 @@ def read(spark: SparkSession, files: Sequence[str], columns: Mapping[str, str], 
         options = {**_OPTIONS, "mode": "FAILFAST", "maxCharsPerColumn": "-1"}
         raw = spark.read.schema(schema).options(**options).csv(list(files))
         return raw.selectExpr(*(_decode(name, kind) for name, kind in columns.items()))
-    schema = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
+    schema = spark_columns(columns)
     rows = few_rows(files)
     if rows is None:
         return spark.read.schema(schema).parquet(*files)

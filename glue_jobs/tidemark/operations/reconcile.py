@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from tidemark.base.concurrency import concurrently
+from tidemark.base.concurrency import by_item, concurrently
 from tidemark.base.errors import TidemarkError
 from tidemark.model.definition import Fact
 from tidemark.operations.compare_rows import compare_star
@@ -111,7 +111,7 @@ def reconcile(pipeline: Pipeline) -> Reconciliation:
     if applied is None:
         raise TidemarkError("the lake is empty", do="run a first tick, with: tidemark tick")
     manifest = pipeline.landing.read(applied.batch)
-    mirrors = dict(zip(model.tables, concurrently(model.tables, lake.mirror_rows), strict=True))
+    mirrors = by_item(model.tables, lake.mirror_rows)
     found = concurrently(model.star_tables, lambda star: lake.present_rows(star, applied))
     stars = {star.name: rows for star, rows in zip(model.star_tables, found, strict=True)}
     with open_source(pipeline.source) as source, pipeline.warehouse.reader() as warehouse:

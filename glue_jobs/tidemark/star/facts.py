@@ -60,7 +60,8 @@ def store(
     lake: Lake, table: Fact | Dimension, rows: DataFrame, key: Sequence[str], updated: Sequence[str], seen: ChangeCounts
 ) -> pa.Table | None:
     """Write rows as one commit; rows that are all new need no merge. Return them, if they are few."""
-    target, rows, few = lake.star(table.name), seen.packed(rows), seen.in_hand(rows)
+    target, rows = lake.star(table.name), seen.packed(rows)
+    few = seen.in_hand(rows)
     if not lake.exists(target):
         lake.ensure_star(table, few)
         if few is None:

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from tidemark.base import quoting as names
-from tidemark.base.concurrency import concurrently
+from tidemark.base.concurrency import by_item
 from tidemark.base.gregorian import year_and_month
 from tidemark.lake.changeset import FEW_KEYS, few_of
 from tidemark.model.added_columns import DATE_COLUMNS
@@ -42,17 +42,15 @@ _INTEGER_BITS: Final = {"int": 31, "bigint": 63}
 def add_missing(lake: Lake, new_versions: Mapping[str, Versions], batch: int) -> dict[str, int]:
     """Add what the new fact versions (fact -> rows) refer to and is not there; return rows added per table."""
     referring = [name for name in new_versions if lake.model.facts[name].references]
-    found = dict(
-        zip(referring, concurrently(referring, lambda name: _few(lake, name, new_versions[name])), strict=True)
-    )
+    found: dict[str, set[_Pair] | None] = by_item(referring, lambda name: _few(lake, name, new_versions[name]))
     asked = _by_dimension(pair for pairs in found.values() if pairs is not None for pair in pairs)
-    known = concurrently(asked, lambda name: _known(lake, name, asked[name]))
-    missing = {name: asked[name] - there for name, there in zip(asked, known, strict=True)}
+    known = by_item(asked, lambda name: _known(lake, name, asked[name]))
+    missing = {name: asked[name] - there for name, there in known.items()}
     many = {name: new_versions[name] for name, pairs in found.items() if pairs is None}
     for name, keys in _missing_of_many(lake, many):
         missing.setdefault(name, set()).update(keys)
     wanted = [name for name, keys in missing.items() if keys]
-    return dict(zip(wanted, concurrently(wanted, lambda name: _add(lake, name, missing[name], batch)), strict=True))
+    return by_item(wanted, lambda name: _add(lake, name, missing[name], batch))
 
 
 def _few(lake: Lake, fact: str, rows: Versions) -> set[_Pair] | None:
@@ -97,7 +95,10 @@ def _known(lake: Lake, name: str, keys: Collection[str]) -> set[str]:
         return set(_texts(found.column(column.name))).intersection(keys)
     members = _members(lake, name)
     if len(keys) <= FEW_KEYS:
-        members = members.where(_is_one_of(column, keys))
+        own = names.spark(column.name)
+        # Iceberg skips files by integers and texts.
+        named = names.spark_in(f"CAST({own} AS string)", keys) if values is None else names.spark_in(own, values)
+        members = members.where(named)
     else:
         asked = lake.spark.createDataFrame(pa.table({_REFERENCE: pa.array(keys, pa.string())}))
         members = members.join(F.broadcast(asked), _REFERENCE, "left_semi")
@@ -168,14 +169,6 @@ def _add(lake: Lake, name: str, keys: Collection[str], batch: int) -> int:
     if name == lake.model.date_dimension:
         return add_years(lake, name, sorted(map(int, keys)), batch)
     return _infer(lake, lake.model.dimensions[name], sorted(keys), batch)
-
-
-def _is_one_of(key: Column, texts: Collection[str]) -> str:
-    """Return SQL for whether a key is one of some, given as text; Iceberg skips files by integers and texts."""
-    own = names.spark(key.name)
-    if key.type.is_integer and all(text.lstrip("-").isdecimal() for text in texts):
-        return names.spark_in(own, [int(text) for text in texts])
-    return names.spark_in(f"CAST({own} AS string)", texts)
 
 
 def _infer(lake: Lake, dimension: Dimension, keys: list[str], batch: int) -> int:

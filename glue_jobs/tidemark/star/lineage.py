@@ -151,8 +151,7 @@ def copied_columns(model: Model, fact: Fact) -> Mapping[str, str]:
     """Return which of a fact's columns are an input's column as it is."""
     spark = spark_session("tidemark-extract")
     declared = {
-        name: ", ".join(f"{names.spark(c.name)} {c.type.spark}" for c in model.tables[name].columns)
-        for name in fact.inputs
+        name: names.spark_columns({c.name: c.type.spark for c in model.tables[name].columns}) for name in fact.inputs
     }
     inputs = {name: spark.createDataFrame([], columns) for name, columns in declared.items()}
     return lineage_of(spark, fact, inputs, {}).passed_through

@@ -102,7 +102,7 @@ def refresh(
     found = evaluate.evaluate(lake.spark, table, frames)
     with evaluate.values_that_fit(table):
         zone = _zone(lake, table, found, lineage)
-        rows = _as_before(contract.check_contract(found, table, unknown, zone), lake.star_rows(table), table, unknown)
+        rows = _as_before(contract.check_contract(found, table, unknown, zone), lake, table, unknown)
         _check_keys(rows, table, lineage, frames[table.driver])
         decided, key = _decide(lake, table, manifest, rows, scope, backfill), keys.key_names(table.key)
         decided, seen = compute(decided, versions.DECISION, key, _marks(table, lineage, manifest))
@@ -205,11 +205,11 @@ def _same_types(driver: DataFrame, table: Dimension | Fact) -> bool:
     return all(same) and not any(kind.args for kind in own)
 
 
-def _as_before(rows: DataFrame, here: DataFrame, table: Dimension | Fact, unknown: Collection[str]) -> DataFrame:
+def _as_before(rows: DataFrame, lake: Lake, table: Dimension | Fact, unknown: Collection[str]) -> DataFrame:
     """Give the candidates' unknown columns the values that the table has; NULL to rows that are new."""
     if not unknown:
         return rows
-    present = here.where("is_current" if isinstance(table, Fact) else "NOT is_inferred")
+    present = lake.star_rows(table).where("is_current" if isinstance(table, Fact) else "NOT is_inferred")
     then = present.select(
         *keys.lookup_key(table.key), *(F.col(names.spark(name)).alias(f"_then_{name}") for name in unknown)
     )

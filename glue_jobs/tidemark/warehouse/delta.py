@@ -34,6 +34,11 @@ class StarDelta:
         The last batch that the warehouse has; 0 if none.
     empty
         Star tables in which the warehouse has no rows.
+
+    Attributes
+    ----------
+    before
+        The batch ``after``; None if the lake does not know it.
     """
 
     def __init__(
@@ -41,7 +46,7 @@ class StarDelta:
     ) -> None:
         self.applied, self.after = batches[-1], after
         self._model, self._lake, self._empty = model, lake, empty
-        before = next((applied for applied in batches if applied.batch == after), None)
+        self.before = before = next((applied for applied in batches if applied.batch == after), None)
         later = [applied for applied in batches if applied.batch > after]
         self._taken_out = columns_taken_out(model, later) if before else {}
         self._whole = reasons_to_read_whole(model, before, later, empty)

@@ -42,7 +42,7 @@ def reconcile(
     for table in model.star_tables:
         carried = None if table.name in changed else known.get(table.name)
         here = present[table.name] = load.present_rows(table) if carried is None or count_all else carried
-        there = lake.present_rows(table, applied) if table.name in changed else here if carried is None else carried
+        there = lake.present_rows(table, applied) if table.name in changed else known.get(table.name, here)
         held = applied.quarantined_rows.get(table.name, 0)
         driver = manifest.tables.get(table.driver)
         change = applied.changes.get(table.name)
