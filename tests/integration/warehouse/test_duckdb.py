@@ -61,7 +61,7 @@ class DuckDbWarehouse:  # a file; its path is the credentials' database
     def forget(self) -> None:
         with ONE_LOAD, self._connected() as connection:
             connection.begin()
-            connection.execute(f"DROP SCHEMA IF EXISTS {pg(self._model.name)} CASCADE; {LEDGER}")
+            connection.execute(f"DROP SCHEMA IF EXISTS {pg(self._model.name)} CASCADE")
             connection.execute("DELETE FROM loads WHERE model = ?", [self._model.name])
             connection.commit()
 
@@ -69,7 +69,7 @@ class DuckDbWarehouse:  # a file; its path is the credentials' database
     def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             with closing(duckdb.connect(self._path)) as connection:
-                connection.execute("SET TimeZone = 'UTC'")
+                connection.execute(f"SET TimeZone = 'UTC'; {LEDGER}")
                 yield connection
         except duckdb.Error as error:
             raise WarehouseError(f"warehouse {self._path}: {str(error).splitlines()[0]}", do="look at it") from None
@@ -94,7 +94,6 @@ class Star:  # what load and reader have in common
 
 class DuckDbLoad(Star):
     def loaded_through(self, lake_id: str) -> int:
-        self.connection.execute(LEDGER)
         last = "model = ? ORDER BY batch DESC LIMIT 1"
         for batch, known in self.select("loads", "batch, lake_id", last, self.model.name):
             if known != lake_id:
@@ -159,10 +158,7 @@ class DuckDbLoad(Star):
 
 class DuckDbReader(Star):
     def loaded_through(self) -> int:
-        try:
-            return int(self.select("loads", "max(batch)", "model = ?", self.model.name)[0][0] or 0)
-        except NotLoadedError:
-            return 0
+        return int(self.select("loads", "max(batch)", "model = ?", self.model.name)[0][0] or 0)
 
     def rows(self, table: str, condition: str = "true", *values: object) -> Iterator[PlainRow]:
         forms = ", ".join(map(plain_form, warehouse_columns(self.model, table)))
@@ -187,18 +183,15 @@ class DuckDbReader(Star):
 kinds.KINDS["duckdb"] = DuckDbWarehouse
 
 
-def new_file(folders: pytest.TempPathFactory) -> Credentials:
-    file = str(folders.mktemp("duckdb") / "it")
-    return Credentials.model_validate({"host": "localhost", "username": "nobody", "password": "", "dbname": file})
-
-
 class TestDuckDb(LoadSuite):
     kind = "duckdb"
 
     @pytest.fixture(scope="class")
     @classmethod
     def new_place(cls, tmp_path_factory: pytest.TempPathFactory) -> NewPlace:
-        return lambda: new_file(tmp_path_factory)
+        secret = {"host": "localhost", "username": "nobody", "password": ""}
+        file = lambda: {"dbname": str(tmp_path_factory.mktemp("duckdb") / "it")}  # noqa: E731
+        return lambda: Credentials.model_validate(secret | file())
 
     def ask(self, place: Credentials, statement: str) -> list[tuple[Any, ...]]:
         with closing(duckdb.connect(place.dbname)) as connection:
