@@ -94,8 +94,9 @@ class Star:  # what load and reader have in common
 
 class DuckDbLoad(Star):
     def loaded_through(self, lake_id: str) -> int:
-        last = "model = ? ORDER BY batch DESC LIMIT 1"
-        for batch, known in self.select("loads", "batch, lake_id", last, self.model.name):
+        for batch, known in self.select(
+            "loads", "batch, lake_id", "model = ? ORDER BY 1 DESC LIMIT 1", self.model.name
+        ):
             if known != lake_id:
                 raise from_another_lake(self.model, batch, known, lake_id, DuckDbWarehouse.from_scratch)
             return int(batch)
@@ -133,16 +134,15 @@ class DuckDbLoad(Star):
         return {}  # every load counts all tables
 
     def record(self, delta: LakeDelta, written: Mapping[str, int], present: Mapping[str, int]) -> None:
-        values = [self.model.name, delta.applied.batch, delta.after, delta.applied.lake_id]
-        self.connection.execute("INSERT INTO loads VALUES (?, ?, ?, ?)", values)
+        self.connection.table("loads").insert(
+            [self.model.name, delta.applied.batch, delta.after, delta.applied.lake_id]
+        )
 
     def _stage(self, name: str, rows: Rows) -> list[str]:
         """Keep the rows in a table ``staged``; note and return those of the warehouse's columns that came."""
         has = self.connection.execute(f"SELECT * FROM {self.table(name)} LIMIT 0").description
         self.there = [one[0] for one in has if one[0] in rows.schema.names]
-        self.connection.register("arriving", rows)
-        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS SELECT {listed(self.there)} FROM arriving")
-        self.connection.unregister("arriving")
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS SELECT {listed(self.there)} FROM rows")
         return self.there
 
     def _merge(self, name: str, key: Sequence[str], updated: Sequence[str], condition: str = "true") -> int:
@@ -183,15 +183,18 @@ class DuckDbReader(Star):
 kinds.KINDS["duckdb"] = DuckDbWarehouse
 
 
+def new_file(folders: pytest.TempPathFactory) -> Credentials:
+    file = str(folders.mktemp("duckdb") / "it")
+    return Credentials.model_validate({"host": "localhost", "username": "nobody", "password": "", "dbname": file})
+
+
 class TestDuckDb(LoadSuite):
     kind = "duckdb"
 
     @pytest.fixture(scope="class")
     @classmethod
     def new_place(cls, tmp_path_factory: pytest.TempPathFactory) -> NewPlace:
-        secret = {"host": "localhost", "username": "nobody", "password": ""}
-        file = lambda: {"dbname": str(tmp_path_factory.mktemp("duckdb") / "it")}  # noqa: E731
-        return lambda: Credentials.model_validate(secret | file())
+        return lambda: new_file(tmp_path_factory)
 
     def ask(self, place: Credentials, statement: str) -> list[tuple[Any, ...]]:
         with closing(duckdb.connect(place.dbname)) as connection:
