@@ -76,8 +76,30 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         "1: a server that is behind is refused",
-        "    if previous is None or not snapshot.server.is_behind(previous.identity, previous.cut, snapshot.cut):",
+        "    if previous is None or not expected:",
         "    if previous is not snapshot or previous is None:",
+        ("test_guards.py",),
+        once=(
+            "    if previous is None or not snapshot.server.is_behind(previous.identity, previous.cut, snapshot.cut):",
+            "    if previous is not snapshot or previous is None:",
+        ),
+    ),
+    Fault(
+        "1: a server whose log has passed the cut again is known by its transaction ids",
+        "        if now.xmax < cut.surely_used:",
+        "        if now.xmax < 0:",
+        ("test_server.py", "test_guards.py"),
+    ),
+    Fault(
+        "1: a server that does not tell which one it is may be the one before",
+        "        unknown = any(one.system_identifier.startswith(NOT_TOLD) for one in (self, other))",
+        "        unknown = False",
+        ("test_server.py",),
+    ),
+    Fault(
+        "1: a server that does not tell how far its log is written is made to write it",
+        "            server.flush(self.credentials, self.readers)\n",
+        "",
         ("test_guards.py",),
     ),
     Fault(

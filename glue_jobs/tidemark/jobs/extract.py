@@ -122,15 +122,16 @@ def _refuse_older(previous: Manifest | None, snapshot: SourceSnapshot) -> None:
 
     Read all the same, what it lacks would become deletes and changes that never happened.
     """
-    if previous is None or not snapshot.server.is_behind(previous.identity, previous.cut, snapshot.cut):
+    expected = previous and snapshot.server.behind(previous.identity, previous.cut, snapshot.cut)
+    if previous is None or not expected:
         return
     raise SourceError(
         f"source {snapshot.credentials.place} is behind what manifest {previous.batch} showed at {previous.cut.time}",
-        expected=f"its log at {previous.cut.lsn or f'transaction {previous.cut.xmax}'} or beyond, "
-        f"found {snapshot.server.lsn or f'transaction {snapshot.cut.xmax}'}",
-        do="if it is a standby that lags, wait, or read from the primary; if the source was really set back (restored "
-        'from a backup, failed over with a loss), start one execution with input {"full_compare": "restored"} '
-        "(locally: tidemark tick --restored); nothing was landed",
+        expected=expected,
+        do="if it is a standby that lags, wait, or read from the primary; if the source was really set back or moved "
+        "(restored from a backup, failed over with a loss), start one execution with input "
+        '{"full_compare": "restored"} (locally: tidemark tick --restored); '
+        "nothing was landed",
     )
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+# Before the server's address, which stands for the identifier that it does not tell.
+NOT_TOLD: Final = "address "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +17,11 @@ class Identity:
     timeline: str
     started: str
     database: str
+
+    def may_be(self, other: Identity) -> bool:
+        """Whether both may be lives of one database: True unless they tell that they are not."""
+        unknown = any(one.system_identifier.startswith(NOT_TOLD) for one in (self, other))
+        return self.database == other.database and (unknown or self.system_identifier == other.system_identifier)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,3 +47,12 @@ class Cut:
     time: str
     lsn: str | None
     visible_xids: tuple[int, ...] | None = ()
+
+    @property
+    def surely_used(self) -> int:
+        """Every life of this server that has what the cut showed has used all transaction ids below this one.
+
+        All below ``xmin`` had ended, and what the cut shows of later ones is in the log that the manifest waited for.
+        Ids beyond, of transactions that went on, may be given out again after a crash.
+        """
+        return self.xmax if self.visible_xids is None else max((self.xmin, *(xid + 1 for xid in self.visible_xids)))

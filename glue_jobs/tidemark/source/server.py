@@ -17,7 +17,7 @@ from psycopg import errors as pg_errors
 
 from tidemark.base.errors import SourceError
 from tidemark.base.sessions import open_session
-from tidemark.source.cut import Identity
+from tidemark.source.cut import NOT_TOLD, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,11 @@ _log = logging.getLogger("tidemark.extract")
 _SYSTEM: Final = "(SELECT system_identifier FROM pg_control_system())"
 _INSERTED: Final = "pg_current_wal_insert_lsn()"
 _FLUSHED: Final = "pg_current_wal_flush_lsn()"
+# An empty message to nobody, for a commit that has logged nothing does not wait for the disk.
+_FLUSH: Final = (
+    "BEGIN; SET LOCAL synchronous_commit = local; "
+    "SELECT pg_catalog.pg_logical_emit_message(true, 'tidemark', ''); COMMIT"
+)
 _REPLAYED: Final = "pg_last_wal_replay_lsn()"
 # The control file's timeline lags behind a promotion, the log file's name does not; a standby has only the former.
 _TIMELINE: Final = "left(pg_walfile_name(pg_current_wal_lsn()), 8)"
@@ -73,24 +78,23 @@ class Server:
         return None if self.lsn is None else _tell(connection, _REPLAYED if self.standby else _INSERTED)
 
     def is_flushed(self, connection: psycopg.Connection[Any], lsn: str) -> bool:
-        """Whether the log is on disk up to there; True if this server's log is not ours to watch."""
-        if self.standby or not self.tells_flushed:
-            return True
+        """Whether the log of this primary, which tells it, is on disk up to there."""
         flushed = _tell(connection, _FLUSHED)
         return flushed is not None and _number(flushed) >= _end_of_record(_number(lsn))
 
-    def is_behind(self, previous: Identity, cut: Cut, now: Cut) -> bool:
-        """Tell whether this server is a life of the previous cut's server that had not yet seen all that it showed.
+    def behind(self, previous: Identity, cut: Cut, now: Cut) -> str | None:
+        """Say what shows that this may be a life of the previous cut's server which lacks some of what that showed.
 
-        A standby that lags, a staler one in its place, a server restored from a backup. Where the log's position is not
-        told, transaction ids that went back tell it.
+        A standby that lags, a staler one in its place, a server restored from a backup. Its log may have passed the cut
+        again since (one large load does it): transaction ids that went back tell it then.
         """
-        mine = self.identity
-        if (mine.system_identifier, mine.database) != (previous.system_identifier, previous.database):
-            return False
-        if self.lsn is None or cut.lsn is None:
-            return now.xmax < cut.xmax
-        return _number(self.lsn) < _end_of_record(_number(cut.lsn))
+        if not self.identity.may_be(previous):
+            return None
+        if self.lsn is not None and cut.lsn is not None and _number(self.lsn) < _end_of_record(_number(cut.lsn)):
+            return f"its log at {cut.lsn} or beyond, found {self.lsn}"
+        if now.xmax < cut.surely_used:
+            return f"transaction {cut.surely_used} or beyond, found {now.xmax}"
+        return None
 
 
 def ask(connection: psycopg.Connection[Any]) -> Server:
@@ -106,7 +110,7 @@ def ask(connection: psycopg.Connection[Any]) -> Server:
     lsn = _ask(connection, _REPLAYED if standby else _INSERTED)
     flushed = None if standby else _ask(connection, _FLUSHED)
     identity = Identity(
-        system_identifier=system or f"address {address}",
+        system_identifier=system or f"{NOT_TOLD}{address}",
         timeline=timeline or ("standby" if standby else "primary"),
         started=started,
         database=database,
@@ -118,11 +122,20 @@ def ask(connection: psycopg.Connection[Any]) -> Server:
         unknown.append("flushed log position")
     if unknown:
         _log.warning(
-            "the source's server does not tell its %s (Amazon Aurora does not, or EXECUTE was revoked): a cut is not "
-            "held back until it is on the server's disk, which Aurora makes sure of by itself",
+            "the source's server does not tell its %s (Amazon Aurora does not, or EXECUTE was revoked); whether a cut "
+            "is on its disk is then made sure of by a commit of our own",
             ", ".join(unknown),
         )
     return Server(identity, standby, lsn, flushed is not None)
+
+
+def flush(credentials: Credentials, application: str) -> None:
+    """Have a primary's log written to disk, by a commit that returns when it is, and that writes no row.
+
+    For servers that do not tell how far it is written. One whose administrator revoked this function, too, is believed.
+    """
+    with closing(open_session(credentials, application).connection) as connection, suppress(*_REFUSED):
+        connection.execute(_FLUSH)
 
 
 def ask_to_flush(credentials: Credentials, application: str) -> None:

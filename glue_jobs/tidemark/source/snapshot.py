@@ -142,6 +142,11 @@ class SourceSnapshot:
         SourceError
             If that takes longer than :data:`LSN_WAIT_SECONDS`.
         """
+        if self.server.standby:  # what it replays is on the primary's disk
+            return
+        if not self.server.tells_flushed:
+            server.flush(self.credentials, self.readers)
+            return
         began, asked, lsn = time.monotonic(), False, self.cut.lsn
         while lsn is not None and not self.server.is_flushed(self.connection, lsn):
             waited = time.monotonic() - began

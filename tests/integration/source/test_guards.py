@@ -65,6 +65,18 @@ class Site:
         between()
         self.server = EmbeddedPostgres.start(self.state_dir, settings=SETTINGS)
 
+    def back_up(self, backup: Path) -> None:
+        """Copy the ended server's files."""
+        shutil.copytree(self.server._area.data, backup)
+
+    def set_back(self, backup: Path) -> None:
+        """Put a copy of the ended server's files in their place."""
+        data = self.server._area.data
+        shutil.rmtree(data)
+        backup.rename(data)
+        for path in (data, *data.rglob("*")):
+            self.server._area.account.own(path)
+
     def program(self, name: str, *arguments: str, **variables: str) -> None:
         """Run one of PostgreSQL's programs as the server's account; one that its package lacks, from the newest's."""
         area = self.server._area
@@ -323,23 +335,12 @@ def test_a_standby_that_lags_writes_no_history_that_did_not_happen(site: Site, s
 
 
 def test_a_server_restored_from_a_backup_is_taken_only_if_a_person_says_so(site: Site) -> None:
-    shop, data = site.shop, site.server._area.data
-    backup = data.with_name("backup")
-
-    def back_up() -> None:
-        shutil.copytree(data, backup)
-
-    site.restart(back_up)
+    shop, backup = site.shop, site.server._area.data.with_name("backup")
+    site.restart(lambda: site.back_up(backup))
     shop.execute("UPDATE orders SET note = 'lost by the restore' WHERE order_id = 10", INSERT_OLD.format(9010))
     last = shop.must_extract()
 
-    def restore() -> None:
-        shutil.rmtree(data)
-        backup.rename(data)
-        for path in (data, *data.rglob("*")):
-            site.server._area.account.own(path)
-
-    site.restart(restore)
+    site.restart(lambda: site.set_back(backup))
     for full in (False, True):
         with pytest.raises(SourceError, match=f"is behind what manifest {last.batch} showed"):
             shop.extract(full=full)
@@ -347,6 +348,40 @@ def test_a_server_restored_from_a_backup_is_taken_only_if_a_person_says_so(site:
     assert manifest.tables["orders"].mode == "full"
     assert manifest.tables["orders"].count == last.tables["orders"].count - 1
     assert shop.extract() is None
+
+
+def test_a_restored_server_whose_log_has_passed_the_cut_again_is_known_by_its_transaction_ids(site: Site) -> None:
+    shop, backup = site.shop, site.server._area.data.with_name("backup")
+    site.restart(lambda: site.back_up(backup))
+    for note in range(40):
+        shop.execute(f"UPDATE orders SET note = 'lost {note}' WHERE order_id = 11")
+    shop.execute(INSERT_OLD.format(9011))
+    last = shop.must_extract()
+    site.restart(lambda: site.set_back(backup))
+    shop.execute("CREATE TABLE large AS SELECT i FROM generate_series(1, 200000) i", "DROP TABLE large")
+    (passed,) = shop.query(f"SELECT pg_current_wal_lsn() > '{last.cut.lsn}'")[0]
+    assert passed
+    with pytest.raises(SourceError, match=f"is behind .*expected: transaction {last.cut.xmax} or beyond, found "):
+        shop.extract()
+    manifest = shop.must_extract(restored=True)
+    assert manifest.tables["orders"].count == last.tables["orders"].count - 1
+
+
+def test_a_cut_of_a_server_that_does_not_tell_how_far_its_log_is_written_survives_a_crash(site: Site) -> None:
+    """The log writer sleeps, and the change was committed without waiting for the disk."""
+    shop = site.shop
+    function = "EXECUTE ON FUNCTION pg_current_wal_flush_lsn()"
+    shop.execute(
+        "ALTER SYSTEM SET wal_writer_delay = '10s'", "SELECT pg_reload_conf()", f"REVOKE {function} FROM PUBLIC"
+    )
+    shop.must_extract(full=True)
+    shop.execute("SET synchronous_commit = off; UPDATE orders SET note = 'not yet on disk' WHERE order_id = 12")
+    manifest = shop.must_extract()
+    assert [row[0] for row in shop.landed(manifest, "orders")] == [12]
+    site.restart(crash=True)
+    assert shop.query("SELECT note FROM orders WHERE order_id = 12") == [("not yet on disk",)]
+    shop.execute("ALTER SYSTEM RESET wal_writer_delay", "SELECT pg_reload_conf()", f"GRANT {function} TO PUBLIC")
+    assert shop.must_extract().tables["orders"].count == manifest.tables["orders"].count
 
 
 def test_a_promoted_standby_is_another_server_though_nothing_else_tells(site: Site, standby: Database) -> None:
