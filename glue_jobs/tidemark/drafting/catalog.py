@@ -274,5 +274,6 @@ def holds_null(connection: psycopg.Connection, relation: Relation, columns: Sequ
     query = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {})").format(
         sql.Identifier(relation.schema, relation.name), condition
     )
-    found = connection.execute(query).fetchone()
+    with connection.transaction(force_rollback=True):  # a savepoint: the lock does not stay until all is read
+        found = connection.execute(query).fetchone()
     return bool(found and found[0])

@@ -1,18 +1,23 @@
-"""The source as it is now, for people who compare: counts and whole tables, in the forms in which readers land them."""
+"""The source as it is now, for people who compare: counts and whole tables, in the forms in which readers land them.
+
+Promise: whoever waits for a table that is being read has it within a second; the reading is then given up.
+"""
 
 from __future__ import annotations
 
+import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+
+from tidemark.base.giving_way import Watch
 from tidemark.base.sessions import open_session
 from tidemark.source import catalog, queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    import psycopg
 
     from tidemark.base.credentials import Credentials
     from tidemark.model.definition import Model, SourceTable
@@ -70,6 +75,19 @@ class SourceReader:
 
 @contextmanager
 def open_source(credentials: Credentials) -> Iterator[SourceReader]:
-    """Open a session for reading."""
-    with open_session(credentials, "tidemark").connection as connection:
-        yield SourceReader(connection)
+    """Open a session for reading, and give it up if somebody waits for what it reads.
+
+    Raises
+    ------
+    GaveWayError
+        If somebody waited.
+    """
+    application = f"tidemark-compare {secrets.token_hex(4)}"
+    with open_session(credentials, application).connection as connection, Watch(credentials, [application]) as watch:
+        try:
+            yield SourceReader(connection)
+        except psycopg.Error:
+            if watch.gave_way_to:
+                place = f"source {credentials.place}"
+                raise watch.given_up(place, "comparison", do="nothing was changed; run it again") from None
+            raise

@@ -134,9 +134,8 @@ class DuckDbLoad(Star):
         return {}  # every load counts all tables
 
     def record(self, delta: LakeDelta, written: Mapping[str, int], present: Mapping[str, int]) -> None:
-        self.connection.table("loads").insert(
-            [self.model.name, delta.applied.batch, delta.after, delta.applied.lake_id]
-        )
+        of = delta.applied
+        self.connection.table("loads").insert([self.model.name, of.batch, delta.after, of.lake_id])
 
     def _stage(self, name: str, rows: Rows) -> list[str]:
         """Keep the rows in a table ``staged``; note and return those of the warehouse's columns that came."""
