@@ -22,7 +22,7 @@ from tidemark.jobs import extract as extraction
 from tidemark.landing.plan import plan_table
 from tidemark.source import server
 from tidemark.source import snapshot as snapshots
-from tidemark.warehouse.postgres import schema
+from tidemark.warehouse.postgres import short_tries
 from tidemark.warehouse.postgres.load import PostgresLoad
 
 from local_stack.postgres.server import Credentials as Database
@@ -205,7 +205,7 @@ def test_a_reader_that_idles_in_its_transaction_keeps_no_load_out_and_nobody_wai
         loaded.execute("UPDATE orders SET note = 'more' WHERE order_id = 2")
         loaded.must_extract()
         loaded.transform()
-        monkey.setattr(schema, "LOCK_PATIENCE_SECONDS", 3.0)
+        monkey.setattr(short_tries, "LOCK_PATIENCE_SECONDS", 3.0)
         waits: list[float] = []
         done = threading.Event()
 
@@ -288,15 +288,15 @@ def test_a_role_that_acts_as_another_gives_way_too(
 def test_a_vacuum_is_waited_for_until_it_makes_way(loaded: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """It does so only for who waits deadlock_timeout: the usual short try would never have the lock."""
     longer = threading.Event()
-    execute = schema.Schema._one
+    ask = short_tries.ShortTries._only_vacuum
 
-    def one(self: schema.Schema, query: str, *values: Any) -> Any:
-        found = execute(self, query, *values)
-        if query == schema._ONLY_VACUUM and found:
+    def only_vacuum(self: short_tries.ShortTries) -> bool:
+        found = ask(self)
+        if found:
             longer.set()
         return found
 
-    monkeypatch.setattr(schema.Schema, "_one", one)
+    monkeypatch.setattr(short_tries.ShortTries, "_only_vacuum", only_vacuum)
     text = "      note: {type: varchar, nullable: true, description: Note}\n"
     loaded.edit("star.yml", text, text.replace("note:", "note_3:") + text)
     loaded.edit("fact_order.sql", "    note,\n", "    note AS note_3,\n    note,\n")

@@ -2,7 +2,7 @@
 
 Promises:
 
-- whoever uses a table waits for one try at most, some tenths of a second: a try that does not get its lock keeps none;
+- whoever uses a table waits for one short try at most (``short_tries``);
 - what others put on our objects survives: grants, owners, options, comments, columns and whatever depends on them;
   where PostgreSQL does not let that be, the load stops with their names, and nothing is changed;
 - what has not changed is not touched;
@@ -12,11 +12,7 @@ Promises:
 
 from __future__ import annotations
 
-import logging
-import time
 from typing import TYPE_CHECKING, Any, Final
-
-from psycopg import errors as pg_errors
 
 from tidemark.base.errors import WarehouseError
 from tidemark.base.quoting import pg
@@ -24,44 +20,23 @@ from tidemark.model.added_columns import added_in_warehouse
 from tidemark.model.definition import Column, Fact
 from tidemark.model.types import PgType
 from tidemark.warehouse.postgres import ddl
+from tidemark.warehouse.postgres.short_tries import Purpose, ShortTries
 from tidemark.warehouse.postgres.views import remake_view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
     import psycopg
 
     from tidemark.model.definition import Model, StarTable
 
-LOCK_TRY = "200ms"
-# A vacuum makes way only for who has waited deadlock_timeout for it, one second; if somebody comes to wait behind us
-# meanwhile, the watch ends us.
-VACUUM_TRY = "1500ms"
-LOCK_PATIENCE_SECONDS = 45.0
-LOCK_PAUSE_SECONDS = 0.5
-_HOLDERS: Final = """
-SELECT DISTINCT l.pid, coalesce(a.usename::text, '?'), coalesce(a.state, 'state not shown')
-  FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN pg_stat_activity a ON a.pid = l.pid
- WHERE l.granted AND n.nspname = %s AND l.pid <> pg_backend_pid() AND l.database = (
-       SELECT oid FROM pg_database WHERE datname = current_database())
-   AND coalesce(a.application_name, '') NOT LIKE 'tidemark-load %%' ORDER BY 1 LIMIT 3
-"""
-# Whether nothing but vacuums (or analyses) holds more than readers and writers do.
-_ONLY_VACUUM: Final = """
-SELECT coalesce(bool_and(l.mode = 'ShareUpdateExclusiveLock'), false)
-  FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
- WHERE l.granted AND c.relnamespace = to_regnamespace(%s) AND l.pid <> pg_backend_pid()
-   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND l.pid NOT IN (SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'tidemark-load %%')
-"""
-# Other loads may make the same objects at the same time.
-_AGAIN: Final = (
-    pg_errors.LockNotAvailable,
-    pg_errors.DeadlockDetected,
-    pg_errors.UniqueViolation,
-    pg_errors.DuplicateSchema,
-    pg_errors.DuplicateTable,
+_GROWS: Final = Purpose(
+    change="change",
+    of_what="a change of the model",
+    expected="no view, rule, policy or function that depends on a column whose type changes",
+    way_out="drop it, let one tick run, and make it again; or take the type's change back; nothing was changed",
+    repeat="nothing was committed, and the next tick repeats",
+    beside=("tidemark-load ",),
 )
 _COLUMNS: Final = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef OR a.attidentity <> ''
@@ -77,7 +52,6 @@ _HAS_LEDGER: Final = """
 SELECT to_regclass(%s) IS NOT NULL AND EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = 'present_rows')
 """
-_log = logging.getLogger("tidemark.load")
 
 
 class Schema:
@@ -91,13 +65,14 @@ class Schema:
 
     def __init__(self, model: Model, connection: psycopg.Connection[Any]) -> None:
         self._model, self._connection = model, connection
+        self._tries = ShortTries(connection, model.name, _GROWS)
         connection.execute(b"SET statement_timeout = 0; SET lock_timeout = '60s'")
 
     def make_ledger(self) -> None:
         """Make the ledger if there is none as it is now."""
         if not self._one(_HAS_LEDGER, f"{ddl.ETL_SCHEMA}.comments", f"{ddl.ETL_SCHEMA}.load_ledger"):
             schema = f"CREATE SCHEMA IF NOT EXISTS {pg(ddl.ETL_SCHEMA)}"
-            self._change([schema, ddl.LEDGER, ddl.LEDGER_COUNTS, ddl.COMMENTS])
+            self._tries.run([schema, ddl.LEDGER, ddl.LEDGER_COUNTS, ddl.COMMENTS])
 
     def evolve(self) -> frozenset[str]:
         """Bring all objects to the model; return the tables that have no rows.
@@ -109,11 +84,11 @@ class Schema:
         """
         model = self._model
         if self._one("SELECT to_regnamespace(%s) IS NULL", pg(model.name)):
-            self._change([ddl.create_schema(model)])
+            self._tries.run([ddl.create_schema(model)])
         there = self._tables()
         for name, statements in ddl.create_tables(model).items():
             if name not in there:
-                self._change(statements)
+                self._tries.run(statements)
         for table in model.star_tables:
             if table.name in there:
                 self._evolve_table(table)
@@ -126,7 +101,8 @@ class Schema:
         """Drop NOT NULL from columns that some of the rows have no value for: they are older than the column."""
         strict = {name for name, _, not_null, _ in self._rows(_COLUMNS, self._name(table.name)) if not_null}
         wanted = [name for name in columns if name in strict]
-        self._change([f"ALTER TABLE {self._name(table.name)} ALTER COLUMN {pg(name)} DROP NOT NULL" for name in wanted])
+        alter = f"ALTER TABLE {self._name(table.name)}"
+        self._tries.run([f"{alter} ALTER COLUMN {pg(name)} DROP NOT NULL" for name in wanted])
 
     def columns_taken_out(self, table: str, names: Collection[str]) -> tuple[Column, ...]:
         """Those of some columns, which the model has lost, that the table still has."""
@@ -172,9 +148,9 @@ class Schema:
         if isinstance(table, Fact) and any(" TYPE " in change for change in changes):
             # PostgreSQL changes no type under a view: ours makes way, and comes back with all that it had when the lock
             # was taken.
-            self._change(lambda: remake_view(self._connection, self._model, table, changes))
+            self._tries.run(lambda: remake_view(self._connection, self._model, table, changes))
         else:
-            self._change(changes)
+            self._tries.run(changes)
 
     def _references(self, fact: Fact) -> list[tuple[str, str, str]]:
         rows = self._rows(
@@ -196,10 +172,10 @@ class Schema:
         shown = self._one(columns + "AND attrelid = to_regclass(%s)", view)
         if shown != self._one(columns + "AND attrelid = to_regclass(%s)", self._name(fact.name)):
             options = self._one("SELECT reloptions FROM pg_class WHERE oid = to_regclass(%s)", view)
-            self._change([ddl.current_view(self._model, fact, options or ())])
+            self._tries.run([ddl.current_view(self._model, fact, options or ())])
         for signature, body, statement in ddl.as_of_functions(self._model, fact):
             if self._one("SELECT prosrc FROM pg_proc WHERE oid = to_regprocedure(%s)", signature) != body:
-                self._change([statement])
+                self._tries.run([statement])
 
     def _describe(self) -> None:
         """Set the comments that are missing or still ours; what people wrote in their place stays."""
@@ -221,39 +197,7 @@ class Schema:
             if found.get(target) != text and found.get(target) in (None, before.get(target))
         ]
         said = [ddl.say(self._model, target, wanted[target]) for target in stale]
-        self._change([*(ddl.comment(target, wanted[target]) for target in stale), *said])
-
-    def _change(self, statements: Sequence[str] | Callable[[], Sequence[str]]) -> None:
-        """Run statements (or what a function of the locked state gives) as one transaction, in short tries."""
-        if not statements:
-            return
-        deadline, longest = time.monotonic() + LOCK_PATIENCE_SECONDS, LOCK_TRY
-        while True:
-            try:
-                with self._connection.transaction():
-                    self._connection.execute(f"SET LOCAL lock_timeout = '{longest}'".encode())
-                    for statement in statements() if callable(statements) else statements:
-                        self._connection.execute(statement.encode())
-            except _AGAIN as error:
-                if time.monotonic() > deadline:
-                    if not isinstance(error, pg_errors.LockNotAvailable):
-                        raise
-                    raise self._locked() from None
-                time.sleep(LOCK_PAUSE_SECONDS)
-                longest = VACUUM_TRY if self._one(_ONLY_VACUUM, pg(self._model.name)) else LOCK_TRY
-            except (pg_errors.DependentObjectsStillExist, pg_errors.FeatureNotSupported) as error:
-                raise _in_the_way(error) from None
-            else:
-                return
-
-    def _locked(self) -> WarehouseError:
-        holders = [f"session {pid} of {user} ({state})" for pid, user, state in self._rows(_HOLDERS, self._model.name)]
-        return WarehouseError(
-            f"the warehouse's schema {self._model.name} has to change, and its tables stayed in use for "
-            f"{LOCK_PATIENCE_SECONDS:.0f} s by {', '.join(holders) or 'sessions that are gone now'}",
-            expected="a moment in which no transaction uses them",
-            do="let those transactions end; nothing was committed, and the next tick repeats",
-        )
+        self._tries.run([*(ddl.comment(target, wanted[target]) for target in stale), *said])
 
     def _one(self, query: str, *values: Any) -> Any:
         row = self._connection.execute(query.encode(), values).fetchone()
@@ -261,13 +205,3 @@ class Schema:
 
     def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._connection.execute(query.encode(), values).fetchall()
-
-
-def _in_the_way(error: psycopg.Error) -> WarehouseError:
-    """Name what depends on an object of ours; the detail of these errors holds names only."""
-    words = " ".join(f"{error.diag.message_primary}: {error.diag.message_detail or ''}".split())
-    return WarehouseError(
-        f"an object of the warehouse that is not Tidemark's is in the way of a change of the model: {words}",
-        expected="no view, rule, policy or function that depends on a column whose type changes",
-        do="drop it, let one tick run, and make it again; or take the type's change back; nothing was changed",
-    )
