@@ -111,6 +111,10 @@ IN_THE_WAY = (
     ("CREATE VIEW bi.report AS SELECT note FROM STAR.fact_order", "view bi.report"),
     ("CREATE MATERIALIZED VIEW bi.report AS SELECT note FROM STAR.fact_order", "materialized view bi.report"),
     ("CREATE TABLE bi.pairs (one STAR.fact_order)", "pairs.one"),
+    (
+        "ALTER TABLE STAR.fact_order ADD COLUMN mine int GENERATED ALWAYS AS (length(note)) STORED",
+        'Column "note" is used by generated column "mine"',
+    ),
     ("CREATE POLICY mine ON STAR.fact_order USING (note IS NOT NULL)", "policy mine"),
     (
         "CREATE RULE mine AS ON DELETE TO STAR.fact_order_current DO INSTEAD NOTHING",
@@ -132,6 +136,7 @@ def test_what_stands_in_the_way_of_a_wider_type_is_named_and_nothing_is_changed(
             assert warehouse.sql(STATE) == before, statement
             warehouse.sql(
                 "DROP SCHEMA bi CASCADE",
+                "ALTER TABLE STAR.fact_order DROP COLUMN IF EXISTS mine",
                 "DROP POLICY IF EXISTS mine ON STAR.fact_order",
                 "DROP RULE IF EXISTS mine ON STAR.fact_order_current",
             )

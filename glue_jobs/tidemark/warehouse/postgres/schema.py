@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _GROWS: Final = Purpose(
     change="change",
     of_what="a change of the model",
-    expected="no view, rule, policy or function that depends on a column whose type changes",
+    expected="no view, rule, policy, function or generated column that depends on a column whose type changes",
     way_out="drop it, let one tick run, and make it again; or take the type's change back; nothing was changed",
     repeat="nothing was committed, and the next tick repeats",
     beside=("tidemark-load ",),

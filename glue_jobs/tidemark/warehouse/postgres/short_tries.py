@@ -51,10 +51,11 @@ _AGAIN: Final = (
     pg_errors.DuplicateSchema,
     pg_errors.DuplicateTable,
 )
-# What PostgreSQL raises where something depends on what is changed.
+# What PostgreSQL raises where something depends on what is changed. For a generated column, 13 raises SyntaxError.
 _DEPENDED_ON: Final = (
     pg_errors.DependentObjectsStillExist,
     pg_errors.FeatureNotSupported,
+    pg_errors.SyntaxError,
 )
 
 
@@ -123,6 +124,8 @@ class ShortTries:
                 time.sleep(LOCK_PAUSE_SECONDS)
                 longest = VACUUM_TRY if self._only_vacuum() else LOCK_TRY
             except _DEPENDED_ON as error:
+                if not error.diag.message_detail and isinstance(error, pg_errors.SyntaxError):
+                    raise  # a defect of ours: who names a dependant does it in the detail
                 # The detail of these errors holds names only.
                 words = f"{error.diag.message_primary}: {error.diag.message_detail or ''}"
                 raise in_the_way(" ".join(words.split()), self._purpose) from None
