@@ -134,7 +134,8 @@ def rebuild(
 ) -> None:
     """Rebuild lake and warehouse from scratch, from the landing area alone: the same history, row by row.
 
-    The model's schema in the warehouse is dropped first, with everything that was added to it by hand.
+    The model's schema in the warehouse is dropped first, with grants, columns, indexes and the like that were added to
+    its tables by hand. Other people's tables in it, and views anywhere on top of it, are named, and nothing is dropped.
     """
     from tidemark.operations.rebuild import rebuild as make_anew
 
@@ -142,7 +143,8 @@ def rebuild(
 
     pipeline, out = pipeline_of(ctx, state), show.console()
     if not yes:
-        typer.confirm(f"Drop schema {pipeline.model.name} of the warehouse and the whole lake?", abort=True)
+        schema = f"schema {pipeline.model.name} of the warehouse, with all grants and columns added to it by hand,"
+        typer.confirm(f"Drop {schema} and the whole lake?", abort=True)
     with show.progress(out, pipeline.progress_of) as update:
         done = make_anew(pipeline, update)
     _stop_if_failed(done)

@@ -30,8 +30,9 @@ def rebuild(pipeline: Pipeline, on_progress: Callable[[Execution], None] | None 
     Raises
     ------
     TidemarkError
-        If another execution, or the maintenance, runs, which would write to what is dropped here; or if the landing
-        area does not begin with the first batch.
+        If another execution, or the maintenance, runs, which would write to what is dropped here; if the landing area
+        does not begin with the first batch; or if the warehouse cannot be dropped without something of others, or while
+        somebody uses it. Then nothing is dropped, the lake neither.
     """
     for machine in (pipeline.machine, pipeline.upkeep_machine):
         _refuse_beside(last_execution(pipeline.states, machine))

@@ -247,5 +247,7 @@ class Warehouse(Protocol):
         Raises
         ------
         WarehouseError
-            If the warehouse cannot be reached or written.
+            If the warehouse cannot be reached or written, or something of others would go too: nothing is dropped.
+        GaveWayError
+            If somebody waited for us, time after time: nothing is dropped.
         """

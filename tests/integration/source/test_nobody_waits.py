@@ -10,8 +10,9 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +23,7 @@ from tidemark.jobs import extract as extraction
 from tidemark.landing.plan import plan_table
 from tidemark.source import server
 from tidemark.source import snapshot as snapshots
-from tidemark.warehouse.postgres import short_tries
+from tidemark.warehouse.postgres import removal, short_tries
 from tidemark.warehouse.postgres.load import PostgresLoad
 
 from local_stack.postgres.server import Credentials as Database
@@ -191,6 +192,28 @@ def test_a_load_gives_way(
     assert loaded.differences() == []
 
 
+@contextmanager
+def reading(shop: Harness) -> Iterator[list[float]]:
+    """Somebody who reads a fact, again and again; gives the seconds that each time took, complete when it ends."""
+    waits: list[float] = []
+    done = threading.Event()
+
+    def read() -> None:
+        with shop.warehouse().connect() as connection:
+            while not done.wait(0.02):
+                began = time.monotonic()
+                connection.execute(f"SELECT count(*) FROM {shop.model.name}.fact_order".encode())
+                waits.append(time.monotonic() - began)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    try:
+        yield waits
+    finally:
+        done.set()
+        thread.join()
+
+
 def test_a_reader_that_idles_in_its_transaction_keeps_no_load_out_and_nobody_waits_behind_a_change(
     loaded: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,26 +229,69 @@ def test_a_reader_that_idles_in_its_transaction_keeps_no_load_out_and_nobody_wai
         loaded.must_extract()
         loaded.transform()
         monkey.setattr(short_tries, "LOCK_PATIENCE_SECONDS", 3.0)
-        waits: list[float] = []
-        done = threading.Event()
-
-        def read() -> None:
-            with loaded.warehouse().connect() as connection:
-                while not done.wait(0.02):
-                    began = time.monotonic()
-                    connection.execute(f"SELECT count(*) FROM {star}.fact_order".encode())
-                    waits.append(time.monotonic() - began)
-
-        thread = threading.Thread(target=read, daemon=True)
-        thread.start()
-        with pytest.raises(WarehouseError, match=rf"schema {star} has to change, .* session \d+ of postgres \(idle in"):
+        with (
+            reading(loaded) as waits,
+            pytest.raises(WarehouseError, match=rf"schema {star} has to change, .* session \d+ of postgres \(idle in"),
+        ):
             loaded.load()
-        done.set()
-        thread.join()
         sys.stdout.write(f"\nschema change: of {len(waits)} readers the longest waited {max(waits):.2f} s\n")
         assert len(waits) > 10, "readers went on between the tries"
     load_all(loaded)
     assert loaded.differences() == []
+
+
+def test_a_reader_that_idles_in_its_transaction_keeps_a_rebuild_out_and_nobody_waits_behind_it(
+    loaded: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    star = loaded.model.name
+    with loaded.warehouse().connect() as owner:
+        owner.execute(f"DROP TABLE {star}.dim_customer_notes".encode())
+    monkeypatch.setattr(short_tries, "LOCK_PATIENCE_SECONDS", 3.0)
+    count = f"SELECT count(*) FROM {star}.fact_order_current"
+    with loaded.warehouse().connect(autocommit=False) as idle:
+        idle.execute(f"SELECT count(*) FROM {star}.fact_order".encode())
+        with (
+            reading(loaded) as waits,
+            pytest.raises(
+                WarehouseError,
+                match=rf"schema {star} has to be dropped, .* session \d+ of postgres \(idle in .*nothing was",
+            ),
+        ):
+            loaded.warehouse_in().forget()
+        sys.stdout.write(f"\nrebuild: of {len(waits)} readers the longest waited {max(waits):.2f} s\n")
+        assert len(waits) > 10, "readers went on between the tries"
+        assert max(waits) < 1
+        assert loaded.query(count, loaded.warehouse()) == [(3000,)], "nothing was dropped"
+    loaded.warehouse_in().forget()
+    assert loaded.query(f"SELECT to_regnamespace('{star}')", loaded.warehouse()) == [(None,)]
+    load_all(loaded)
+    assert loaded.differences() == []
+
+
+def test_a_rebuild_gives_way(
+    loaded: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """To who waits for it all the same: it begins again, and the other one has read what was there before."""
+    star = loaded.model.name
+    with loaded.warehouse().connect() as owner:
+        owner.execute(f"DROP TABLE {star}.dim_customer_notes".encode())
+    other, drops = Other(loaded.warehouse(), [f"SELECT count(*) FROM {star}.fact_order"]), removal._statements
+
+    def hold(connection: Any, model: Any) -> Any:
+        found = drops(connection, model)
+        if not other.begun:
+            for statement in found:
+                connection.execute(statement.encode())
+            other.begin()
+            return []
+        return found
+
+    monkeypatch.setattr(removal, "_statements", hold)
+    monkeypatch.setattr(giving_way, "PAUSE_SECONDS", 0.2)
+    loaded.warehouse_in().forget()
+    other.report("rebuild", "SELECT")
+    assert "waited for the rebuild's locks, so it was given up; to do: nothing was dropped" in caplog.text
+    assert loaded.query(f"SELECT to_regnamespace('{star}')", loaded.warehouse()) == [(None,)]
 
 
 def test_more_partitions_than_the_server_has_locks_for_are_refused(

@@ -38,6 +38,9 @@ class Warehouse:
         warehouse = PostgresWarehouse(self.shop.model, credentials_of(self.loader))
         return load(self.shop.model, self.shop.landing, PROCESSED, warehouse, self.shop.metrics)
 
+    def forget(self) -> None:
+        PostgresWarehouse(self.shop.model, credentials_of(self.loader)).forget()
+
     def differences(self) -> list[Difference]:
         return self.shop.differences(self.admin)
 
@@ -141,6 +144,93 @@ def test_what_stands_in_the_way_of_a_wider_type_is_named_and_nothing_is_changed(
                 "DROP RULE IF EXISTS mine ON STAR.fact_order_current",
             )
         assert warehouse.load() == 2
+        assert warehouse.differences() == []
+
+
+# What others may have that a dropped schema would take along; how it is named, and how they drop it.
+TAKEN_ALONG = (
+    ("CREATE VIEW bi.report AS SELECT note FROM STAR.fact_order_current", "view bi.report", ""),
+    ("CREATE VIEW bi.report AS SELECT name FROM STAR.dim_customer", "view bi.report", ""),
+    ("CREATE VIEW bi.report AS SELECT * FROM STAR.fact_order_as_of(now())", "view bi.report", ""),
+    ("CREATE MATERIALIZED VIEW bi.report AS SELECT note FROM STAR.fact_order", "materialized view bi.report", ""),
+    ("CREATE TABLE bi.pairs (one STAR.fact_order)", "column one of table bi.pairs", ""),
+    ("CREATE TABLE bi.notes (id int REFERENCES STAR.dim_customer)", r"constraint notes_id_fkey on table bi\.notes", ""),
+    ("CREATE TABLE bi.copy () INHERITS (STAR.dim_customer)", "table bi.copy", ""),
+    ("CREATE FUNCTION bi.one(STAR.dim_customer) RETURNS int LANGUAGE sql AS 'SELECT 1'", r"function bi\.one\(", ""),
+    (
+        "CREATE TABLE bi.numbers (n bigint DEFAULT nextval('SEQUENCE'))",
+        "default value for column n of table bi.numb",
+        "",
+    ),
+    (
+        "CREATE TABLE bi.guarded (); CREATE POLICY mine ON bi.guarded USING (EXISTS (SELECT FROM STAR.dim_customer))",
+        "policy mine on table bi.guarded",
+        "",
+    ),
+    ("CREATE TABLE STAR.theirs (id int)", r"table \w+\.theirs", "DROP TABLE STAR.theirs"),
+    ("CREATE VIEW STAR.theirs AS SELECT * FROM STAR.dim_date", r"view \w+\.theirs", "DROP VIEW STAR.theirs"),
+    ("CREATE SEQUENCE STAR.theirs", r"sequence \w+\.theirs", "DROP SEQUENCE STAR.theirs"),
+    ("CREATE TYPE STAR.theirs AS ENUM ('a')", r"type \w+\.theirs", "DROP TYPE STAR.theirs"),
+    ("CREATE TYPE STAR.theirs AS (a int)", r"type \w+\.theirs", "DROP TYPE STAR.theirs"),
+    (
+        "CREATE FUNCTION STAR.fact_order_as_of(date) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        r"function \w+\.fact_order_as_of\(date\)",
+        "DROP FUNCTION STAR.fact_order_as_of(date)",
+    ),
+)
+OURS = (
+    "SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace('STAR')",
+    "SELECT count(*) FROM pg_proc WHERE pronamespace = to_regnamespace('STAR')",
+    "SELECT count(*) FROM etl.load_ledger",
+    "SELECT count(*) FROM etl.comments",
+)
+
+
+def test_what_a_rebuild_would_take_along_is_named_and_nothing_is_dropped(warehouses: list[Warehouse]) -> None:
+    for warehouse in warehouses:
+        (sequence,) = warehouse.sql(
+            "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'S' AND relnamespace = 'STAR'::regnamespace"
+        )[0]
+        for statement, named, undo in TAKEN_ALONG:
+            warehouse.sql("CREATE SCHEMA bi", *statement.replace("SEQUENCE'", f"{sequence}'").split("; "))
+            before = [warehouse.sql(query) for query in OURS]
+            with pytest.raises(WarehouseError, match=rf"in the way of a rebuild.*: {named}.*nothing was dropped"):
+                warehouse.forget()
+            assert [warehouse.sql(query) for query in OURS] == before, statement
+            warehouse.sql("DROP SCHEMA bi CASCADE", *filter(None, [undo]))
+        warehouse.sql(
+            "CREATE SCHEMA bi",
+            "CREATE VIEW bi.report AS SELECT note FROM STAR.fact_order",
+            *(f"CREATE TABLE STAR.theirs_{number} (id int)" for number in range(11)),
+        )
+        with pytest.raises(WarehouseError, match=r"theirs_0, table .*, and 2 more; expected: nothing of others in"):
+            warehouse.forget()
+
+
+def test_a_rebuild_drops_what_is_ours_with_all_its_parts(warehouses: list[Warehouse]) -> None:
+    for warehouse in warehouses:
+        warehouse.sql(
+            "GRANT SELECT ON ALL TABLES IN SCHEMA STAR TO bi",
+            "ALTER DEFAULT PRIVILEGES FOR ROLE loader IN SCHEMA STAR GRANT SELECT ON TABLES TO bi",
+            "ALTER TABLE STAR.fact_order ADD COLUMN twice int GENERATED ALWAYS AS (length(note)) STORED",
+            "CREATE INDEX ON STAR.fact_order (twice)",
+            "CREATE STATISTICS STAR.both ON note, amount FROM STAR.fact_order",
+            "CREATE POLICY mine ON STAR.fact_order USING (EXISTS (SELECT FROM STAR.dim_customer))",
+            "CREATE RULE mine AS ON DELETE TO STAR.fact_order_current DO INSTEAD NOTHING",
+            "CREATE TRIGGER mine BEFORE UPDATE ON STAR.dim_date FOR EACH ROW"
+            " EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        )
+        # A table of a model of before, which says so itself.
+        warehouse.sql(
+            "CREATE TABLE STAR.dim_before (id int)",
+            "INSERT INTO etl.comments VALUES ('STAR', 'TABLE \"STAR\".\"dim_before\"', 'As it was')",
+            by=warehouse.loader,
+        )
+        warehouse.forget()
+        assert [warehouse.sql(query) for query in OURS] == [[(0,)]] * len(OURS)
+        assert warehouse.sql("SELECT to_regnamespace('STAR')") == [(None,)]
+        warehouse.forget()
+        assert warehouse.load() == 1
         assert warehouse.differences() == []
 
 

@@ -6,13 +6,13 @@ import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from tidemark.base.giving_way import Watch
-from tidemark.base.quoting import pg
+from tidemark.base.giving_way import Watch, try_again
 from tidemark.base.sessions import open_session
 from tidemark.source.pooling import check_direct
 from tidemark.warehouse.postgres.connection import ERRORS, FROM_SCRATCH, connect, told
 from tidemark.warehouse.postgres.load import PostgresLoad
 from tidemark.warehouse.postgres.reader import PostgresReader
+from tidemark.warehouse.postgres.removal import drop_star
 from tidemark.warehouse.postgres.schema import Schema
 
 if TYPE_CHECKING:
@@ -76,13 +76,21 @@ class PostgresWarehouse:
             yield PostgresReader(self._model, connection, self._credentials)
 
     def forget(self) -> None:
-        """Drop the schema and its rows in the ledger."""
-        with (
-            told(self._credentials),
-            open_session(self._credentials, _READER).connection as connection,
-            connection.transaction(),
-        ):
-            connection.execute(f"DROP SCHEMA IF EXISTS {pg(self._model.name)} CASCADE".encode())
-            found = connection.execute("SELECT to_regclass('etl.load_ledger') IS NOT NULL").fetchone()
-            if found and found[0]:
-                connection.execute("DELETE FROM etl.load_ledger WHERE model = %s", [self._model.name])
+        """Drop what is ours, in short tries; begin again where somebody waits for us all the same."""
+        try_again(self._drop)
+
+    def _drop(self) -> None:
+        dropping = f"tidemark-drop {secrets.token_hex(4)}"
+        with told(self._credentials):
+            connection = open_session(self._credentials, dropping).connection
+            with connection, Watch(self._credentials, [dropping]) as watch:
+                try:
+                    drop_star(connection, self._model)
+                except ERRORS:
+                    if not watch.gave_way_to:
+                        raise
+                    raise watch.given_up(
+                        f"warehouse {self._credentials.place}",
+                        "rebuild",
+                        do="nothing was dropped; rebuild again at a quieter time",
+                    ) from None
