@@ -6,6 +6,7 @@ import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from tidemark.base.errors import WarehouseError
 from tidemark.base.giving_way import Watch, try_again
 from tidemark.base.sessions import open_session
 from tidemark.source.pooling import check_direct
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from tidemark.model.definition import Model
     from tidemark.warehouse.protocol import WarehouseLoad, WarehouseReader
 
-_READER: Final = "tidemark"
 _REFUSED_LOAD: Final = "look at what the server names; nothing was committed, and the next tick repeats"
 
 
@@ -68,12 +68,19 @@ class PostgresWarehouse:
 
     @contextmanager
     def reader(self) -> Iterator[WarehouseReader]:
-        """Open a session for reading."""
+        """Open a session for reading, and give it up if somebody waits for what it reads."""
+        reading = f"tidemark-compare {secrets.token_hex(4)}"
         with told(self._credentials):
-            connection = open_session(self._credentials, _READER).connection
+            connection = open_session(self._credentials, reading).connection
         # What is raised within the block is told by the reader's own methods: it may be somebody else's.
-        with connection:
-            yield PostgresReader(self._model, connection, self._credentials)
+        with connection, Watch(self._credentials, [reading]) as watch:
+            try:
+                yield PostgresReader(self._model, connection, self._credentials)
+            except WarehouseError:
+                if not watch.gave_way_to:
+                    raise
+                place = f"warehouse {self._credentials.place}"
+                raise watch.given_up(place, "comparison", do="nothing was changed; run it again") from None
 
     def forget(self) -> None:
         """Drop what is ours, in short tries; begin again where somebody waits for us all the same."""
