@@ -12,6 +12,8 @@ from tidemark.lake.batches import TableChange
 if TYPE_CHECKING:
     from tests.integration.conftest import Harness
 
+pytestmark = pytest.mark.servers
+
 UPDATED = "last_updated AS _updated_at"
 
 
