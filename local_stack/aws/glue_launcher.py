@@ -18,6 +18,7 @@ from typing import Final
 # More would be cut off anyway, and a pipe takes 64 KiB before anybody reads.
 _MESSAGE_LENGTH: Final = 1000
 _MOST_BYTES: Final = 65536
+_UNTOLD: Final = "Java has ended, and what it said of this is lost (out of memory? see the run's log)"
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,17 @@ def read_end(source: int) -> ScriptEnd:
 
 
 def describe(error: BaseException) -> str:
-    """Describe an exception as the last lines of its traceback would: ``Type: message``."""
+    """Describe an exception as the last lines of its traceback would: ``Type: message``.
+
+    One of Java asks Java for its message: where that is gone, it is said instead.
+    """
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    text = f"{name}: {error}" if str(error) else name
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - whatever it is, how the script ended must be told
+        message = _UNTOLD
+    text = f"{name}: {message}" if message else name
     return text if len(text) <= _MESSAGE_LENGTH else f"{text[: _MESSAGE_LENGTH - 1]}…"
 
 
@@ -62,11 +70,14 @@ def has_started_spark() -> bool:
 
 
 def stop_spark() -> bool:
-    """Stop the SparkContext that a script has left running, as Glue does with its machines; say that it is gone."""
+    """Stop the SparkContext that a script has left running, as Glue does with its machines; say whether it is gone."""
     pyspark = sys.modules.get("pyspark")
     running = pyspark and pyspark.SparkContext._active_spark_context  # noqa: SLF001 - nothing public says it
     if running:
-        running.stop()
+        try:
+            running.stop()
+        except Exception:  # noqa: BLE001 - its Java has died: the script has ended all the same
+            return False
     return True
 
 

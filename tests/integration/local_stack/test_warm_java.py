@@ -164,6 +164,35 @@ def test_a_job_whose_java_dies_fails(start: Callable[..., JobRun], folder: Path)
     assert run.state == "FAILED"
 
 
+@pytest.mark.parametrize(
+    ("last", "state", "told"),
+    [
+        ("raise error", "FAILED", "py4j.protocol.Py4JJavaError: Java has ended, and what it said of this is lost"),
+        ("spark.range(3).count()", "FAILED", "Connection"),
+        ("", "SUCCEEDED", ""),
+    ],
+)
+def test_how_a_script_ended_is_told_though_its_java_is_gone(
+    start: Callable[..., JobRun], folder: Path, last: str, state: str, told: str
+) -> None:
+    """Its exceptions ask Java for their message, and so does the end of its Spark."""
+    dies = f"""
+import os, signal
+from py4j.protocol import Py4JJavaError
+try:
+    java.util.Optional.empty().get()
+except Py4JJavaError as found:
+    error = found
+os.kill(java.lang.ProcessHandle.current().pid(), signal.SIGKILL)
+time.sleep(1)
+{last}
+"""
+    (folder / "job.py").write_text(USES_SPARK + dies, encoding="utf-8")
+    run = start()
+    assert run.done.wait(120)
+    assert (run.state, told in run.error) == (state, True), run.error
+
+
 def test_a_java_is_replaced_after_a_number_of_runs(
     start: Callable[..., JobRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:

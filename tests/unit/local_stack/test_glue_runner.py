@@ -17,8 +17,18 @@ from local_stack.aws.job_environment import RunnerSettings, job_environment, spa
 from scripts.class_archive import with_java_option
 
 
+SEE = " (out of memory? see the run's log)"
+
+
 class Odd(Exception):  # noqa: N818 - a name of its own
     """An exception of a module."""
+
+
+class Unspeakable(Exception):  # noqa: N818 - as above
+    """One that asks for its message when it is read, as py4j's does."""
+
+    def __str__(self) -> str:
+        raise ConnectionRefusedError
 
 
 @pytest.mark.parametrize(
@@ -30,6 +40,7 @@ class Odd(Exception):  # noqa: N818 - a name of its own
         (SystemExit("\tthe table is missing"), "SystemExit: \tthe table is missing"),
         (SystemExit(2), "SystemExit: 2"),
         (Odd("x"), f"{__name__}.Odd: x"),
+        (Unspeakable(), f"{__name__}.Unspeakable: Java has ended, and what it said of this is lost{SEE}"),
         (ValueError("x" * 2000), "ValueError: " + "x" * 987 + "…"),
     ],
 )
