@@ -46,6 +46,10 @@ class GaveWayError(TidemarkError):
     """Somebody else waited for our locks, so the work was given up; it can be tried again at once."""
 
 
+class MemoryShortError(TidemarkError):
+    """A job's memory does not hold what it works on."""
+
+
 class ContractError(SourceError):
     """The source's tables or columns are not what the model says."""
 

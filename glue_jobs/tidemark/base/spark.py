@@ -170,8 +170,11 @@ def spark_throughout(job: str, wanted: str | None, processed_uri: str | None = N
     if wanted != "true":
         yield
         return
+    from py4j.protocol import Py4JError  # noqa: PLC0415 - as above
+
     spark = spark_session(f"tidemark-{job}", processed_uri)
     try:
         yield
     finally:
-        spark.stop()
+        with contextlib.suppress(Py4JError, OSError):  # its Java may be gone: what the work says of it counts
+            spark.stop()

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tidemark.base.giving_way import try_again
+from tidemark.base.memory import Work
 from tidemark.base.metrics import FRESHNESS, Metrics
 from tidemark.base.progress import counted
 from tidemark.lake.reader import LakeReader
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from tidemark.landing.area import Landing
     from tidemark.landing.manifest import Manifest
     from tidemark.model.definition import Model
-    from tidemark.warehouse.protocol import LakeDelta, Warehouse, WarehouseLoad
+    from tidemark.warehouse.protocol import LakeDelta, Rows, Warehouse, WarehouseLoad
 
 _log = logging.getLogger("tidemark.load")
 
@@ -40,6 +41,8 @@ def load(model: Model, landing: Landing, processed_uri: str, warehouse: Warehous
         If the warehouse cannot be written or does not belong to this lake, or the model was changed since that batch.
     ReconcileError
         If source, lake and warehouse disagree; nothing was committed.
+    MemoryShortError
+        If memory ran out.
     GaveWayError
         If somebody waited for the load's locks, time after time.
     """
@@ -86,15 +89,19 @@ def _merge(model: Model, delta: LakeDelta, transaction: WarehouseLoad) -> dict[s
     """Merge what the warehouse lacks; return the rows written per table."""
     written: dict[str, int] = {}
     for name in counted("warehouse", delta.tables()):
-        rows = delta.rows(name)
-        if rows is None:
-            continue
-        if name in model.facts:
-            written[name] = transaction.merge_fact(model.facts[name], rows, backfill=delta.is_backfill(name))
-        elif name in model.dimensions:
-            written[name] = transaction.merge_dimension(model.dimensions[name], rows)
-        else:
-            written[name] = transaction.merge_calendar(name, rows)
+        with Work("load").on(name):
+            rows = delta.rows(name)
+            if rows is not None:
+                written[name] = _merge_rows(model, delta, transaction, name, rows)
     for name, count in written.items():
         _log.info("%-22s %7d rows written", name, count)
     return written
+
+
+def _merge_rows(model: Model, delta: LakeDelta, transaction: WarehouseLoad, name: str, rows: Rows) -> int:
+    """Merge the rows of one table; return how many were written."""
+    if name in model.facts:
+        return transaction.merge_fact(model.facts[name], rows, backfill=delta.is_backfill(name))
+    if name in model.dimensions:
+        return transaction.merge_dimension(model.dimensions[name], rows)
+    return transaction.merge_calendar(name, rows)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tidemark.base.concurrency import by_item, concurrently
 from tidemark.base.errors import LandingError
+from tidemark.base.memory import Work
 from tidemark.base.metrics import ROWS_CHANGED, ROWS_QUARANTINED, Metrics
 from tidemark.base.progress import Progress
 from tidemark.base.spark import spark_session
@@ -51,6 +52,8 @@ def transform(model: Model, landing: Landing, processed_uri: str, execution: str
         If a star table's SQL does not fit its declaration.
     LandingError
         If manifests are missing, or belong to another lake.
+    MemoryShortError
+        If memory ran out.
     """
     with ThreadPoolExecutor(1) as meanwhile:  # Spark takes seconds to start
         reading = meanwhile.submit(LakeReader(model, processed_uri).last_batch, landing.published())
@@ -69,7 +72,8 @@ def transform(model: Model, landing: Landing, processed_uri: str, execution: str
             if _may_be_otherwise(lake, last, manifest) or not attempt.has_ended(processed_uri):
                 roll_back(lake, last)
             attempt.begin(processed_uri, execution)
-        last = _apply(lake, manifest, last, execution, metrics)
+        with Work("transform").on(f"manifest {batch}"):
+            last = _apply(lake, manifest, last, execution, metrics)
         applied.append(batch)
     if applied:
         attempt.end(processed_uri)
@@ -126,10 +130,13 @@ def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, m
 def _apply_to_mirrors(lake: Lake, manifest: Manifest) -> dict[str, MirrorChange]:
     """Mirror all that was landed, also what this model does not have: the one that comes next may."""
     changed = [name for name in manifest.tables if manifest.changed(name)]
-    progress = Progress("mirrors", len(changed))
-    mirrored: dict[str, MirrorChange] = by_item(
-        changed, lambda name: mirror.apply(lake, name, manifest), progress.add_one
-    )
+    progress, work = Progress("mirrors", len(changed)), Work("transform")
+
+    def apply(name: str) -> MirrorChange:
+        with work.on(f"mirror {name}"):
+            return mirror.apply(lake, name, manifest)
+
+    mirrored: dict[str, MirrorChange] = by_item(changed, apply, progress.add_one)
     for name, change in mirrored.items():
         _log.info("%-22s %7d written, %d deleted", f"mirror {name}", change.written, change.deleted)
     return mirrored
@@ -144,10 +151,12 @@ def _apply_to_stars(
     filled: FilledThrough,
 ) -> dict[str, StarChange]:
     touched = [t for t in lake.model.star_tables if star_tables.is_touched(lake, t, manifest, model_changed)]
+    work = Work("transform")
 
     def refresh(table: Dimension | Fact) -> StarChange:
         everything = model_changed or table.name in whole
-        return star_tables.refresh(lake, table, manifest, mirrored, everything, filled.missing(table))
+        with work.on(table.name):
+            return star_tables.refresh(lake, table, manifest, mirrored, everything, filled.missing(table))
 
     done = concurrently(touched, refresh, Progress("stars", len(touched)).add_one)
     changes = {table.name: change for table, change in zip(touched, done, strict=True)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tidemark.base import memory
 from tidemark.base.errors import SourceError
 from tidemark.source import queries as sql
 
@@ -33,11 +34,6 @@ _ADVICE = (
         "every connection on one and the same server, with a session of its own",
         "give the server's own address: no reader endpoint or load balancer, no pooler in transaction mode",
     ),
-    (
-        ("outofmemory", "java heap space", "answer from java side is empty", "connection refused"),
-        "rows that fit the job's memory a few at a time",
-        "give the extract job workers with more memory, or leave its widest columns out of source.yml",
-    ),
 )
 _QUOTED_VALUE = re.compile(r': ".*"?$')
 _AGAIN = ("", "the next tick repeats")
@@ -63,8 +59,11 @@ def widest_row(types: Sequence[PgType], widest: int) -> int:
 
 def reading_failed(table: SourceTable, error: Exception) -> SourceError:
     """Say what a reader's error means, with the server's own sentence."""
-    cause = _first_cause(error)
-    expected, do = next((told for words, *told in _ADVICE if any(word in cause.lower() for word in words)), _AGAIN)
+    if memory.is_short(error):
+        cause, expected, do = "memory ran out, or Java was ended", memory.EXPECTED, memory.advice("extract")
+    else:
+        cause = _first_cause(error)
+        expected, do = next((told for words, *told in _ADVICE if any(word in cause.lower() for word in words)), _AGAIN)
     return SourceError(
         f"reading {sql.relation(table)} failed: {cause}", expected=expected, do=f"{do}; nothing was landed"
     )

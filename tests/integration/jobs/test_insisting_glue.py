@@ -129,3 +129,31 @@ def test_a_session_is_there_throughout_and_stopped_whatever_happens(runner: Glue
     run = runner.start("jr_1", str(script), {}, 5)
     assert run.done.wait(300)
     assert ended(run) == ("FAILED", "SystemExit: \tthe job's own sentence."), run.log.read_text()
+
+
+DIES = """
+import os, signal
+from pyspark import SparkContext
+from tidemark.base.memory import Work
+from tidemark.jobs.process import run_job
+from tidemark.base.spark import spark_session, spark_throughout
+
+def main():
+    with spark_throughout("test", "true"), Work("transform").on("mirror notes"):
+        spark = spark_session("test")
+        os.kill(SparkContext._jvm.java.lang.ProcessHandle.current().pid(), signal.SIGKILL)
+        spark.range(3).count()
+
+run_job("test", main)
+"""
+
+
+def test_a_job_whose_java_was_ended_says_what_it_worked_on(runner: GlueRunner, tmp_path: Path) -> None:
+    """The end of the session, which needs Java, does not take the sentence's place."""
+    script = tmp_path / "script.py"
+    script.write_text(DIES, encoding="utf-8")
+    run = runner.start("jr_1", str(script), {}, 5)
+    assert run.done.wait(300)
+    state, error = ended(run)
+    told = "SystemExit: \tthe job's memory ran out, or its Java was ended, during the work on mirror notes; expected: "
+    assert (state, error.startswith(told)) == ("FAILED", True), run.log.read_text()

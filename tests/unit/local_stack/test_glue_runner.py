@@ -16,7 +16,6 @@ from local_stack.aws.glue_runner import GlueRunner, log_path, outcome, script_ar
 from local_stack.aws.job_environment import RunnerSettings, job_environment, spark_submit_args
 from scripts.class_archive import with_java_option
 
-
 SEE = " (out of memory? see the run's log)"
 
 
