@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 CATALOG: Final = "lake"
-_ROWS_AT_A_TIME: Final = "256"
+_ROWS_AT_A_TIME: Final = 256
+# Of rows that are wider than a 256th of this, fewer.
+_BYTES_AT_A_TIME: Final = 64 * 2**20
+_BATCH: Final = "spark.sql.parquet.columnarReaderBatchSize"
+_WIDE_ROWS: Final = {
+    # A session can set no size of Iceberg's batches: one by one, rows are bounded, too.
+    "spark.sql.iceberg.vectorization.enabled": "false",
+    # What Spark takes for small, by the number of rows, may fill the memory.
+    "spark.sql.autoBroadcastJoinThreshold": "-1",
+}
 _SHUFFLE_PARTITIONS: Final = "spark.sql.shuffle.partitions"
 # From here on the work is worth several tasks, and code that is generated and compiled for it. For fewer rows both cost
 # more than they save; for a million, code makes the first load's transform two and a half times as fast.
@@ -70,7 +79,7 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
         "spark.sql.constraintPropagation.enabled": "false",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         # Rows that a reader holds at a time, 4,096 by default: of documents of a megabyte that is more than any heap.
-        "spark.sql.parquet.columnarReaderBatchSize": _ROWS_AT_A_TIME,
+        _BATCH: str(_ROWS_AT_A_TIME),
         # Counting a frame of changes computes it: all of its parts at once, not one to see whether that will do.
         "spark.sql.limit.initialNumPartitions": "100000",
         "spark.python.sql.dataFrameDebugging.enabled": "false",  # it is two calls of Java for every column expression
@@ -87,7 +96,7 @@ def spark_settings(processed_uri: str | None) -> dict[str, str]:
             f"{lake}.io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
             f"{lake}.warehouse": processed_uri.rstrip("/"),
             f"{lake}.glue.skip-archive": "true",
-            f"{lake}.table-default.read.parquet.vectorization.batch-size": _ROWS_AT_A_TIME,
+            f"{lake}.table-default.read.parquet.vectorization.batch-size": str(_ROWS_AT_A_TIME),
             # The manifests of a table are read for every scan of it, and a run scans its tables several times.
             f"{lake}.io.manifest.cache-enabled": "true",
         }
@@ -144,8 +153,32 @@ class _Remembering:
         return found
 
 
-def fit_to(spark: SparkSession, rows: int) -> None:
-    """Set what depends on the work: ``rows`` are those of the largest table that a query may read."""
+def rows_at_a_time(widest: int) -> int:
+    """How many rows a reader of files holds at a time: as many as fit 64 MB, from 1 to 256."""
+    return max(1, min(_ROWS_AT_A_TIME, _BYTES_AT_A_TIME // max(1, widest)))
+
+
+def is_wide(widest: int) -> bool:
+    """Whether the widest row, of so many bytes, is one of which fewer are read at a time."""
+    return rows_at_a_time(widest) < _ROWS_AT_A_TIME
+
+
+def fit_to(spark: SparkSession, rows: int, widest: int = 0) -> None:
+    """Set what depends on the work.
+
+    Parameters
+    ----------
+    rows
+        Those of the largest table that a query may read.
+    widest
+        Bytes of the widest row that it may read from files, as far as that is known.
+    """
+    spark.conf.set(_BATCH, str(rows_at_a_time(widest)))
+    for name, value in _WIDE_ROWS.items():
+        if is_wide(widest):
+            spark.conf.set(name, value)
+        else:
+            spark.conf.unset(name)
     # As it was configured, not as it was set here before; getConf() would copy all settings, one call of Java each.
     context: Any = spark.sparkContext._jsc  # noqa: SLF001
     configured = context.sc().conf().get(_SHUFFLE_PARTITIONS, "200")

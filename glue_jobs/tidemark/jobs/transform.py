@@ -88,7 +88,7 @@ def _may_be_otherwise(lake: Lake, last: AppliedBatch, manifest: Manifest) -> boo
 
 
 def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, metrics: Metrics) -> AppliedBatch:
-    lake.expect(max((entry.rows for entry in manifest.tables.values()), default=0))
+    lake.expect(max((entry.rows for entry in manifest.tables.values()), default=0), _widest(lake.model, manifest))
     filled = FilledThrough(last)
     model_changed, whole_lake = last.model_digest != lake.model.digest, _may_be_otherwise(lake, last, manifest)
     if model_changed:
@@ -127,13 +127,20 @@ def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, m
     return applied
 
 
+def _widest(model: Model, manifest: Manifest) -> int:
+    """Bytes of the widest row that may be read: of a source table, or of a star table made of several."""
+    widths = {name: entry.widest for name, entry in manifest.tables.items()}
+    stars = (sum(widths.get(name, 0) for name in table.inputs) for table in model.star_tables)
+    return max([*widths.values(), *stars], default=0)
+
+
 def _apply_to_mirrors(lake: Lake, manifest: Manifest) -> dict[str, MirrorChange]:
     """Mirror all that was landed, also what this model does not have: the one that comes next may."""
     changed = [name for name in manifest.tables if manifest.changed(name)]
     progress, work = Progress("mirrors", len(changed)), Work("transform")
 
     def apply(name: str) -> MirrorChange:
-        with work.on(f"mirror {name}"):
+        with work.on(f"mirror {name}", manifest.tables[name].widest):
             return mirror.apply(lake, name, manifest)
 
     mirrored: dict[str, MirrorChange] = by_item(changed, apply, progress.add_one)

@@ -188,7 +188,7 @@ def _changes(
     parts = []
     if landed is not None:
         parts.append(
-            _written(landed, current, key, entry.mode == "delta").withColumn(
+            _written(lake, landed, current, key, entry.mode == "delta").withColumn(
                 "_batch", F.lit(manifest.batch).cast("bigint")
             )
         )
@@ -202,14 +202,14 @@ def _changes(
     return reduce(DataFrame.unionByName, parts)
 
 
-def _written(landed: DataFrame, current: DataFrame, key: Sequence[str], small: bool) -> DataFrame:
+def _written(lake: Lake, landed: DataFrame, current: DataFrame, key: Sequence[str], small: bool) -> DataFrame:
     """Landed rows that are new here or differ, with ``_op``; a small delta is never shuffled against a large mirror."""
     whole = names.spark_struct(name for name in landed.columns if name in current.columns)
     before = current
     if small:
         before = current.join(F.broadcast(landed.select(*map(names.spark, key))), list(key), "left_semi")
     old = before.select(*keys.lookup_key(key), F.expr(f"{whole} AS _old"))
-    joined = landed.join(F.broadcast(old) if small else old, keys.matches_lookup(key), "left")
+    joined = landed.join(lake.beside(old) if small else old, keys.matches_lookup(key), "left")
     op = F.expr(f"CASE WHEN _old IS NULL THEN 'insert' WHEN NOT {whole} <=> _old THEN 'update' END AS _op")
     return joined.select(*map(names.spark, landed.columns), op).where("_op IS NOT NULL")
 

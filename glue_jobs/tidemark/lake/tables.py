@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from tidemark.base import quoting as names
-from tidemark.base.spark import CATALOG, fit_to
+from tidemark.base.spark import CATALOG, fit_to, is_wide
 from tidemark.lake import batches as lake_batches
 from tidemark.lake import few_rows
 from tidemark.lake.evolution import Columns, is_another, is_wider, refuse_other_types
@@ -48,6 +48,8 @@ _PROPERTIES: Final = {
     "write.merge.mode": "merge-on-read",
     # So that few rows of a large file can be read without the others.
     "write.parquet.row-group-size-bytes": str(2 * 2**20),
+    # Its size is looked at after the first row, not after a hundred, which may be a gigabyte.
+    "write.parquet.row-group-check-min-record-count": "1",
     "write.distribution-mode": "none",
     "write.merge.distribution-mode": "none",
     "write.spark.fanout.enabled": "true",
@@ -67,7 +69,7 @@ class Lake:
         self._there = Inventory(spark, (model.source_database, model.star_database))
         self._looked_up: dict[str, LookedUp] = {}
         self._notes: dict[str, Mapping[str, str]] = {}
-        self._rows, self._memory = -1, _MOST_HELD
+        self._rows, self._widest, self._memory = -1, 0, _MOST_HELD
 
     def mirror(self, table: str) -> str:
         """Spark's name of a source table's mirror."""
@@ -215,11 +217,15 @@ class Lake:
         found = self._looked_up.pop(name, None)
         return found if found is not None and found.table.is_as_read() else None
 
-    def expect(self, rows: int) -> None:
-        """Prepare for queries over so many rows."""
-        if rows > self._rows:
-            self._rows = rows
-            fit_to(self.spark, rows)
+    def expect(self, rows: int, widest: int = 0) -> None:
+        """Prepare for queries over so many rows, of so many bytes as far as that is known."""
+        if rows > self._rows or widest > self._widest:
+            self._rows, self._widest = max(rows, self._rows), max(widest, self._widest)
+            fit_to(self.spark, self._rows, self._widest)
+
+    def beside(self, frame: DataFrame) -> DataFrame:
+        """Return rows for a join that gets them as a whole, as few rows; rows that are wide come in parts."""
+        return frame if is_wide(self._widest) else frame.hint("broadcast")
 
     def append(self, frame: DataFrame, name: str, *, few: pa.Table | None = None) -> None:
         """Append a frame, columns by name, as one commit; ``few`` are its rows, if they are few and in hand."""

@@ -42,6 +42,9 @@ class TableEntry:
         The columns that identify a row.
     keys
         Keys to find deletes by, or None if none can have happened (or mode is ``full``).
+    widest
+        Bytes of the widest row that was landed since the table was last read in full, in columns whose types do not
+        bound them; 0 also if that is not known.
     count, key_hash, shift, groups, content_hash, cursor, fingerprint
         The baseline for the next cut: rows and keys in all, per key range, contents (strategies without xmin), shape.
     """
@@ -60,6 +63,7 @@ class TableEntry:
     groups: dict[str, tuple[int, str]] | None = None
     content_hash: str | None = None
     cursor: str | None = None
+    widest: int = 0
 
     @property
     def changed(self) -> bool:

@@ -92,6 +92,7 @@ def _plan_full(snapshot: SourceSnapshot, table: SourceTable, why: str) -> TableP
         key_hash=str(scan.key_hash),
         shift=shift,
         groups=groups,
+        widest=scan.widest,
     )
     return TablePlan(entry, scan, (_rows(table, scan, (), scan.count),))
 
@@ -128,6 +129,7 @@ def _plan_difference(snapshot: SourceSnapshot, table: SourceTable, base: Baselin
         key_hash=str(scan.key_hash),
         shift=shift,
         groups=groups,
+        widest=max(before.widest, scan.widest),
     )
     return TablePlan(entry, scan, tuple(reads), listed)
 
@@ -196,5 +198,6 @@ def _plan_without_xmin(snapshot: SourceSnapshot, table: SourceTable, base: Basel
         key_hash=str(scan.key_hash),
         content_hash=ahead.content_hash,
         cursor=scan.cursor,
+        widest=max(before.widest if delta and before else 0, scan.widest),
     )
     return TablePlan(entry, scan, tuple(reads), None)

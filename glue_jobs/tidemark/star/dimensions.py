@@ -36,7 +36,7 @@ def decide(
     whole = F.expr(f"{names.spark_struct(here.columns)} AS last")
     own = keys.key_names(table.key)
     old = here.select(*keys.as_key(table.key), whole)
-    old = old if scope.everything else F.broadcast(old)
+    old = old if scope.everything else lake.beside(old)
     joined = rows.alias("c").join(old, keys.keys_equal(table.key, own, ("c.", "")), "left")
     stale = versions.differs(columns) | F.col("last.is_deleted") | F.col("last.is_inferred")
     decision = (

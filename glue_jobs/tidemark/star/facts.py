@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F  # noqa: N812
-
 from tidemark.base import quoting as names
 from tidemark.lake import merge
 from tidemark.model.definition import Dimension, Fact
@@ -36,7 +34,7 @@ def decide(
     columns = [column.name for column in table.columns]
     history = rows_in_scope(lake, table, rows, scope)
     latest = versions.latest_versions(history, table.key)
-    decided = versions.decide(rows, latest if scope.everything else F.broadcast(latest), table.key, columns, backfill)
+    decided = versions.decide(rows, latest if scope.everything else lake.beside(latest), table.key, columns, backfill)
     if scope.may_have_deletes:
         lost = lost_rows(lake, table, manifest, rows, history, scope)
         decided = decided.unionByName(versions.gone(versions.latest_versions(lost, table.key), decided))

@@ -84,3 +84,13 @@ def test_java_is_asked_once_for_a_class_and_for_each_of_its_methods() -> None:
         assert java_class(spark, "lang.Math").abs(-1) == "jvm.lang.Math.abs(-1,)"
         assert java_class(spark, "lang.Math")(2) == "jvm.lang.Math(2,)"
     assert asked == ["jvm.lang.Math", "jvm.lang.Math.abs"]
+
+
+def test_wide_rows_are_read_a_few_at_a_time_and_by_iceberg_one_by_one(spark: SparkSession) -> None:
+    """Iceberg's batches are a number of rows, which only a table's property says."""
+    wide = {"spark.sql.iceberg.vectorization.enabled": "false", "spark.sql.autoBroadcastJoinThreshold": "-1"}
+    usual = {name: spark.conf.get(name, None) for name in wide}
+    for widest, rows in ((0, "256"), (12 * 2**20, "5"), (0, "256")):
+        fit_to(spark, 3000, widest)
+        assert spark.conf.get("spark.sql.parquet.columnarReaderBatchSize") == rows
+        assert {name: spark.conf.get(name, None) for name in wide} == (usual if rows == "256" else wide)

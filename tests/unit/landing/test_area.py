@@ -93,6 +93,14 @@ def test_a_manifest_reads_back_as_it_was(written: Manifest) -> None:
         assert list(found.tables[name].columns) == list(entry.columns), "CSV files are read by position"
 
 
+def test_a_manifest_of_before_widths_were_known_says_of_none() -> None:
+    data = json.loads(manifest().to_json())
+    for entry in data["tables"].values():
+        del entry["widest"]
+    found = Manifest.from_json(json.dumps(data).encode(), "here")
+    assert [entry.widest for entry in found.tables.values()] == [0] * len(data["tables"])
+
+
 def change(name: str, value: Any) -> bytes:
     data = json.loads(manifest().to_json())
     if value is None:

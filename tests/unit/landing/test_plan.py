@@ -33,6 +33,7 @@ class FakeSource:
     rows: dict[Any, int] = field(default_factory=dict)
     written: set[Any] = field(default_factory=set)
     fingerprint: str = "f"
+    widest: int = 0
 
     @property
     def tables(self) -> dict[str, Any]:
@@ -43,9 +44,8 @@ class FakeSource:
     def scan(self, table: SourceTable, changed: str, content_from: str | None = None) -> Scan:
         written = set(self.rows) if changed == "true" else self.written
         content = None if content_from is None else str(sum(hash_of(item) for item in self.rows.items()))
-        return Scan(
-            len(self.rows), sum(map(hash_of, self.rows)), len(written), sum(map(hash_of, written)), content, None
-        )
+        hashes = sum(map(hash_of, self.rows)), sum(map(hash_of, written))
+        return Scan(len(self.rows), hashes[0], len(written), hashes[1], content, None, self.widest if written else 0)
 
     def grouped_scan(self, table: SourceTable, shift: int, changed: str) -> dict[int, tuple[int, int, int, int]]:
         result: dict[int, tuple[int, int, int, int]] = {}
@@ -197,3 +197,14 @@ def test_without_xmin_the_contents_decide(rows: dict[int, int], steps: list[tupl
     changed = source.rows != rows
     assert found.entry.mode == ("full" if changed else "none")
     assert reads_of(found) == ([(False, (), len(source.rows))] if changed else [])
+
+
+def test_the_widest_row_is_known_until_everything_is_read_again() -> None:
+    """Narrower rows that are written later do not make those in the lake narrower."""
+    table, source = spec(), FakeSource({1: 0, 2: 0}, widest=700)
+    previous, found = first(source, table), []
+    for written, widest, reason in ((set(), 0, ""), ({1}, 90, ""), ({2}, 800, ""), ({1}, 5, "full compare asked for")):
+        source.written, source.widest = written, widest
+        previous = manifest(plan(source, table, previous, reason).entry)
+        found.append(previous.tables["t"].widest)
+    assert found == [700, 700, 800, 5]

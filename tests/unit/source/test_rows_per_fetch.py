@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tidemark.base.spark import spark_settings
+from tidemark.base.spark import rows_at_a_time, spark_settings
 from tidemark.model.loader import load_model
 from tidemark.model.types import PgType
 from tidemark.source.few_rows import is_of_few
@@ -74,3 +74,12 @@ def test_few_rows_are_those_that_one_fetch_holds(rows: int, widest: int, few: bo
     found = SimpleNamespace(found={column.name: column.type for column in table.columns})
     snapshot: Any = SimpleNamespace(tables={"orders": found})
     assert is_of_few(snapshot, PlannedRead(table=table, expected_rows=rows, widest=widest)) is few
+
+
+@pytest.mark.parametrize(
+    ("widest", "rows"),
+    [(0, 256), (300, 256), (2**18, 256), (2**18 + 1, 255), (700 * 1024, 93), (12 * 2**20, 5), (2**30, 1)],
+)
+def test_readers_of_files_hold_as_many_rows_as_surely_fit(widest: int, rows: int) -> None:
+    assert rows_at_a_time(widest) == rows
+    assert rows == 1 or rows * widest <= 64 * 2**20
