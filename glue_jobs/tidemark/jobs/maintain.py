@@ -80,6 +80,8 @@ def maintain(
         _log.info("nothing to maintain: no batch was applied yet")
         return {}
     lake = Lake(spark_session("tidemark-maintain", processed_uri), model)
+    if (newest := landing.latest()) is not None:
+        lake.expect(0, newest.widest(table.inputs for table in model.star_tables))
     before, kept = read_maintenance(landing), keep.kept(batches, now)
 
     def look_after(at: str) -> Maintained | Exception | None:

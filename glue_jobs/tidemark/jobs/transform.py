@@ -88,7 +88,8 @@ def _may_be_otherwise(lake: Lake, last: AppliedBatch, manifest: Manifest) -> boo
 
 
 def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, metrics: Metrics) -> AppliedBatch:
-    lake.expect(max((entry.rows for entry in manifest.tables.values()), default=0), _widest(lake.model, manifest))
+    rows = max((entry.rows for entry in manifest.tables.values()), default=0)
+    lake.expect(rows, manifest.widest(table.inputs for table in lake.model.star_tables))
     filled = FilledThrough(last)
     model_changed, whole_lake = last.model_digest != lake.model.digest, _may_be_otherwise(lake, last, manifest)
     if model_changed:
@@ -125,13 +126,6 @@ def _apply(lake: Lake, manifest: Manifest, last: AppliedBatch, execution: str, m
     metrics.rows(ROWS_QUARANTINED, {**{table.name: 0 for table in lake.model.star_tables}, **quarantined})
     _log.info("applied manifest %d", manifest.batch)
     return applied
-
-
-def _widest(model: Model, manifest: Manifest) -> int:
-    """Bytes of the widest row that may be read: of a source table, or of a star table made of several."""
-    widths = {name: entry.widest for name, entry in manifest.tables.items()}
-    stars = (sum(widths.get(name, 0) for name in table.inputs) for table in model.star_tables)
-    return max([*widths.values(), *stars], default=0)
 
 
 def _apply_to_mirrors(lake: Lake, manifest: Manifest) -> dict[str, MirrorChange]:

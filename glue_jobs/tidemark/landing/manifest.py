@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tidemark.base.errors import LandingError
 from tidemark.source.cut import Cut, Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Mode = Literal["full", "delta", "none"]
 MANIFEST_FORMAT = 1
@@ -113,6 +116,12 @@ class Manifest:
         """All files that it names."""
         listed = [entry.keys.files for entry in self.tables.values() if entry.keys is not None]
         return [file for files in (*(entry.files for entry in self.tables.values()), *listed) for file in files]
+
+    def widest(self, together: Iterable[Iterable[str]]) -> int:
+        """Bytes of the widest row, as far as it is known, of a table, or of one made of several ``together``."""
+        widths = {name: entry.widest for name, entry in self.tables.items()}
+        made = (sum(widths.get(name, 0) for name in names) for names in together)
+        return max([*widths.values(), *made], default=0)
 
     def changed(self, table: str) -> bool:
         """Whether this manifest changes a table; one that its model did not know yet it does not."""

@@ -101,6 +101,16 @@ def test_a_manifest_of_before_widths_were_known_says_of_none() -> None:
     assert [entry.widest for entry in found.tables.values()] == [0] * len(data["tables"])
 
 
+WIDTHS = {"a": 5, "b": 7, "c": 3}
+
+
+def test_a_row_that_is_made_of_several_tables_is_as_wide_as_theirs_together() -> None:
+    (some,) = manifest().tables.values()
+    found = replace(manifest(), tables={name: replace(some, widest=width) for name, width in WIDTHS.items()})
+    assert found.widest([]) == 7
+    assert found.widest([["a", "b"], ["a", "c", "b", "unknown"], []]) == 15
+
+
 def change(name: str, value: Any) -> bytes:
     data = json.loads(manifest().to_json())
     if value is None:
