@@ -48,13 +48,28 @@ _REFUSED: Final = (
 _PAGE, _PAGE_HEADER = 8192, 40
 # Of the room for locks that is left. The others need some, too.
 _SHARE_OF_LOCKS: Final = 0.5
+# System catalogs and their indexes, which the cut itself asks for types, keys and privileges.
+_CATALOGS: Final = 50
+# A table is read with all its partitions and their indexes; a view with all that its query reads, whether that is again
+# a view or not; a materialised view has rows of its own. A policy's query is read with its table. What functions read
+# is known to nobody beforehand.
 _LOCKS: Final = """
-WITH RECURSIVE tree AS (
+WITH RECURSIVE below (above, oid) AS (
+    SELECT inhparent, inhrelid FROM pg_inherits
+    UNION ALL
+    SELECT r.ev_class, d.refobjid FROM pg_rewrite r JOIN pg_class v ON v.oid = r.ev_class AND v.relkind = 'v'
+      JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+     WHERE r.ev_type = '1' AND d.refclassid = 'pg_class'::regclass
+    UNION ALL
+    SELECT p.polrelid, d.refobjid FROM pg_policy p
+      JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
+     WHERE p.polcmd IN ('r', '*') AND d.refclassid = 'pg_class'::regclass
+), locked (oid) AS (
     SELECT c.oid FROM unnest(%s::text[], %s::text[]) w(schema, relation)
       JOIN pg_namespace n ON n.nspname = w.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.relation
-    UNION SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid
+    UNION SELECT below.oid FROM below JOIN locked ON below.above = locked.oid
 )
-SELECT (SELECT count(*) FROM tree) + (SELECT count(*) FROM pg_index i JOIN tree ON i.indrelid = tree.oid),
+SELECT (SELECT count(*) FROM locked) + (SELECT count(*) FROM pg_index i JOIN locked ON i.indrelid = locked.oid),
        current_setting('max_locks_per_transaction')::bigint
        * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint)
        - (SELECT count(DISTINCT (database, relation)) FROM pg_locks WHERE locktype = 'relation' AND NOT fastpath)
@@ -149,19 +164,32 @@ def ask_to_flush(credentials: Credentials, application: str) -> None:
         connection.execute("SELECT pg_catalog.pg_current_xact_id()")
 
 
+def count_locks(connection: psycopg.Connection[Any], tables: Sequence[tuple[str, str]]) -> tuple[int, int]:
+    """Count what a cut of some tables and views locks, and what the server has room for.
+
+    Returns
+    -------
+    tuple
+        Relations of the cut: tables, partitions, indexes, what is below views, catalogs; and how many more the server
+        can note.
+    """
+    row = connection.execute(_LOCKS, ([schema for schema, _ in tables], [name for _, name in tables])).fetchone()
+    needed, left = row or (0, 0)
+    return needed + _CATALOGS, max(left, 0)
+
+
 def refuse_too_many_locks(connection: psycopg.Connection[Any], tables: Sequence[tuple[str, str]]) -> None:
-    """Hold the locks that a cut takes, of all partitions and their indexes, against the server's room for them.
+    """Hold the locks that a cut takes against the server's room for them.
 
     Raises
     ------
     SourceError
         If they would take more than half of what is left: the server's other sessions would run out of them.
     """
-    row = connection.execute(_LOCKS, ([schema for schema, _ in tables], [name for _, name in tables])).fetchone()
-    needed, left = row or (0, 0)
+    needed, left = count_locks(connection, tables)
     if needed > left * _SHARE_OF_LOCKS:
         raise SourceError(
-            f"one cut locks {needed} tables, partitions and indexes, and the server has room for {max(left, 0)} more",
+            f"one cut locks {needed} tables, partitions and indexes, and the server has room for {left} more",
             expected=f"at most {_SHARE_OF_LOCKS:.0%} of that",
             do="raise max_locks_per_transaction on the server (it takes a restart), or take tables out of source.yml",
         )

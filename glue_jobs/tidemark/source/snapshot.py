@@ -223,7 +223,8 @@ def _row(connection: psycopg.Connection[Any], query: str) -> tuple[Any, ...]:
 def _lock(connection: psycopg.Connection[Any], model: Model, found: Mapping[str, FoundTable]) -> None:
     """Begin the cut's transaction with the locks of all tables: in short tries, none of which keeps any."""
     lockable = [table for name, table in model.tables.items() if found[name].lockable]
-    server.refuse_too_many_locks(connection, [(table.schema, table.relation) for table in lockable])
+    # Views, too: what they are made of is locked when they are read.
+    server.refuse_too_many_locks(connection, [(table.schema, table.relation) for table in model.tables.values()])
     deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
     while True:
         try:
