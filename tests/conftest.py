@@ -25,6 +25,7 @@ from local_stack.postgres.server import Credentials, EmbeddedPostgres
 from local_stack.simulator.day import create_schema, seed_history
 from tests import servers
 from tests.store_proxy import StoreProxy
+from tests.waits import matrix
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -47,6 +48,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "postgres" in metafunc.fixturenames and metafunc.definition.get_closest_marker("servers"):
         majors = [pytest.param(major, id=f"pg{major}") for major in servers.BOTH_ENDS]
         metafunc.parametrize("postgres", majors, indirect=True, scope="session")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how long others waited for our locks: tests that pass print nothing else, and not at all from a worker."""
+    lines = matrix(report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind))
+    if lines:
+        terminalreporter.section("longest wait of others for our locks")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

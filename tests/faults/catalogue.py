@@ -359,6 +359,12 @@ FAULTS: Final[tuple[Fault, ...]] = (
         ("test_nobody_waits.py",),
     ),
     Fault(
+        "7: we give way within a second",
+        "POLL_SECONDS: Final = 0.2",
+        "POLL_SECONDS: Final = 1.5",
+        ("test_nobody_waits.py",),
+    ),
+    Fault(
         "7: what lies below views is counted before locks are taken",
         "for table in model.tables.values()])\n    deadline",
         "for table in lockable])\n    deadline",
