@@ -139,8 +139,8 @@ class DuckDbLoad(Star):
 
     def _stage(self, name: str, rows: Rows) -> list[str]:
         """Keep the rows in a table ``staged``; note and return those of the warehouse's columns that came."""
-        has = self.connection.execute(f"SELECT * FROM {self.table(name)} LIMIT 0").description
-        self.there = [one[0] for one in has if one[0] in rows.schema.names]
+        known = self.connection.sql(f"FROM {self.table(name)}").columns
+        self.there = [one for one in known if one in rows.schema.names]
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS SELECT {listed(self.there)} FROM rows")
         return self.there
 
@@ -196,5 +196,4 @@ class TestDuckDb(LoadSuite):
         return lambda: new_file(tmp_path_factory)
 
     def ask(self, place: Credentials, statement: str) -> list[tuple[Any, ...]]:
-        with closing(duckdb.connect(place.dbname)) as connection:
-            return connection.execute(statement.replace("LEDGER", "loads")).fetchall()
+        return duckdb.connect(place.dbname).execute(statement.replace("LEDGER", "loads")).fetchall()
