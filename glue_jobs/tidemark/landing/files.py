@@ -35,8 +35,13 @@ _OPTIONS: Final[dict[str, str]] = {
 }
 
 
-# Parquet looks at the size of its buffers only after so many rows, 100 by default: too late where rows are wide.
-_LOOK_OFTEN: Final = {"parquet.block.size.row.check.min": "8", "parquet.page.size.row.check.min": "8"}
+# Parquet looks at the size of its buffers only after so many rows, 100 by default: too late where rows are wide. Whoever
+# reads a group of rows holds it as a whole: 128 MB by default, for each core.
+_GROUPS: Final = {
+    "parquet.block.size.row.check.min": "8",
+    "parquet.page.size.row.check.min": "8",
+    "parquet.block.size": str(32 * 2**20),
+}
 
 
 # The name of a file of a few rows; Spark's own files have longer ones.
@@ -57,7 +62,7 @@ def write(frame: DataFrame, target: str, file_format: str) -> None:
         writer = texts.write.mode("overwrite").options(**_OPTIONS, quoteAll="true", compression="gzip")
         writer.csv(target)
     else:
-        writer.options(compression="zstd", **_LOOK_OFTEN).parquet(target)
+        writer.options(compression="zstd", **_GROUPS).parquet(target)
 
 
 def write_few(rows: pa.Table, target: str) -> str:
