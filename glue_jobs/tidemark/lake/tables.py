@@ -48,8 +48,9 @@ _PROPERTIES: Final = {
     "write.merge.mode": "merge-on-read",
     # So that few rows of a large file can be read without the others.
     "write.parquet.row-group-size-bytes": str(2 * 2**20),
-    # Its size is looked at after the first row, not after a hundred, which may be a gigabyte.
-    "write.parquet.row-group-check-min-record-count": "1",
+    # Its size is looked at after so many rows, not after a hundred, which may be a gigabyte. Nor after each: until a
+    # file is closed, its writer holds the least and the largest value of each group.
+    "write.parquet.row-group-check-min-record-count": "8",
     "write.distribution-mode": "none",
     "write.merge.distribution-mode": "none",
     "write.spark.fanout.enabled": "true",

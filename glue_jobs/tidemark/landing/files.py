@@ -35,8 +35,8 @@ _OPTIONS: Final[dict[str, str]] = {
 }
 
 
-# Parquet looks at the size of its buffers only after so many rows, 100 by default: too late where rows are wide. Whoever
-# reads a group of rows holds it as a whole: 128 MB by default, for each core.
+# Parquet looks at the size of its buffers only after so many rows, 100 by default: too late where rows are wide.
+# Whoever reads a group of rows holds it as a whole: 128 MB by default, for each core.
 _GROUPS: Final = {
     "parquet.block.size.row.check.min": "8",
     "parquet.page.size.row.check.min": "8",
