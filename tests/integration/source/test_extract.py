@@ -209,7 +209,8 @@ def test_another_server_is_compared_in_full(shop: Harness, change: str) -> None:
 def test_transaction_ids_that_went_back_are_compared_in_full(shop: Harness) -> None:
     manifest = shop.must_extract()
     where = f"{shop.landing.uri}/manifests/0000000001.json"
-    ahead = replace(manifest.cut, xmin=manifest.cut.xmin + 10**6, xmax=manifest.cut.xmax + 10**6)
+    # As after a crash, which gives ids out again of transactions that were under way at the cut.
+    ahead = replace(manifest.cut, xmax=manifest.cut.xmax + 10**6)
     storage.put(where, replace(manifest, cut=ahead).to_json())
     assert shop.must_extract().tables["orders"].why.startswith("transaction ids cannot be compared (")
 

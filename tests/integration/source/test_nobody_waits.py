@@ -297,8 +297,6 @@ def test_a_reader_that_idles_in_its_transaction_keeps_a_rebuild_out_and_nobody_w
     loaded: Harness, monkeypatch: pytest.MonkeyPatch, waits: Waits
 ) -> None:
     star = loaded.model.name
-    with loaded.warehouse().connect() as owner:
-        owner.execute(f"DROP TABLE {star}.dim_customer_notes".encode())
     monkeypatch.setattr(short_tries, "LOCK_PATIENCE_SECONDS", 3.0)
     count = f"SELECT count(*) FROM {star}.fact_order_current"
     with loaded.warehouse().connect(autocommit=False) as idle:
@@ -326,8 +324,6 @@ def test_a_rebuild_gives_way(
 ) -> None:
     """To who waits for it all the same: it begins again, and the other one has read what was there before."""
     star = loaded.model.name
-    with loaded.warehouse().connect() as owner:
-        owner.execute(f"DROP TABLE {star}.dim_customer_notes".encode())
     other, drops = Other(loaded.warehouse(), f"SELECT count(*) FROM {star}.fact_order"), removal._statements
 
     def hold(connection: Any, model: Any) -> Any:
