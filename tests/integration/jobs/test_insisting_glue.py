@@ -123,11 +123,17 @@ run_job("test", main)
 """
 
 
-def test_a_session_is_there_throughout_and_stopped_whatever_happens(runner: GlueRunner, tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(STOPS, encoding="utf-8")
+def ran(runner: GlueRunner, folder: Path, text: str) -> JobRun:
+    """Run a script of this text to its end."""
+    script = folder / "script.py"
+    script.write_text(text, encoding="utf-8")
     run = runner.start("jr_1", str(script), {}, 5)
     assert run.done.wait(300)
+    return run
+
+
+def test_a_session_is_there_throughout_and_stopped_whatever_happens(runner: GlueRunner, tmp_path: Path) -> None:
+    run = ran(runner, tmp_path, STOPS)
     assert ended(run) == ("FAILED", "SystemExit: \tthe job's own sentence."), run.log.read_text()
 
 
@@ -150,10 +156,7 @@ run_job("test", main)
 
 def test_a_job_whose_java_was_ended_says_what_it_worked_on(runner: GlueRunner, tmp_path: Path) -> None:
     """The end of the session, which needs Java, does not take the sentence's place."""
-    script = tmp_path / "script.py"
-    script.write_text(DIES, encoding="utf-8")
-    run = runner.start("jr_1", str(script), {}, 5)
-    assert run.done.wait(300)
+    run = ran(runner, tmp_path, DIES)
     state, error = ended(run)
     told = "SystemExit: \tthe job's memory ran out, or its Java was ended, during the work on mirror notes; expected: "
     assert (state, error.startswith(told)) == ("FAILED", True), run.log.read_text()
