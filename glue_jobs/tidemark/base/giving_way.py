@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import psycopg
@@ -18,7 +19,7 @@ from tidemark.base.errors import GaveWayError
 from tidemark.base.sessions import open_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from tidemark.base.credentials import Credentials
@@ -105,6 +106,24 @@ class Watch:
     def given_up(self, place: str, what: str, do: str) -> GaveWayError:
         """Say for whom we have given way: with what, at which place."""
         return GaveWayError(f"{place}: {self.gave_way_to} waited for the {what}'s locks, so it was given up", do=do)
+
+    @contextmanager
+    def explaining(
+        self, errors: type[Exception] | tuple[type[Exception], ...], place: str, what: str, do: str
+    ) -> Iterator[None]:
+        """Turn errors that come of giving way into :meth:`given_up`; others stay what they are.
+
+        Raises
+        ------
+        GaveWayError
+            In place of one of the errors, if we have given way.
+        """
+        try:
+            yield
+        except errors:
+            if not self.gave_way_to:
+                raise
+            raise self.given_up(place, what, do) from None
 
     def _open(self) -> psycopg.Connection[Any]:
         connection = open_session(self._credentials, "tidemark-watch").connection

@@ -84,10 +84,6 @@ def open_source(credentials: Credentials) -> Iterator[SourceReader]:
     """
     application = f"tidemark-compare {secrets.token_hex(4)}"
     with open_session(credentials, application).connection as connection, Watch(credentials, [application]) as watch:
-        try:
+        place, do = f"source {credentials.place}", "nothing was changed; run it again"
+        with watch.explaining(psycopg.Error, place, "comparison", do):
             yield SourceReader(connection)
-        except psycopg.Error:
-            if watch.gave_way_to:
-                place = f"source {credentials.place}"
-                raise watch.given_up(place, "comparison", do="nothing was changed; run it again") from None
-            raise

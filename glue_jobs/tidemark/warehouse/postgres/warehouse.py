@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from tidemark.model.definition import Model
     from tidemark.warehouse.protocol import WarehouseLoad, WarehouseReader
 
+_REPEATED_LOAD: Final = (
+    "nothing was committed, the next tick repeats. If this happens at every tick, look at what waits there; a type "
+    "that becomes wider rewrites its table, which needs a quiet moment"
+)
 _REFUSED_LOAD: Final = "look at what the server names; nothing was committed, and the next tick repeats"
 
 
@@ -41,6 +45,7 @@ class PostgresWarehouse:
 
     def __init__(self, model: Model, credentials: Credentials) -> None:
         self._model, self._credentials = model, credentials
+        self._place = f"warehouse {credentials.place}"
 
     @contextmanager
     def load(self) -> Iterator[WarehouseLoad]:
@@ -51,20 +56,14 @@ class PostgresWarehouse:
             session = open_session(self._credentials, schema)
             if not session.takes_options:  # something stands before the server
                 check_direct("warehouse", self._credentials, snapshots=False)
-            with session.connection as changing, Watch(self._credentials, [load, schema]) as watch:
-                try:
-                    with connect(self._credentials, load, session) as connection:
-                        yield PostgresLoad(self._model, connection, Schema(self._model, changing))
-                        connection.commit()
-                except ERRORS:
-                    if not watch.gave_way_to:
-                        raise
-                    raise watch.given_up(
-                        f"warehouse {self._credentials.place}",
-                        "load",
-                        do="nothing was committed, the next tick repeats. If this happens at every tick, look at what "
-                        "waits there; a type that becomes wider rewrites its table, which needs a quiet moment",
-                    ) from None
+            with (
+                session.connection as changing,
+                Watch(self._credentials, [load, schema]) as watch,
+                watch.explaining(ERRORS, self._place, "load", _REPEATED_LOAD),
+                connect(self._credentials, load, session) as connection,
+            ):
+                yield PostgresLoad(self._model, connection, Schema(self._model, changing))
+                connection.commit()
 
     @contextmanager
     def reader(self) -> Iterator[WarehouseReader]:
@@ -73,14 +72,12 @@ class PostgresWarehouse:
         with told(self._credentials):
             connection = open_session(self._credentials, reading).connection
         # What is raised within the block is told by the reader's own methods: it may be somebody else's.
-        with connection, Watch(self._credentials, [reading]) as watch:
-            try:
-                yield PostgresReader(self._model, connection, self._credentials)
-            except WarehouseError:
-                if not watch.gave_way_to:
-                    raise
-                place = f"warehouse {self._credentials.place}"
-                raise watch.given_up(place, "comparison", do="nothing was changed; run it again") from None
+        with (
+            connection,
+            Watch(self._credentials, [reading]) as watch,
+            watch.explaining(WarehouseError, self._place, "comparison", "nothing was changed; run it again"),
+        ):
+            yield PostgresReader(self._model, connection, self._credentials)
 
     def forget(self) -> None:
         """Drop what is ours, in short tries; begin again where somebody waits for us all the same."""
@@ -91,13 +88,6 @@ class PostgresWarehouse:
         with told(self._credentials):
             connection = open_session(self._credentials, dropping).connection
             with connection, Watch(self._credentials, [dropping]) as watch:
-                try:
+                do = "nothing was dropped; rebuild again at a quieter time"
+                with watch.explaining(ERRORS, self._place, "rebuild", do):
                     drop_star(connection, self._model)
-                except ERRORS:
-                    if not watch.gave_way_to:
-                        raise
-                    raise watch.given_up(
-                        f"warehouse {self._credentials.place}",
-                        "rebuild",
-                        do="nothing was dropped; rebuild again at a quieter time",
-                    ) from None
